@@ -1,0 +1,166 @@
+#include "wins/base/tensor.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <random>
+
+#include "wins/base/error.hpp"
+
+namespace wins {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+std::shared_ptr<std::byte[]> allocate(std::size_t bytes) {
+  // One spare cache line lets kernels read a full vector at the end of a tensor.
+  void* memory = ::operator new(bytes + 64, kAlignment, std::nothrow);
+  require(memory != nullptr, "out of memory: cannot allocate {} bytes for a tensor", bytes);
+  return {static_cast<std::byte*>(memory), [](std::byte* p) { ::operator delete(p, kAlignment); }};
+}
+
+template <class F>
+auto visit_dtype(DType type, F&& f) {
+  switch (type) {
+    case DType::f32: return f(float{});
+    case DType::f64: return f(double{});
+    case DType::i64: return f(std::int64_t{});
+    case DType::i32: return f(std::int32_t{});
+    case DType::u8: return f(std::uint8_t{});
+    case DType::boolean: return f(bool{});
+  }
+  fail("internal: unknown element type {}", static_cast<int>(type));
+}
+
+}  // namespace
+
+std::size_t size_of(DType type) {
+  return visit_dtype(type, [](auto v) { return sizeof(v); });
+}
+
+const char* name_of(DType type) {
+  switch (type) {
+    case DType::f32: return "float32";
+    case DType::f64: return "float64";
+    case DType::i64: return "int64";
+    case DType::i32: return "int32";
+    case DType::u8: return "uint8";
+    case DType::boolean: return "bool";
+  }
+  return "unknown";
+}
+
+std::int64_t element_count(const Shape& shape) {
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) {
+    require(extent >= 0, "shape {} has a negative or unknown extent", to_string(shape));
+    require(!__builtin_mul_overflow(count, extent, &count), "shape {} is too large", to_string(shape));
+  }
+  return count;
+}
+
+std::string to_string(const Shape& shape) {
+  if (shape.empty()) return "scalar";
+  std::string text;
+  for (const std::int64_t extent : shape) {
+    if (!text.empty()) text += 'x';
+    text += extent < 0 ? "?" : std::to_string(extent);
+  }
+  return text;
+}
+
+Tensor::Tensor(DType dtype, Shape shape)
+    : shape_(std::move(shape)), size_(element_count(shape_)), dtype_(dtype) {
+  require(size_ < std::numeric_limits<std::int64_t>::max() / 16, "shape {} is too large",
+          to_string(shape_));
+  bytes_ = allocate(byte_size());
+  std::memset(bytes_.get(), 0, byte_size());
+}
+
+template <class T>
+Tensor Tensor::of(Shape shape, std::span<const T> values) {
+  Tensor tensor(dtype_of<T>(), std::move(shape));
+  require(tensor.size() == static_cast<std::int64_t>(values.size()),
+          "shape {} needs {} values, got {}", to_string(tensor.shape()), tensor.size(), values.size());
+  if (!values.empty()) std::memcpy(tensor.bytes_.get(), values.data(), values.size_bytes());
+  return tensor;
+}
+template Tensor Tensor::of<float>(Shape, std::span<const float>);
+template Tensor Tensor::of<double>(Shape, std::span<const double>);
+template Tensor Tensor::of<std::int64_t>(Shape, std::span<const std::int64_t>);
+template Tensor Tensor::of<std::int32_t>(Shape, std::span<const std::int32_t>);
+template Tensor Tensor::of<std::uint8_t>(Shape, std::span<const std::uint8_t>);
+template Tensor Tensor::of<bool>(Shape, std::span<const bool>);
+
+Tensor Tensor::reshaped(Shape shape) const {
+  require(element_count(shape) == size_, "cannot reshape {} to {}", to_string(shape_), to_string(shape));
+  Tensor result = *this;
+  result.shape_ = std::move(shape);
+  return result;
+}
+
+Tensor Tensor::cast(DType to) const {
+  if (to == dtype_) return *this;
+  Tensor result(to, shape_);
+  visit_dtype(dtype_, [&](auto from) {
+    const auto source = data<decltype(from)>();
+    visit_dtype(to, [&](auto target) {
+      const auto destination = result.mutable_data<decltype(target)>();
+      for (std::size_t i = 0; i < source.size(); ++i) {
+        destination[i] = static_cast<decltype(target)>(source[i]);
+      }
+    });
+  });
+  return result;
+}
+
+void Tensor::check_type(DType wanted) const {
+  require(wanted == dtype_, "internal: tensor holds {}, asked for {}", name_of(dtype_), name_of(wanted));
+}
+
+void Tensor::make_unique() {
+  if (bytes_ == nullptr || bytes_.use_count() == 1) return;
+  auto copy = allocate(byte_size());
+  std::memcpy(copy.get(), bytes_.get(), byte_size());
+  bytes_ = std::move(copy);
+}
+
+Tensor random_normal(const Shape& shape, std::uint64_t seed, float stddev) {
+  Tensor tensor(DType::f32, shape);
+  std::mt19937_64 generator(seed);
+  std::normal_distribution<float> normal(0.0F, stddev);
+  for (float& value : tensor.mutable_data<float>()) value = normal(generator);
+  return tensor;
+}
+
+double relative_l2(const Tensor& a, const Tensor& b) {
+  require(a.shape() == b.shape(), "cannot compare {} with {}", to_string(a.shape()), to_string(b.shape()));
+  const Tensor x = a.cast(DType::f64);
+  const Tensor y = b.cast(DType::f64);
+  double difference = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < x.data<double>().size(); ++i) {
+    const double d = x.data<double>()[i] - y.data<double>()[i];
+    difference += d * d;
+    norm += y.data<double>()[i] * y.data<double>()[i];
+  }
+  if (std::isnan(difference) || std::isnan(norm)) return std::numeric_limits<double>::infinity();
+  if (difference == 0) return 0;
+  return norm == 0 ? std::numeric_limits<double>::infinity() : std::sqrt(difference / norm);
+}
+
+double max_abs_difference(const Tensor& a, const Tensor& b) {
+  require(a.shape() == b.shape(), "cannot compare {} with {}", to_string(a.shape()), to_string(b.shape()));
+  const Tensor x = a.cast(DType::f64);
+  const Tensor y = b.cast(DType::f64);
+  double worst = 0;
+  for (std::size_t i = 0; i < x.data<double>().size(); ++i) {
+    const double d = std::abs(x.data<double>()[i] - y.data<double>()[i]);
+    if (std::isnan(d)) return std::numeric_limits<double>::infinity();
+    worst = std::max(worst, d);
+  }
+  return worst;
+}
+
+}  // namespace wins

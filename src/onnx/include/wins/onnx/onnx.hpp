@@ -1,0 +1,36 @@
+// ONNX files in and out.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "wins/graph/graph.hpp"
+
+namespace wins::onnx {
+
+struct ImportOptions {
+  /// Largest model accepted, weights included.
+  std::uintmax_t max_bytes = std::uintmax_t{1} << 34;
+};
+
+/// Reads an ONNX model (opset 9 to 23, any producer, external weights beside the file), checks
+/// it with ONNX's checker, converts it to one opset and turns it into a Graph.
+/// Throws `Error` with one line; everything unsupported is listed at once, by node and operator.
+graph::Graph load(const std::filesystem::path& path, const ImportOptions& options = {});
+
+/// Same from memory; `name` stands for the file in messages. External weights are refused.
+graph::Graph load_bytes(std::string_view bytes, const std::string& name, const ImportOptions& options = {});
+
+struct ExportOptions {
+  /// Standard operators only: WinogradConv becomes a strided convolution + DepthToSpace.
+  bool portable = false;
+};
+
+/// Writes atomically; the result passes ONNX's checker. WinogradConv becomes a node of domain
+/// `wins` with a function body in standard operators (docs/onnx.md).
+void save(const graph::Graph& graph, const std::filesystem::path& path, const ExportOptions& options = {});
+std::string save_bytes(const graph::Graph& graph, const ExportOptions& options = {});
+
+}  // namespace wins::onnx

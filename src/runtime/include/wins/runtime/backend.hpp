@@ -1,0 +1,46 @@
+// What a backend implements; the Session drives it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "wins/runtime/session.hpp"
+
+namespace wins::runtime {
+
+/// A graph compiled for concrete shapes. `run` is called by one thread at a time per object;
+/// the Session keeps one object per concurrent caller and shape.
+class Executable {
+ public:
+  virtual ~Executable() = default;
+  virtual std::vector<Tensor> run(const std::vector<Tensor>& inputs) = 0;
+  virtual const Plan& plan() const = 0;
+  /// One run with every layer timed: microseconds, in the order of plan().layers.
+  virtual std::vector<double> run_timed(const std::vector<Tensor>& inputs, std::vector<Tensor>& outputs) = 0;
+};
+
+/// Weights packed once per session, shared by all its executables (key: node name). Opaque here.
+class WeightCache {
+ public:
+  virtual ~WeightCache() = default;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string name() const = 0;
+  /// Empty when usable on this machine, else the reason (no driver, no such device).
+  virtual std::string unavailable() const = 0;
+  virtual std::shared_ptr<WeightCache> make_cache() const = 0;
+  /// `graph` is specialised. Throws `Error` listing every node no kernel takes.
+  virtual std::unique_ptr<Executable> compile(const graph::Graph& graph, const SessionOptions& options,
+                                              const std::shared_ptr<WeightCache>& cache) const = 0;
+};
+
+/// Each is defined by its backend's room, or by that room's stub (returns nullptr).
+std::unique_ptr<Backend> make_ref_backend();
+std::unique_ptr<Backend> make_cpu_backend();
+std::unique_ptr<Backend> make_cuda_backend();
+
+}  // namespace wins::runtime

@@ -1,0 +1,84 @@
+// Open a graph on a backend, look at its plan, run it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "wins/graph/graph.hpp"
+
+namespace wins::runtime {
+
+struct SessionOptions {
+  std::string backend = "cpu";  ///< "cpu", "ref", "cuda"
+  int threads = 0;              ///< 0: the cores this process may use
+  /// Dense 3x3 stride-1 convolutions may run as Winograd. Pruned layers always do.
+  bool winograd = true;
+  /// Largest relative L2 error, against float64, that choosing a Winograd tile for a dense
+  /// convolution may cause in one layer.
+  double error_bound = 1e-5;
+  /// Upper bound in bytes for activations + workspace of one plan; 0 = no bound.
+  std::size_t memory_limit = 0;
+  /// Force the tile of dense Winograd layers (2, 4, 6); 0 = by cost.
+  int force_m = 0;
+};
+
+/// One line of a plan.
+struct LayerPlan {
+  std::string node;
+  std::string kernel;   ///< e.g. "cpu:winograd_f2_rows_avx3"
+  std::string problem;  ///< shapes in a form that a benchmark can run again
+  /// Better-ranked kernels that did not take it, and why.
+  std::vector<std::pair<std::string, std::string>> refused;
+  double predicted_us = 0;
+  double measured_us = 0;  ///< median over profiled runs; 0 when never profiled
+  std::size_t workspace_bytes = 0;
+  std::size_t weight_bytes = 0;  ///< packed
+};
+
+struct Plan {
+  std::vector<LayerPlan> layers;
+  std::size_t arena_bytes = 0;      ///< activations, after reuse
+  std::size_t workspace_bytes = 0;  ///< scratch shared by all layers, all threads
+  std::size_t weight_bytes = 0;     ///< packed weights
+  /// Aligned table for people.
+  std::string text() const;
+};
+
+/// A network ready to run. Thread-safe: `run` may be called from several threads at once (each
+/// concurrent run has its own arena). Plans per concrete input shape are kept (the last few).
+class Session {
+ public:
+  /// Optimises a copy of the graph and checks that every node has a kernel.
+  /// Throws `Error` listing every node that has none.
+  static Session open(graph::Graph graph, const SessionOptions& options = {});
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  /// Inputs in the graph's order; outputs in the graph's order. float32 NCHW.
+  /// Throws `Error` naming the input when a shape or type does not fit.
+  std::vector<Tensor> run(const std::vector<Tensor>& inputs);
+
+  /// Plan for these input shapes (made when needed).
+  Plan plan(const std::vector<Shape>& input_shapes);
+
+  /// Runs `rounds` times and returns the plan with `measured_us` (median per layer) filled.
+  Plan profile(const std::vector<Tensor>& inputs, int rounds);
+
+  const graph::Graph& graph() const;  ///< as optimised
+  const SessionOptions& options() const;
+
+ private:
+  struct State;
+  explicit Session(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// Backends built into this binary: {"cpu", "ref"}, with "cuda" when built.
+std::vector<std::string> backends();
+
+}  // namespace wins::runtime

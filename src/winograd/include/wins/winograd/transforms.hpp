@@ -1,0 +1,57 @@
+// The matrices of F(m x m, r x r) and the transforms that they define.
+//
+// U = G g G^T, V = B^T d B, Y = A^T M A (Lavin & Gray, "Fast Algorithms for Convolutional Neural
+// Networks", CVPR 2016, section 4.1), generated from interpolation points (Toom-Cook).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "wins/base/tensor.hpp"
+
+namespace wins::winograd {
+
+/// Row-major dense matrix of doubles, small.
+struct Matrix {
+  int rows = 0;
+  int cols = 0;
+  std::vector<double> values;
+  double operator()(int r, int c) const { return values[static_cast<std::size_t>(r * cols + c)]; }
+  double& operator()(int r, int c) { return values[static_cast<std::size_t>(r * cols + c)]; }
+};
+
+/// One algorithm: p = m + r - 1; A is p x m, B is p x p, G is p x r.
+struct Algorithm {
+  int m = 0;
+  int r = 0;
+  int p() const { return m + r - 1; }
+  int positions() const { return p() * p(); }
+  Matrix A, B, G;
+};
+
+/// F(m x m, r x r) for m >= 1, r >= 1, p <= 10. m in {2, 4, 6} with r = 3 are the tested ones.
+/// F(2,3): points 0, 1, -1, inf. Larger tiles: points chosen for accuracy, stated in the source.
+/// Throws `Error` for sizes outside that range. The result is cached; the reference stays valid.
+const Algorithm& algorithm(int m, int r);
+
+/// U[xi][k][c] from g[k][c][r][r], computed in double and rounded once. Shape [p*p, K, C], float32.
+/// Throws `Error` when `weights` is not K x C x r x r float32.
+Tensor transform_weights(const Algorithm& algorithm, const Tensor& weights);
+
+/// The ordinary convolution that a (pruned or dense) Winograd layer equals (design: exact
+/// equivalence): kernel p x p, stride m, output channels ordered so that DepthToSpace in "CRD"
+/// mode with block m restores the image: row (k * m + a) * m + b holds output pixel (a, b).
+///   W[(k,a,b), c, y, x] = sum_ij A[i,a] A[j,b] U[(i,j),k,c] B[y,i] B[x,j]
+/// Takes U [p*p, K, C] float32; gives [K*m*m, C, p, p] float32 (computed in double).
+Tensor equivalent_convolution(const Algorithm& algorithm, const Tensor& U);
+
+/// Tiles of one image plane: `rows` x `cols` tiles cover an out_h x out_w output.
+struct TileGrid {
+  int m = 0;
+  std::int64_t out_h = 0, out_w = 0;
+  std::int64_t rows = 0, cols = 0;
+  std::int64_t count() const { return rows * cols; }
+};
+TileGrid tile_grid(int m, std::int64_t out_h, std::int64_t out_w);
+
+}  // namespace wins::winograd

@@ -1,0 +1,51 @@
+#include "wins/base/files.hpp"
+
+#include <gtest/gtest.h>
+
+#include "wins/base/error.hpp"
+#include "wins/base/parallel.hpp"
+#include "wins/base/progress.hpp"
+
+namespace wins {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(Files, RoundTripLeavesNothingBeside) {
+  const fs::path folder = fs::path(testing::TempDir()) / "wins_files_test";
+  fs::create_directories(folder);
+  const fs::path path = folder / "x.bin";
+  write_file_atomically(path, std::string_view("a\0b", 3));
+  write_file_atomically(path, "second");
+  EXPECT_EQ(read_file(path), "second");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
+  EXPECT_THROW(read_file(path, 3), Error);
+  EXPECT_THROW(read_file(folder), Error);
+  EXPECT_THROW(read_file(folder / "missing"), Error);
+  EXPECT_THROW(require_writable(folder), Error);
+  EXPECT_THROW(require_writable(folder / "no" / "x"), Error);
+  EXPECT_THROW(write_file_atomically(folder / "no" / "x", "y"), Error);
+  fs::remove_all(folder);
+}
+
+TEST(Files, FullDiskIsAnErrorThatNamesThePath) {
+  if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
+  // /dev/full cannot be renamed onto: the write beside it fails or the rename does.
+  EXPECT_THROW(write_file_atomically("/proc/x", "y"), Error);
+}
+
+TEST(Parallel, CoversTheRangeAndRethrows) {
+  std::vector<int> hits(1000, 0);
+  parallel_for(1000, 3, [&](std::int64_t i, int) { ++hits[static_cast<std::size_t>(i)]; });
+  for (const int h : hits) EXPECT_EQ(h, 1);
+  EXPECT_THROW(parallel_for(10, 2, [](std::int64_t i, int) { require(i != 7, "seven"); }), Error);
+  parallel_for(0, 2, [](std::int64_t, int) { FAIL(); });
+}
+
+TEST(Progress, Durations) {
+  EXPECT_EQ(format_duration(83), "1:23");
+  EXPECT_EQ(format_duration(3723), "1:02:03");
+}
+
+}  // namespace
+}  // namespace wins
