@@ -1,0 +1,37 @@
+// How important each pruning unit of a Winograd layer is.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "wins/base/tensor.hpp"
+#include "wins/winograd/mask.hpp"
+#include "wins/winograd/transforms.hpp"
+
+namespace wins::pruning {
+
+enum class Criterion {
+  l1,            ///< sum |u|
+  l2,            ///< sum u^2
+  output_aware,  ///< sum_c u^2 E[V[xi,c]^2] * |A_i|^2 |A_j|^2 (A's columns); needs calibration
+  fpgm,          ///< distance to the geometric median (He et al., CVPR 2019); FP only
+  whc,           ///< weighted hybrid criterion (Chen et al., 2023); FP only
+};
+Criterion parse_criterion(const std::string& text);  ///< throws UsageError listing the names
+std::string to_string(Criterion criterion);
+
+/// What a criterion may look at.
+struct LayerView {
+  const winograd::Algorithm* algorithm = nullptr;
+  Tensor U;                ///< [p*p, K, C] float32
+  Tensor input_energy;     ///< E[V[xi,c]^2], [p*p, C] float64, or undefined
+};
+
+/// One score per unit of `axis`, position-major like Mask::keep; higher = more important.
+/// Throws `Error` when the criterion does not apply to units (FPGM, WHC) or lacks calibration.
+std::vector<double> score_units(Criterion criterion, const LayerView& layer, winograd::Axis axis);
+
+/// One score per filter k (all p*p rows together), for FP.
+std::vector<double> score_filters(Criterion criterion, const LayerView& layer);
+
+}  // namespace wins::pruning
