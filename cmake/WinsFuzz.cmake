@@ -1,0 +1,15 @@
+# wins_fuzz(NAME x ROOMS room...) - fuzz_x of fuzz/x_fuzz.cpp, linked with libFuzzer.
+function(wins_fuzz)
+  cmake_parse_arguments(PARSE_ARGV 0 fuzz "" "NAME" "ROOMS")
+  set(source "${CMAKE_CURRENT_SOURCE_DIR}/fuzz/${fuzz_NAME}_fuzz.cpp")
+  if(NOT EXISTS "${source}")
+    return()
+  endif()
+  wins_room_targets(rooms ${fuzz_ROOMS})
+  add_executable(fuzz_${fuzz_NAME} "${source}")
+  target_link_libraries(fuzz_${fuzz_NAME} PRIVATE ${rooms} wins_flags)
+  target_link_options(fuzz_${fuzz_NAME} PRIVATE -fsanitize=fuzzer)
+  set_target_properties(fuzz_${fuzz_NAME} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/fuzz")
+  set_property(GLOBAL APPEND PROPERTY WINS_FUZZ_TARGETS fuzz_${fuzz_NAME})
+endfunction()
