@@ -22,13 +22,21 @@ find_package(spdlog REQUIRED CONFIG)
 find_package(nlohmann_json REQUIRED CONFIG)
 find_package(CLI11 REQUIRED CONFIG)
 find_package(hwy REQUIRED CONFIG)
-find_package(dnnl REQUIRED CONFIG)
 find_package(PNG REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(LibArchive REQUIRED)
 find_package(Protobuf REQUIRED MODULE)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(TurboJPEG REQUIRED IMPORTED_TARGET libturbojpeg)
+
+# oneDNN by path: the distribution's package file asks for OpenCL's headers, which nothing here needs.
+find_library(WINS_DNNL_LIBRARY dnnl REQUIRED)
+find_path(WINS_DNNL_INCLUDE dnnl.hpp REQUIRED)
+mark_as_advanced(WINS_DNNL_LIBRARY WINS_DNNL_INCLUDE)
+add_library(DNNL::dnnl SHARED IMPORTED)
+set_target_properties(DNNL::dnnl PROPERTIES
+  IMPORTED_LOCATION "${WINS_DNNL_LIBRARY}"
+  INTERFACE_INCLUDE_DIRECTORIES "${WINS_DNNL_INCLUDE}")
 
 # The ONNX C++ library: schemas, checker, shape inference, version converter. Static.
 add_library(wins_onnx_messages STATIC IMPORTED)
