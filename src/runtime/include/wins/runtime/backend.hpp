@@ -10,7 +10,9 @@
 namespace wins::runtime {
 
 /// A graph compiled for concrete shapes. `run` is called by one thread at a time per object;
-/// the Session keeps one object per concurrent caller and shape.
+/// the Session keeps one object per concurrent caller and shape. Activations and workspace are
+/// allocated by the first run, not by `compile`: the Session checks the plan's sizes against its
+/// memory limit in between.
 class Executable {
  public:
   virtual ~Executable() = default;
