@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "wins/base/exception.hpp"
 #include "wins/graph/graph.hpp"
 
 namespace wins::runtime {
