@@ -6,16 +6,14 @@ if(NOT EXISTS "${WINS_DEPS}/venv/.torch" OR NOT torch_root)
   message(FATAL_ERROR "libtorch is not in ${WINS_DEPS}: run scripts/setup.sh, "
     "or configure with -DWINS_TRAINING=OFF")
 endif()
-# The environment is a link to a folder with a version in its name; the link stays, so keep it.
 get_filename_component(torch_site "${torch_root}" DIRECTORY)
 
-add_library(wins_c10 SHARED IMPORTED)
-set_target_properties(wins_c10 PROPERTIES IMPORTED_LOCATION "${torch_root}/lib/libc10.so")
-
-add_library(wins_torch SHARED IMPORTED)
-set_target_properties(wins_torch PROPERTIES
-  IMPORTED_LOCATION "${torch_root}/lib/libtorch_cpu.so"
-  INTERFACE_INCLUDE_DIRECTORIES "${torch_root}/include;${torch_root}/include/torch/csrc/api/include"
-  INTERFACE_COMPILE_DEFINITIONS "_GLIBCXX_USE_CXX11_ABI=1"
-  INTERFACE_LINK_LIBRARIES "wins_c10"
-  INTERFACE_LINK_OPTIONS "-Wl,-rpath-link,${torch_site}/nvidia/cu13/lib")
+# Flags rather than paths: the folder also holds a libgomp.so.1, and CMake, which would order search
+# paths by what it finds in the folders of libraries, warns that it cannot.
+add_library(wins_torch INTERFACE)
+target_include_directories(wins_torch SYSTEM INTERFACE
+  "${torch_root}/include" "${torch_root}/include/torch/csrc/api/include")
+target_compile_definitions(wins_torch INTERFACE _GLIBCXX_USE_CXX11_ABI=1)
+target_link_libraries(wins_torch INTERFACE -ltorch_cpu -lc10)
+target_link_options(wins_torch INTERFACE
+  "-L${torch_root}/lib" "-Wl,-rpath,${torch_root}/lib" "-Wl,-rpath-link,${torch_site}/nvidia/cu13/lib")

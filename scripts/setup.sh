@@ -64,7 +64,7 @@ packages=(
   libturbojpeg0-dev libpng-dev zlib1g-dev libarchive-dev
   libdnnl-dev libhwy-dev libopenblas-dev
   libgtest-dev libgmock-dev libbenchmark-dev
-  clang "$clang_rt"
+  clang "$clang_rt" libomp-dev
   dataset-fashion-mnist
 )
 
