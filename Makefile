@@ -1,0 +1,53 @@
+# Each target sets up what it needs first; that costs a moment when everything is there.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test test-asan fuzz bench-cpu docs-check install clean
+
+# WINS_FLAGS goes to every configure step, e.g. make build WINS_FLAGS=-DWINS_TRAINING=OFF
+WINS_FLAGS ?=
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
+
+ifneq ($(findstring WINS_TRAINING=OFF,$(WINS_FLAGS)),)
+SETUP_FLAGS := --no-training
+endif
+
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
+export CTEST_PARALLEL_LEVEL ?= $(JOBS)
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## install all dependencies, pinned and cached (Debian 12, Ubuntu 24.04)
+	@scripts/setup.sh $(SETUP_FLAGS)
+
+build: setup  ## compile; the tool is build/release/wins
+	cmake --preset release $(WINS_FLAGS)
+	cmake --build build/release
+
+demo: build  ## prune, fine-tune, run and report a real network: out/demo
+	build/release/wins demo --out out/demo
+
+test: build  ## all tests
+	ctest --test-dir build/release --output-on-failure
+
+test-asan: setup  ## all tests under the address and undefined behaviour sanitizers
+	cmake --preset asan $(WINS_FLAGS)
+	cmake --build build/asan
+	ctest --test-dir build/asan --output-on-failure
+
+fuzz: setup  ## each fuzz target for FUZZ_SECONDS (60), starting from fuzz/corpus
+	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+bench-cpu: build  ## time the CPU engine against the dense network and ONNX Runtime
+	scripts/bench_cpu.sh
+
+docs-check: build  ## run every command that the README shows
+	python3 scripts/docs_check.py
+
+install: build  ## install to PREFIX (/usr/local)
+	cmake --install build/release --prefix $(PREFIX)
+
+clean:  ## remove all build folders and out/
+	rm -rf build out
