@@ -1,0 +1,28 @@
+// Which interpolation points each tile size uses.
+//
+// Rounding errors grow with the spread of the points and shrink with symmetry (+-x pairs, x and
+// 1/x pairs); see Barabasz, Anderson, Soodhalter & Gregg, "Error Analysis and Improving the
+// Accuracy of Winograd Convolution for Deep Neural Networks", ACM TOMS 2020. The choice below was
+// measured in float32 (tests/winograd/accuracy_test.cpp prints and bounds it).
+#include "wins/base/error.hpp"
+#include "wins/winograd/exact.hpp"
+
+namespace wins::winograd {
+
+std::vector<Surd> interpolation_points(int p) {
+  require(p >= 1 && p <= 10, "winograd: tile size p = m + r - 1 = {} is outside 1 to 10", p);
+  const auto surd = [](int n, int d) { return Surd(Rational(n, d)); };
+  const auto root = [](int n, int d) { return Surd(Rational(0), Rational(n, d)); };
+  std::vector<Surd> points;
+  if (p <= 5) {
+    points = {0, 1, -1, surd(1, 2)};
+  } else if (p <= 7) {
+    points = {0, root(1, 2), root(-1, 2), root(1, 1), root(-1, 1), 1};
+  } else {
+    points = {0, 1, -1, 2, -2, surd(1, 2), surd(-1, 2), root(1, 1), root(-1, 1)};
+  }
+  points.resize(static_cast<std::size_t>(p - 1));
+  return points;
+}
+
+}  // namespace wins::winograd
