@@ -1,0 +1,193 @@
+#include "workflow.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "wins/base/error.hpp"
+#include "wins/base/progress.hpp"
+#include "wins/base/table.hpp"
+#include "wins/graph/cost.hpp"
+#include "wins/graph/passes.hpp"
+#include "wins/graph/shapes.hpp"
+
+namespace wins::cli {
+namespace {
+
+/// Position of the label among the scores: 0 = top-1. Ties count against us, NaN scores too.
+std::int64_t rank_of_label(std::span<const float> scores, std::int64_t label) {
+  const float own = scores[static_cast<std::size_t>(label)];
+  const auto at_least = [&](float score) { return !(score < own); };
+  return std::count_if(scores.begin(), scores.end(), at_least) - (std::isnan(own) ? 0 : 1);
+}
+
+void count_hits(const Tensor& scores, const data::Batch& batch, Accuracy& accuracy) {
+  const std::int64_t classes = scores.dim(1);
+  for (std::size_t i = 0; i < batch.labels.size(); ++i) {
+    const std::int64_t label = batch.labels[i];
+    if (label == data::kNoLabel) continue;
+    require(label < classes, "label {} of the data lies outside the network's {} classes", label, classes);
+    const auto row = scores.data<float>().subspan(i * static_cast<std::size_t>(classes), static_cast<std::size_t>(classes));
+    const std::int64_t rank = rank_of_label(row, label);
+    accuracy.top1 += rank == 0 ? 1 : 0;
+    accuracy.top5 += rank < 5 ? 1 : 0;
+    ++accuracy.pictures;
+  }
+}
+
+std::vector<std::int64_t> kept_per_position(const winograd::Mask& mask) {
+  std::vector<std::int64_t> kept;
+  for (int xi = 0; xi < mask.positions; ++xi) kept.push_back(mask.kept_in(xi));
+  return kept;
+}
+
+/// Accuracy after the paper's short adaptation from the same starting weights.
+double outlook_accuracy(const graph::Graph& graph, const graph::Graph& dense, const PruneJob& job) {
+  require(job.dataset != nullptr, "--method wins-ab needs --data: it compares accuracies");
+  training::TrainOptions options = job.outlook;
+  options.max_steps = job.outlook_steps;
+  options.checkpoint.clear();
+  const training::TrainResult result = training::train(graph, *job.dataset, job.preprocess, options, &dense);
+  require(!std::isnan(result.held_out_accuracy), "--method wins-ab needs labelled data and --held-out above 0");
+  return result.held_out_accuracy;
+}
+
+/// The same without libtorch: accuracy of the pruned network as it is, on the held-out split.
+double unadapted_accuracy(const graph::Graph& graph, const PruneJob& job) {
+  require(job.dataset != nullptr, "--method wins-ab needs --data: it compares accuracies");
+  const data::Split split = data::hold_out(*job.dataset, job.outlook.held_out, job.outlook.seed);
+  const data::Subset held_out(*job.dataset, split.held_out);
+  runtime::Session session = runtime::Session::open(graph, job.session);
+  return evaluate(session, held_out, job.preprocess, "outlook").top1;
+}
+
+pruning::AbHooks make_hooks(const graph::Graph& dense, const PruneJob& job, Progress& progress) {
+  pruning::AbHooks hooks;
+  hooks.measure = [&](const graph::Graph& graph) {
+    return measure_layers(graph, job.session, input_shapes(graph, job.timing_batch), job.timing_rounds);
+  };
+  hooks.outlook = [&](const graph::Graph& graph) {
+    return training::available() ? outlook_accuracy(graph, dense, job) : unadapted_accuracy(graph, job);
+  };
+  std::size_t shown = 0;
+  hooks.progress = [&progress, shown](std::size_t done, std::size_t) mutable {
+    progress.advance(static_cast<std::int64_t>(done - std::min(shown, done)));
+    shown = done;
+  };
+  return hooks;
+}
+
+}  // namespace
+
+Accuracy evaluate(runtime::Session& session, const data::Dataset& dataset, const data::Preprocess& preprocess,
+                  const std::string& label, std::int64_t batch_size) {
+  data::LoaderOptions options;
+  options.batch_size = batch_size;
+  data::Loader loader(dataset, preprocess, options);
+  Progress progress(label, loader.batches());
+  Accuracy accuracy;
+  data::Batch batch;
+  while (loader.next(batch)) {
+    const std::vector<Tensor> outputs = session.run({batch.images});
+    require(!outputs.empty() && outputs[0].rank() == 2 && outputs[0].dtype() == DType::f32,
+            "the network's first output is not [N, classes] scores: it does not classify");
+    count_hits(outputs[0], batch, accuracy);
+    progress.advance();
+  }
+  accuracy.broken = loader.broken();
+  const auto count = static_cast<double>(accuracy.pictures);
+  accuracy.top1 = accuracy.pictures == 0 ? NAN : accuracy.top1 / count;
+  accuracy.top5 = accuracy.pictures == 0 ? NAN : accuracy.top5 / count;
+  return accuracy;
+}
+
+std::vector<Tensor> calibration_batches(const data::Dataset& dataset, const data::Preprocess& preprocess,
+                                        std::int64_t pictures, std::uint64_t seed) {
+  data::LoaderOptions options;
+  options.batch_size = std::min<std::int64_t>(64, pictures);
+  options.shuffle = true;
+  options.seed = seed;
+  data::Loader loader(dataset, preprocess, options);
+  std::vector<Tensor> batches;
+  data::Batch batch;
+  for (std::int64_t seen = 0; seen < pictures && loader.next(batch); seen += batch.images.dim(0)) {
+    batches.push_back(batch.images);
+  }
+  return batches;
+}
+
+std::map<std::string, double> measure_layers(const graph::Graph& graph, const runtime::SessionOptions& options,
+                                             const std::vector<Shape>& shapes, int rounds) {
+  runtime::Session session = runtime::Session::open(graph, options);
+  std::vector<Tensor> inputs;
+  for (std::size_t i = 0; i < shapes.size(); ++i) inputs.push_back(random_normal(shapes[i], i));
+  std::map<std::string, double> times;
+  for (const runtime::LayerPlan& layer : session.profile(inputs, rounds).layers) {
+    const graph::Node* node = graph.find_node(layer.node);
+    if (node != nullptr && node->as<graph::WinogradConv>() != nullptr) times[layer.node] = layer.measured_us;
+  }
+  return times;
+}
+
+Pruned prune_network(const graph::Graph& dense, const PruneJob& job) {
+  Pruned result{dense, {}};
+  if (job.config.method != pruning::Method::wins_ab) {
+    pruning::prune(result.graph, job.config, job.calibration);
+    return result;
+  }
+  Progress progress("WINS-AB decisions", static_cast<std::int64_t>(pruning::prunable_layers(dense).size()));
+  result.decisions = pruning::decide_wins_ab(result.graph, job.config, job.calibration,
+                                             make_hooks(dense, job, progress), job.tradeoff);
+  return result;
+}
+
+std::vector<Shape> input_shapes(const graph::Graph& graph, std::int64_t batch) {
+  return graph::default_input_shapes(graph, batch);
+}
+
+Ratios count_ratios(const graph::Graph& graph) {
+  const graph::Graph concrete = graph::specialize(graph, input_shapes(graph, 1));
+  const graph::NetworkCost cost = graph::count_cost(concrete);
+  return {cost.pruning_ratio(concrete), cost.pruned_flops()};
+}
+
+Json layers_to_json(const graph::Graph& graph, const runtime::Plan& plan) {
+  Json layers = Json::array();
+  for (const runtime::LayerPlan& layer : plan.layers) {
+    Json row{{"name", layer.node}, {"kernel", layer.kernel}, {"problem", layer.problem},
+             {"median_us", layer.measured_us}, {"predicted_us", layer.predicted_us},
+             {"workspace_bytes", layer.workspace_bytes}, {"weight_bytes", layer.weight_bytes}};
+    const graph::Node* node = graph.find_node(layer.node);
+    if (const auto* conv = node == nullptr ? nullptr : node->as<graph::WinogradConv>()) {
+      row["kept"] = kept_per_position(conv->mask);
+      row["rows"] = conv->mask.units();
+      row["ratio"] = conv->mask.pruning_ratio();
+    }
+    layers.push_back(std::move(row));
+  }
+  return layers;
+}
+
+Json to_json(const std::vector<pruning::AbDecision>& decisions) {
+  Json rows = Json::array();
+  for (const pruning::AbDecision& d : decisions) {
+    rows.push_back({{"layer", d.layer}, {"time_wins_us", d.time_wins_us}, {"time_wins_b_us", d.time_wins_b_us},
+                    {"outlook_before", d.outlook_before}, {"outlook_after", d.outlook_after}, {"gain", d.gain},
+                    {"price", d.price}, {"balanced", d.balanced}, {"reason", d.reason}});
+  }
+  return rows;
+}
+
+std::string decision_table(const std::vector<pruning::AbDecision>& decisions) {
+  Table table({"layer", "WINS us", "WINS-B us", "gain %", "price points", "choice", "why"});
+  for (const pruning::AbDecision& d : decisions) {
+    table.add({d.layer, fmt::format("{:.1f}", d.time_wins_us), fmt::format("{:.1f}", d.time_wins_b_us),
+               fmt::format("{:.2f}", d.gain * 100), fmt::format("{:.2f}", d.price * 100),
+               d.balanced ? "WINS-B" : "WINS", d.reason});
+  }
+  return table.text();
+}
+
+}  // namespace wins::cli

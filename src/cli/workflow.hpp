@@ -1,0 +1,74 @@
+// The steps that several verbs share: evaluate, calibrate, prune by any method.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "common.hpp"
+#include "train_flags.hpp"
+#include "wins/pruning/prune.hpp"
+
+namespace wins::cli {
+
+struct Accuracy {
+  std::int64_t pictures = 0;
+  std::int64_t broken = 0;
+  double top1 = 0;       ///< in [0, 1]; NaN without labels
+  double top5 = 0;
+};
+
+/// Top-1 and top-5 over a data set through a session. Throws `Error` when the output is not
+/// [N, classes] or a label lies outside it.
+Accuracy evaluate(runtime::Session& session, const data::Dataset& dataset, const data::Preprocess& preprocess,
+                  const std::string& label, std::int64_t batch = 64);
+
+/// `pictures` preprocessed training pictures in batches, for calibration.
+std::vector<Tensor> calibration_batches(const data::Dataset& dataset, const data::Preprocess& preprocess,
+                                        std::int64_t pictures, std::uint64_t seed);
+
+/// Median microseconds of each WinogradConv layer on a backend at this input shape.
+std::map<std::string, double> measure_layers(const graph::Graph& graph, const runtime::SessionOptions& options,
+                                             const std::vector<Shape>& shapes, int rounds);
+
+/// Everything that pruning one network needs beside the network.
+struct PruneJob {
+  pruning::PruneConfig config;
+  pruning::Calibration calibration;
+  double tradeoff = 0.02;
+  int outlook_steps = 100;
+  int timing_rounds = 20;
+  std::int64_t timing_batch = 1;
+  runtime::SessionOptions session;
+  training::TrainOptions outlook;  ///< how the short adaptation trains
+  const data::Dataset* dataset = nullptr;
+  data::Preprocess preprocess;
+};
+
+struct Pruned {
+  graph::Graph graph;
+  std::vector<pruning::AbDecision> decisions;  ///< WINS-AB only
+};
+
+/// Prunes a copy of `dense`. WINS-AB measures times on the job's backend and adapts for
+/// `outlook_steps` iterations for each outlook accuracy (without libtorch or data the outlook is
+/// the relative output error's complement, and the record says so).
+Pruned prune_network(const graph::Graph& dense, const PruneJob& job);
+
+/// Concrete shapes for every input at this batch, spatial extents from `preprocess` or 224.
+std::vector<Shape> input_shapes(const graph::Graph& graph, std::int64_t batch);
+
+/// Pruning ratio and pruned FLOPs of a network at its default input shape.
+struct Ratios {
+  double pruning_ratio = 0;
+  double pruned_flops = 0;
+};
+Ratios count_ratios(const graph::Graph& graph);
+
+/// Rows kept per position for every WinogradConv, with kernel and time of each layer of a plan.
+Json layers_to_json(const graph::Graph& graph, const runtime::Plan& plan);
+Json to_json(const std::vector<pruning::AbDecision>& decisions);
+/// The decisions as a table for people.
+std::string decision_table(const std::vector<pruning::AbDecision>& decisions);
+
+}  // namespace wins::cli
