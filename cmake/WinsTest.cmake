@@ -42,6 +42,20 @@ endfunction()
 # wins_python_tests(room) - each file of tests/<room>/*.py that holds a test, run with unittest.
 function(wins_python_tests room)
   file(GLOB files CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/${room}/*.py")
+  set(environment
+    "WINS_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR}"
+    "WINS_FIXTURES=${CMAKE_CURRENT_SOURCE_DIR}/tests/fixtures"
+    "WINS_TRAINING=${WINS_TRAINING}"
+    "WINS_SANITIZE=${WINS_SANITIZE}"
+    "PYTHONPATH=${CMAKE_CURRENT_SOURCE_DIR}/tests/${room}"
+    "PYTHONDONTWRITEBYTECODE=1"
+    "OMP_WAIT_POLICY=passive")
+  if(WINS_SANITIZE)
+    # A process that was not linked with the sanitizer must load its library first, see LD_PRELOAD.
+    execute_process(COMMAND "${CMAKE_CXX_COMPILER}" -print-file-name=libasan.so
+      OUTPUT_VARIABLE libasan OUTPUT_STRIP_TRAILING_WHITESPACE)
+    list(APPEND environment "WINS_LIBASAN=${libasan}")
+  endif()
   foreach(file IN LISTS files)
     file(STRINGS "${file}" tests REGEX "def test" LIMIT_COUNT 1)
     if(NOT tests OR NOT TARGET wins)
@@ -54,7 +68,7 @@ function(wins_python_tests room)
     set_tests_properties("${room}:${name}" PROPERTIES
       TIMEOUT 1200
       LABELS "${room}"
-      ENVIRONMENT "WINS_BIN=$<TARGET_FILE:wins>;WINS_LIB=$<TARGET_FILE:wins_shared>;WINS_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR};WINS_FIXTURES=${CMAKE_CURRENT_SOURCE_DIR}/tests/fixtures;WINS_TRAINING=${WINS_TRAINING};WINS_SANITIZE=${WINS_SANITIZE};PYTHONPATH=${CMAKE_CURRENT_SOURCE_DIR}/tests/${room};PYTHONDONTWRITEBYTECODE=1;OMP_WAIT_POLICY=passive")
+      ENVIRONMENT "WINS_BIN=$<TARGET_FILE:wins>;WINS_LIB=$<TARGET_FILE:wins_shared>;${environment}")
   endforeach()
 endfunction()
 
@@ -64,7 +78,6 @@ function(wins_install_test)
   if(NOT EXISTS "${example}/CMakeLists.txt" OR NOT TARGET wins)
     return()
   endif()
-  string(REPLACE ";" "\\;" flags "${CMAKE_CXX_FLAGS}")
   add_test(NAME "install:embed"
     COMMAND "${CMAKE_COMMAND}"
       "-DBUILD=${CMAKE_BINARY_DIR}" "-DEXAMPLE=${example}" "-DSOURCE=${CMAKE_CURRENT_SOURCE_DIR}"
