@@ -14,8 +14,10 @@ endif()
 find_program(WINS_CCACHE ccache)
 mark_as_advanced(WINS_CCACHE)
 if(WINS_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_C_COMPILER_LAUNCHER "${WINS_CCACHE}")
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${WINS_CCACHE}")
+  # Paths below the checkout are hashed as relative ones, so that all checkouts and build folders share.
+  set(ccache_launcher "${WINS_CCACHE}" "base_dir=${CMAKE_SOURCE_DIR}" hash_dir=false)
+  set(CMAKE_C_COMPILER_LAUNCHER "${ccache_launcher}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${ccache_launcher}")
 endif()
 
 # No -march: kernels choose their instruction set at run time, so one binary runs everywhere.

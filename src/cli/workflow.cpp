@@ -131,13 +131,13 @@ std::map<std::string, double> measure_layers(const graph::Graph& graph, const ru
   return times;
 }
 
-Pruned prune_network(const graph::Graph& dense, const PruneJob& job) {
-  Pruned result{dense, {}};
+Pruned prune_network(const graph::Graph& start, const graph::Graph& dense, const PruneJob& job) {
+  Pruned result{start, {}};
   if (job.config.method != pruning::Method::wins_ab) {
     pruning::prune(result.graph, job.config, job.calibration);
     return result;
   }
-  Progress progress("WINS-AB decisions", static_cast<std::int64_t>(pruning::prunable_layers(dense).size()));
+  Progress progress("WINS-AB decisions", static_cast<std::int64_t>(pruning::prunable_layers(start).size()));
   result.decisions = pruning::decide_wins_ab(result.graph, job.config, job.calibration,
                                              make_hooks(dense, job, progress), job.tradeoff);
   return result;

@@ -50,10 +50,10 @@ struct Pruned {
   std::vector<pruning::AbDecision> decisions;  ///< WINS-AB only
 };
 
-/// Prunes a copy of `dense`. WINS-AB measures times on the job's backend and adapts for
-/// `outlook_steps` iterations for each outlook accuracy (without libtorch or data the outlook is
-/// the relative output error's complement, and the record says so).
-Pruned prune_network(const graph::Graph& dense, const PruneJob& job);
+/// Prunes a copy of `start` (the dense network, or one pruned in an earlier step). WINS-AB measures times on the job's backend and adapts for
+/// `outlook_steps` iterations, with `dense` as teacher, for each outlook accuracy; a build
+/// without libtorch takes the accuracy as pruned, without adaptation.
+Pruned prune_network(const graph::Graph& start, const graph::Graph& dense, const PruneJob& job);
 
 /// Concrete shapes for every input at this batch, spatial extents from `preprocess` or 224.
 std::vector<Shape> input_shapes(const graph::Graph& graph, std::int64_t batch);

@@ -1,0 +1,169 @@
+// wins prune: choose rows, prune, fine-tune, write.
+#include <fmt/core.h>
+
+#include <cmath>
+#include <optional>
+
+#include "prune_flags.hpp"
+#include "train_flags.hpp"
+#include "verbs.hpp"
+#include "workflow.hpp"
+#include "wins/base/error.hpp"
+#include "wins/base/files.hpp"
+#include "wins/base/table.hpp"
+#include "wins/graph/passes.hpp"
+#include "wins/onnx/onnx.hpp"
+
+namespace wins::cli {
+namespace {
+
+struct Options {
+  Common common;
+  DataFlags data;
+  TrainFlags train;
+  PruneFlags prune;
+  std::string model;
+  std::string output;
+  std::string portable;
+  bool no_training = false;
+};
+
+bool wants_training(const Options& options) {
+  if (options.no_training || options.train.options.epochs == 0) return false;
+  require(training::available(),
+          "this build cannot fine-tune: give --training none, or configure with -DWINS_TRAINING=ON");
+  return true;
+}
+
+/// Fine-tunes `pruned` with the dense network as teacher.
+training::TrainResult fine_tune(const Options& options, const graph::Graph& pruned, const graph::Graph& dense,
+                                const data::Dataset& dataset, const data::Preprocess& preprocess) {
+  const training::TrainOptions train = resolve(options.train, options.common, true);
+  return train_with_progress("fine-tuning", pruned, dataset, preprocess, train, &dense);
+}
+
+std::string layer_table(const graph::Graph& graph) {
+  Table table({"layer", "C", "K", "kept", "of", "ratio %", "positions alive"});
+  for (const graph::Node& node : graph.nodes) {
+    const auto* conv = node.as<graph::WinogradConv>();
+    if (conv == nullptr) continue;
+    const winograd::Mask& mask = conv->mask;
+    int alive = 0;
+    for (int xi = 0; xi < mask.positions; ++xi) alive += mask.kept_in(xi) > 0 ? 1 : 0;
+    table.add({node.name, std::to_string(mask.columns), std::to_string(mask.rows), std::to_string(mask.kept_total()),
+               std::to_string(mask.units() * mask.positions), fmt::format("{:.2f}", mask.pruning_ratio() * 100),
+               fmt::format("{}", alive)});
+  }
+  return table.text();
+}
+
+void report_outcome(const Options& options, const Pruned& pruned, Json& record) {
+  const Ratios ratios = count_ratios(pruned.graph);
+  fmt::print("{}", layer_table(pruned.graph));
+  if (!pruned.decisions.empty()) {
+    fmt::print("\nWINS-AB (trade-off {} points for the whole time):\n{}", options.prune.tradeoff * 100,
+               decision_table(pruned.decisions));
+  }
+  fmt::print("\npruning ratio {:.2f} %, pruned FLOPs {:.2f} %\n", ratios.pruning_ratio * 100, ratios.pruned_flops * 100);
+  record["ratio"] = ratios.pruning_ratio;
+  record["pruned_flops"] = ratios.pruned_flops;
+  record["ab"] = to_json(pruned.decisions);
+}
+
+void print_sensitivity(const Options& options, const PruneJob& job, const graph::Graph& dense, Json& record) {
+  require(job.dataset != nullptr, "--sensitivity needs --data: it measures accuracy");
+  const data::Split split = data::hold_out(*job.dataset, options.train.options.held_out, options.common.seed);
+  const data::Subset held_out(*job.dataset, split.held_out);
+  const auto accuracy = [&](const graph::Graph& graph) {
+    runtime::Session session = runtime::Session::open(graph, job.session);
+    return evaluate(session, held_out, job.preprocess, "sensitivity").top1;
+  };
+  Table table({"layer", "ratio %", "held-out top-1 %"});
+  record["sensitivity"] = Json::array();
+  for (const auto& row : pruning::sensitivity(dense, job.config, options.prune.sensitivity, job.calibration, accuracy)) {
+    table.add({row.layer, fmt::format("{:.0f}", row.ratio * 100), fmt::format("{:.2f}", row.accuracy * 100)});
+    record["sensitivity"].push_back({{"layer", row.layer}, {"ratio", row.ratio}, {"accuracy", row.accuracy}});
+  }
+  fmt::print("{}", table.text());
+}
+
+/// Pruning in `--steps` rounds with rising ratio; fine-tuning, if any, after each round.
+Pruned prune_in_steps(const Options& options, PruneJob& job, const graph::Graph& dense, Json& record) {
+  const bool train = wants_training(options);
+  Pruned pruned{dense, {}};
+  const double target = job.config.ratio;
+  for (int step = 1; step <= options.prune.steps; ++step) {
+    job.config.ratio = target * step / options.prune.steps;
+    pruned = prune_network(pruned.graph, dense, job);
+    if (!train) continue;
+    training::TrainResult result = fine_tune(options, pruned.graph, dense, *job.dataset, job.preprocess);
+    pruned.graph = std::move(result.graph);
+    record["training_log"] = to_json(result.epochs);
+    record["held_out_accuracy"] = std::isnan(result.held_out_accuracy) ? Json() : Json(result.held_out_accuracy);
+  }
+  return pruned;
+}
+
+void run_prune(const Options& options) {
+  if (options.output.empty() && options.prune.sensitivity.empty()) throw UsageError("prune: -o FILE is required");
+  for (const std::string& file : {options.output, options.portable}) {
+    if (!file.empty()) require_writable(file);
+  }
+  const graph::Graph dense = onnx::load(options.model);
+  PruneJob job = make_prune_job(options.prune, options.common);
+  std::optional<OpenedData> data;
+  if (!options.data.path.empty()) {
+    data.emplace(options.data, options.common.seed);
+    job.dataset = &data->get();
+    job.preprocess = preprocess_for(dense, options.model, options.data);
+  } else if (!options.no_training && options.train.options.epochs > 0) {
+    throw UsageError("prune: fine-tuning needs --data (or give --training none)");
+  }
+  job.outlook = resolve(options.train, options.common, true);
+  calibrate_job(options.prune, options.common, dense, job);
+
+  Json record = run_header(options.common);
+  record["model"] = options.model;
+  record["method"] = options.prune.method;
+  record["criterion"] = options.prune.criterion;
+  record["ratio_target"] = options.prune.ratio;
+  if (!options.prune.sensitivity.empty()) print_sensitivity(options, job, dense, record);
+  if (!options.output.empty()) {
+    const Pruned pruned = prune_in_steps(options, job, dense, record);
+    report_outcome(options, pruned, record);
+    onnx::save(pruned.graph, options.output);
+    fmt::print("wrote {}\n", options.output);
+    if (!options.portable.empty()) {
+      onnx::save(pruned.graph, options.portable, {.portable = true});
+      fmt::print("wrote {} (standard operators only)\n", options.portable);
+    }
+    record["output"] = options.output;
+  }
+  write_json(options.common, record);
+}
+
+}  // namespace
+
+void add_prune(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  options->train.options.epochs = 4;
+  options->train.options.learning_rate = 0.02;
+  options->train.options.distill_weight = 0.9;
+  options->train.options.recalibrate_batches = 20;
+  options->train.options.held_out = 0.05;
+  CLI::App* verb = app.add_subcommand("prune", "prune in the Winograd domain and fine-tune");
+  verb->add_option("MODEL", options->model, "dense ONNX file")->required();
+  verb->add_option("-o,--output", options->output, "ONNX file to write");
+  verb->add_option("--portable", options->portable, "also write standard operators only to FILE")->type_name("FILE");
+  verb->add_option_function<std::string>(
+          "--training", [options](const std::string& value) { options->no_training = value == "none"; },
+          "'none' prunes without fine-tuning")
+      ->check(CLI::IsMember({"none", "default"}));
+  add_prune_flags(*verb, options->prune);
+  add_data_flags(*verb, options->data, "train", false);
+  add_train_flags(*verb, options->train);
+  add_common(*verb, options->common);
+  verb->callback([options] { run_prune(*options); });
+}
+
+}  // namespace wins::cli

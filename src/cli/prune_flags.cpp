@@ -1,0 +1,91 @@
+#include "prune_flags.hpp"
+
+#include <fmt/core.h>
+
+#include "wins/base/error.hpp"
+
+namespace wins::cli {
+namespace {
+
+std::map<std::string, double> parse_layer_ratios(const std::vector<std::string>& items) {
+  std::map<std::string, double> ratios;
+  for (const std::string& item : items) {
+    const auto equals = item.rfind('=');
+    try {
+      if (equals == std::string::npos) throw std::invalid_argument(item);
+      std::size_t used = 0;
+      const std::string number = item.substr(equals + 1);
+      const double ratio = std::stod(number, &used);
+      if (used != number.size() || !(ratio >= 0 && ratio < 1)) throw std::invalid_argument(item);
+      ratios[item.substr(0, equals)] = ratio;
+    } catch (const std::exception&) {
+      throw UsageError(fmt::format("--layer: expected NAME=RATIO with a ratio in [0,1), got '{}'", item));
+    }
+  }
+  return ratios;
+}
+
+/// [0, 1): CLI11's Range is closed on both sides.
+const CLI::Validator kRatio(
+    [](const std::string& text) -> std::string {
+      double value = -1;
+      if (CLI::detail::lexical_cast(text, value) && value >= 0 && value < 1) return {};
+      return "ratio " + text + " is outside [0, 1)";
+    },
+    "RATIO");
+
+}  // namespace
+
+void add_prune_flags(CLI::App& app, PruneFlags& flags) {
+  app.add_option("--method", flags.method, "wins, wins-b, wins-ab, fp, wwp or dense")->capture_default_str();
+  app.add_option("--criterion", flags.criterion, "l1, l2, output-aware; for fp also fpgm, whc")->capture_default_str();
+  app.add_option("--ratio", flags.ratio, "share of the weights to prune in each layer")->check(kRatio)->capture_default_str();
+  app.add_option("--layer", flags.layer, "NAME=RATIO for one layer (repeat); 0 keeps it dense")->take_all();
+  app.add_option("--exclude", flags.exclude, "layers left alone (repeat)")->take_all();
+  app.add_option("--axis", flags.axis, "row or column of each position's matrix")
+      ->check(CLI::IsMember({"row", "column"}))->capture_default_str();
+  app.add_option("--m", flags.m, "output tile: 2, 4 or auto")->check(CLI::IsMember({"2", "4", "auto"}))->capture_default_str();
+  app.add_option("--min-layer", flags.min_layer, "smallest kept share of a layer")->check(CLI::Range(0.0, 1.0));
+  app.add_option("--min-position", flags.min_position, "smallest kept share of a position")->check(CLI::Range(0.0, 1.0));
+  app.add_option("--round", flags.round_to, "round kept rows of a position up to a multiple")->check(CLI::Range(1, 1024));
+  app.add_option("--steps", flags.steps, "rounds of pruning with rising ratio")->check(CLI::Range(1, 100));
+  app.add_option("--backend", flags.backend, "where WINS-AB measures time")->capture_default_str();
+  app.add_option("--tradeoff", flags.tradeoff, "WINS-AB: accuracy (0.02 = 2 points) that the whole time is worth")
+      ->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  app.add_option("--outlook-steps", flags.outlook_steps, "WINS-AB: iterations of the short adaptation")
+      ->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--timing-batch", flags.timing_batch, "WINS-AB: batch at which layers are timed")
+      ->check(CLI::Range(1, 4096))->capture_default_str();
+  app.add_option("--calibration", flags.calibration, "pictures for the output-aware criterion")
+      ->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--sensitivity", flags.sensitivity, "print accuracy with one layer pruned at each of these ratios")
+      ->delimiter(',')->check(kRatio);
+}
+
+PruneJob make_prune_job(const PruneFlags& flags, const Common& common) {
+  PruneJob job;
+  job.config.method = pruning::parse_method(flags.method);
+  job.config.criterion = pruning::parse_criterion(flags.criterion);
+  job.config.axis = flags.axis == "column" ? winograd::Axis::column : winograd::Axis::row;
+  job.config.ratio = flags.ratio;
+  job.config.layer_ratio = parse_layer_ratios(flags.layer);
+  job.config.exclude = flags.exclude;
+  job.config.min_layer_share = flags.min_layer;
+  job.config.min_position_share = flags.min_position;
+  job.config.round_to = flags.round_to;
+  job.config.m = flags.m == "auto" ? 0 : std::stoi(flags.m);
+  job.tradeoff = flags.tradeoff;
+  job.outlook_steps = flags.outlook_steps;
+  job.timing_batch = flags.timing_batch;
+  job.session = session_options(common, flags.backend);
+  return job;
+}
+
+void calibrate_job(const PruneFlags& flags, const Common& common, const graph::Graph& dense, PruneJob& job) {
+  if (job.config.criterion != pruning::Criterion::output_aware) return;
+  if (job.dataset == nullptr) throw UsageError("--criterion output-aware needs --data for calibration pictures (or choose l2)");
+  const auto batches = calibration_batches(*job.dataset, job.preprocess, flags.calibration, common.seed);
+  job.calibration = pruning::calibrate(dense, batches, job.config.m == 0 ? 2 : job.config.m);
+}
+
+}  // namespace wins::cli

@@ -1,0 +1,40 @@
+// Flags that say what to prune and how much.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "workflow.hpp"
+
+namespace wins::cli {
+
+struct PruneFlags {
+  std::string method = "wins-ab";
+  std::string criterion = "output-aware";
+  std::string axis = "row";
+  std::string m = "2";
+  std::string backend = "cpu";
+  double ratio = 0.5;
+  std::vector<std::string> layer;    ///< NAME=RATIO
+  std::vector<std::string> exclude;
+  double min_layer = 0, min_position = 0;
+  std::int64_t round_to = 1;
+  int steps = 1;
+  double tradeoff = 0.02;
+  int outlook_steps = 100;
+  std::int64_t timing_batch = 1;
+  std::int64_t calibration = 256;    ///< pictures
+  std::vector<double> sensitivity;   ///< ratios to try layer by layer
+};
+
+void add_prune_flags(CLI::App& app, PruneFlags& flags);
+
+/// Everything but data and calibration. Throws `UsageError` naming a flag that does not parse.
+PruneJob make_prune_job(const PruneFlags& flags, const Common& common);
+
+/// Fills `job.calibration` when the criterion needs it and pictures are there; an output-aware
+/// criterion without pictures throws `UsageError`.
+void calibrate_job(const PruneFlags& flags, const Common& common, const graph::Graph& dense, PruneJob& job);
+
+}  // namespace wins::cli

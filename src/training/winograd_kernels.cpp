@@ -1,0 +1,522 @@
+#include "winograd_kernels.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "winograd_simd.hpp"
+#include "wins/base/error.hpp"
+#include "wins/base/parallel.hpp"
+
+namespace wins::training {
+namespace {
+
+constexpr int kMaxTile = 10;                             // p of winograd::algorithm
+constexpr std::int64_t kBlockBytes = std::int64_t{1} << 19;  // V and M of one block of tiles
+
+std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
+
+/// What F(2,3)'s transforms differ by from the hard-coded ones: a factor per row of B^T and A^T.
+struct Factors {
+  bool fast = false;
+  std::array<double, kMaxTile> input{}, output{};
+};
+
+/// Fills `factors` when row i of `matrix` columns equals factor[i] times `canonical`.
+bool match_scaled(const winograd::Matrix& matrix, const std::vector<double>& canonical, double* factors) {
+  for (int i = 0; i < matrix.cols; ++i) factors[i] = 0;
+  for (int i = 0; i < matrix.cols; ++i) {
+    for (int y = 0; y < matrix.rows; ++y) {
+      const double wanted = canonical[static_cast<std::size_t>(y * matrix.cols + i)];
+      if (wanted != 0 && factors[i] == 0) factors[i] = matrix(y, i) / wanted;
+      if (matrix(y, i) != factors[i] * wanted && wanted != 0) return false;
+      if (wanted == 0 && matrix(y, i) != 0) return false;
+    }
+  }
+  return true;
+}
+
+Factors find_factors(const winograd::Algorithm& algorithm) {
+  Factors factors;
+  factors.input.fill(1);
+  factors.output.fill(1);
+  if (algorithm.m != 2 || algorithm.r != 3) return factors;
+  // Lavin & Gray 2016, equation 7: B (columns are the rows of B^T), and A^T.
+  const std::vector<double> b = {1, 0, 0, 0, 0, 1, -1, 1, -1, 1, 1, 0, 0, 0, 0, -1};
+  const std::vector<double> a_transposed = {1, 1, 1, 0, 0, 1, -1, -1};
+  winograd::Matrix at{2, 4, std::vector<double>(8)};
+  for (int a = 0; a < 2; ++a) {
+    for (int i = 0; i < 4; ++i) at(a, i) = algorithm.A(i, a);
+  }
+  factors.fast = match_scaled(algorithm.B, b, factors.input.data()) &&
+                 match_scaled(at, a_transposed, factors.output.data());
+  if (!factors.fast) {
+    factors.input.fill(1);
+    factors.output.fill(1);
+  }
+  return factors;
+}
+
+/// Weights of one live position, ready for the kernels.
+struct PackedPosition {
+  int xi = 0;
+  float factor = 1;                 ///< of the transforms that the kernels leave out
+  std::vector<std::int64_t> rows;   ///< kept rows, or empty when all K rows are carried
+  std::int64_t count = 0;           ///< rows carried
+  std::int64_t padded = 0;          ///< count rounded up to the vector
+  std::vector<float> by_channel;    ///< [C, padded]
+  std::vector<float> by_row;        ///< [count, padded C]; empty when not needed
+};
+
+struct Plan {
+  const WinogradProblem* problem = nullptr;
+  Factors factors;
+  winograd::TileGrid grid;
+  int p = 0;
+  std::int64_t lanes = 0, padded_channels = 0, padded_filters = 0, block = 0;
+  std::vector<PackedPosition> positions;
+  simd::AnyStep input, input_adjoint, output, output_adjoint;
+  std::vector<double> matrices[4];
+};
+
+simd::AnyStep store_step(const winograd::Matrix& matrix, bool transpose, std::vector<double>& storage) {
+  const int rows = transpose ? matrix.cols : matrix.rows;
+  const int cols = transpose ? matrix.rows : matrix.cols;
+  for (int r = 0; r < rows; ++r) {
+    for (int c = 0; c < cols; ++c) storage.push_back(transpose ? matrix(c, r) : matrix(r, c));
+  }
+  return {storage.data(), rows, cols};
+}
+
+void pack_position(const Plan& plan, const float* U, bool by_row, PackedPosition& position) {
+  const std::int64_t K = plan.problem->filters, C = plan.problem->channels;
+  const float* source = U + position.xi * K * C;
+  position.by_channel.assign(static_cast<std::size_t>(C * position.padded), 0.0F);
+  if (by_row) position.by_row.assign(static_cast<std::size_t>(position.count * plan.padded_channels), 0.0F);
+  for (std::int64_t j = 0; j < position.count; ++j) {
+    const std::int64_t k = position.rows.empty() ? j : position.rows[static_cast<std::size_t>(j)];
+    for (std::int64_t c = 0; c < C; ++c) {
+      const float value = source[k * C + c] * position.factor;
+      position.by_channel[static_cast<std::size_t>(c * position.padded + j)] = value;
+      if (by_row) position.by_row[static_cast<std::size_t>(j * plan.padded_channels + c)] = value;
+    }
+  }
+}
+
+void make_plan(Plan& plan, const WinogradProblem& problem, const std::vector<LivePosition>& live, const float* U,
+               std::int64_t lanes, bool by_row) {
+  const winograd::Algorithm& algorithm = *problem.algorithm;
+  require(algorithm.p() <= kMaxTile, "Winograd tile of {} is larger than {}", algorithm.p(), kMaxTile);
+  plan.problem = &problem;
+  plan.factors = find_factors(algorithm);
+  plan.grid = winograd::tile_grid(algorithm.m, problem.out_h, problem.out_w);
+  plan.p = algorithm.p();
+  plan.lanes = lanes;
+  plan.padded_channels = round_up(problem.channels, lanes);
+  plan.padded_filters = round_up(problem.filters, lanes);
+  plan.input = store_step(algorithm.B, true, plan.matrices[0]);
+  plan.input_adjoint = store_step(algorithm.B, false, plan.matrices[1]);
+  plan.output = store_step(algorithm.A, true, plan.matrices[2]);
+  plan.output_adjoint = store_step(algorithm.A, false, plan.matrices[3]);
+  std::int64_t floats = 0;
+  for (const LivePosition& one : live) {
+    PackedPosition position;
+    position.xi = one.xi;
+    const auto i = static_cast<std::size_t>(one.xi / plan.p), j = static_cast<std::size_t>(one.xi % plan.p);
+    position.factor = static_cast<float>(plan.factors.input[i] * plan.factors.input[j] *
+                                         plan.factors.output[i] * plan.factors.output[j]);
+    const auto kept = static_cast<std::int64_t>(one.rows.size());
+    // Dropping rows costs a scatter, and gains nothing unless a whole vector goes.
+    const bool compact = round_up(kept, lanes) < plan.padded_filters;
+    if (compact) position.rows = one.rows;
+    position.count = compact ? kept : problem.filters;
+    position.padded = round_up(position.count, lanes);
+    pack_position(plan, U, by_row, position);
+    floats += plan.padded_channels + position.padded;
+    plan.positions.push_back(std::move(position));
+  }
+  plan.block = std::clamp<std::int64_t>(
+      kBlockBytes / static_cast<std::int64_t>(sizeof(float)) / std::max<std::int64_t>(floats, 1), 24, 512);
+}
+
+/// Buffers of one thread.
+struct Workspace {
+  std::vector<float> v, m;            ///< per live position [block, padded C], [block, padded]
+  std::vector<float> rows;            ///< [p*p, padded K]: M of one tile with all rows
+  std::vector<float> zeros, trash;    ///< what lies outside the picture
+  std::vector<std::size_t> v_at, m_at;
+  std::vector<float> dU;              ///< per live position [count, padded C]
+  std::vector<std::size_t> dU_at;
+
+  explicit Workspace(const Plan& plan, bool gradients) {
+    std::size_t v_size = 0, m_size = 0, u_size = 0;
+    const auto block = static_cast<std::size_t>(plan.block);
+    for (const PackedPosition& position : plan.positions) {
+      v_at.push_back(v_size);
+      m_at.push_back(m_size);
+      dU_at.push_back(u_size);
+      v_size += block * static_cast<std::size_t>(plan.padded_channels);
+      m_size += block * static_cast<std::size_t>(position.padded);
+      u_size += static_cast<std::size_t>(position.count * plan.padded_channels);
+    }
+    v.assign(v_size, 0.0F);
+    m.assign(m_size, 0.0F);
+    if (gradients) dU.assign(u_size, 0.0F);
+    rows.assign(static_cast<std::size_t>(plan.p * plan.p * plan.padded_filters), 0.0F);
+    const auto widest = static_cast<std::size_t>(std::max(plan.padded_channels, plan.padded_filters));
+    zeros.assign(widest, 0.0F);
+    trash.assign(widest, 0.0F);
+  }
+};
+
+/// Position of one tile in the batch.
+struct Tile {
+  std::int64_t image = 0, top = 0, left = 0;  ///< in output pixels
+};
+
+Tile tile_at(const Plan& plan, std::int64_t index) {
+  const std::int64_t per_image = plan.grid.count();
+  const std::int64_t inside = index % per_image;
+  return {index / per_image, inside / plan.grid.cols * plan.grid.m, inside % plan.grid.cols * plan.grid.m};
+}
+
+/// Pointers to the side x side pixels at (top, left) of an NHWC image; `outside` where there is none.
+template <class T>
+[[gnu::always_inline]] inline void point_at(T* image, std::int64_t height, std::int64_t width,
+                                            std::int64_t depth, const std::array<std::int64_t, 2>& corner,
+                                            int side, T* outside, T** pointers) {
+  for (int y = 0; y < side; ++y) {
+    const std::int64_t row = corner[0] + y;
+    for (int x = 0; x < side; ++x) {
+      const std::int64_t col = corner[1] + x;
+      const bool inside = row >= 0 && row < height && col >= 0 && col < width;
+      pointers[y * side + x] = inside ? image + (row * width + col) * depth : outside;
+    }
+  }
+}
+
+template <int kLanes, class Fast, bool kAccumulate>
+[[gnu::always_inline]] inline void transform(bool fast, const simd::AnyStep& step, const float* const* in,
+                                             float* const* out, const float* bias, std::int64_t depth) {
+  using Vec = typename simd::VecOf<kLanes>::type;
+  std::int64_t c = 0;
+  if (fast) {
+    for (; c + kLanes <= depth; c += kLanes) simd::sandwich_f23<Vec, Fast, kAccumulate>(in, out, bias, c);
+    for (; c < depth; ++c) simd::sandwich_f23<float, Fast, kAccumulate>(in, out, bias, c);
+  } else {
+    for (; c + kLanes <= depth; c += kLanes) simd::sandwich_any<Vec, kAccumulate>(step, in, out, bias, c);
+    for (; c < depth; ++c) simd::sandwich_any<float, kAccumulate>(step, in, out, bias, c);
+  }
+}
+
+/// V of tiles [first, first + count).
+template <int kLanes>
+[[gnu::always_inline]] inline void transform_input(const Plan& plan, const float* x, std::int64_t first,
+                                                   std::int64_t count, Workspace& work) {
+  const WinogradProblem& problem = *plan.problem;
+  const float* in[kMaxTile * kMaxTile];
+  float* out[kMaxTile * kMaxTile] = {};
+  for (std::int64_t t = 0; t < count; ++t) {
+    const Tile tile = tile_at(plan, first + t);
+    const float* image = x + tile.image * problem.height * problem.width * problem.channels;
+    point_at<const float>(image, problem.height, problem.width, problem.channels,
+                          {tile.top - problem.pad_top, tile.left - problem.pad_left}, plan.p, work.zeros.data(), in);
+    for (std::size_t l = 0; l < plan.positions.size(); ++l) {
+      out[plan.positions[l].xi] = work.v.data() + work.v_at[l] + t * plan.padded_channels;
+    }
+    transform<kLanes, simd::InputF23, false>(plan.factors.fast, plan.input, in, out, nullptr, problem.channels);
+  }
+}
+
+template <int kLanes>
+[[gnu::always_inline]] inline void multiply(const Plan& plan, std::int64_t count, Workspace& work) {
+  using Vec = typename simd::VecOf<kLanes>::type;
+  for (std::size_t l = 0; l < plan.positions.size(); ++l) {
+    const PackedPosition& position = plan.positions[l];
+    const simd::GemmArgs args{work.v.data() + work.v_at[l], plan.padded_channels, 1, position.by_channel.data(),
+                              position.padded, work.m.data() + work.m_at[l], position.padded,
+                              plan.problem->channels, false};
+    simd::gemm<Vec, 6>(args, count, position.padded);
+  }
+}
+
+template <int kLanes>
+[[gnu::always_inline]] inline void transform_output(const Plan& plan, const float* bias, float* y,
+                                                    std::int64_t first, std::int64_t count, Workspace& work) {
+  const WinogradProblem& problem = *plan.problem;
+  const float* in[kMaxTile * kMaxTile];
+  float* out[kMaxTile * kMaxTile];
+  std::fill(in, in + plan.p * plan.p, work.zeros.data());
+  for (std::int64_t t = 0; t < count; ++t) {
+    for (std::size_t l = 0; l < plan.positions.size(); ++l) {
+      const PackedPosition& position = plan.positions[l];
+      const float* m = work.m.data() + work.m_at[l] + t * position.padded;
+      if (position.rows.empty()) {
+        in[position.xi] = m;
+        continue;
+      }
+      // Rows that are not kept stay zero from the workspace's start.
+      float* all = work.rows.data() + position.xi * plan.padded_filters;
+      for (std::int64_t j = 0; j < position.count; ++j) all[position.rows[static_cast<std::size_t>(j)]] = m[j];
+      in[position.xi] = all;
+    }
+    const Tile tile = tile_at(plan, first + t);
+    float* image = y + tile.image * problem.out_h * problem.out_w * problem.filters;
+    point_at<float>(image, problem.out_h, problem.out_w, problem.filters, {tile.top, tile.left}, plan.grid.m,
+                    nullptr, out);
+    transform<kLanes, simd::OutputF23, false>(plan.factors.fast, plan.output, in, out, bias, problem.filters);
+  }
+}
+
+/// dM of tiles [first, first + count), in the place of M.
+template <int kLanes>
+[[gnu::always_inline]] inline void transform_gradient(const Plan& plan, const float* dy, std::int64_t first,
+                                                      std::int64_t count, Workspace& work) {
+  const WinogradProblem& problem = *plan.problem;
+  const float* in[kMaxTile * kMaxTile];
+  float* out[kMaxTile * kMaxTile] = {};
+  for (std::int64_t t = 0; t < count; ++t) {
+    for (std::size_t l = 0; l < plan.positions.size(); ++l) {
+      const PackedPosition& position = plan.positions[l];
+      out[position.xi] = position.rows.empty() ? work.m.data() + work.m_at[l] + t * position.padded
+                                               : work.rows.data() + position.xi * plan.padded_filters;
+    }
+    const Tile tile = tile_at(plan, first + t);
+    const float* image = dy + tile.image * problem.out_h * problem.out_w * problem.filters;
+    point_at<const float>(image, problem.out_h, problem.out_w, problem.filters, {tile.top, tile.left}, plan.grid.m,
+                          work.zeros.data(), in);
+    transform<kLanes, simd::OutputAdjointF23, false>(plan.factors.fast, plan.output_adjoint, in, out, nullptr,
+                                                     problem.filters);
+    for (std::size_t l = 0; l < plan.positions.size(); ++l) {
+      const PackedPosition& position = plan.positions[l];
+      if (position.rows.empty()) continue;
+      float* m = work.m.data() + work.m_at[l] + t * position.padded;
+      const float* all = out[position.xi];
+      for (std::int64_t j = 0; j < position.count; ++j) m[j] = all[position.rows[static_cast<std::size_t>(j)]];
+    }
+  }
+}
+
+template <int kLanes>
+[[gnu::always_inline]] inline void accumulate_weight_gradient(const Plan& plan, std::int64_t count,
+                                                              Workspace& work) {
+  using Vec = typename simd::VecOf<kLanes>::type;
+  for (std::size_t l = 0; l < plan.positions.size(); ++l) {
+    const PackedPosition& position = plan.positions[l];
+    const simd::GemmArgs args{work.m.data() + work.m_at[l], 1, position.padded, work.v.data() + work.v_at[l],
+                              plan.padded_channels, work.dU.data() + work.dU_at[l], plan.padded_channels,
+                              count, true};
+    simd::gemm<Vec, 6>(args, position.count, plan.padded_channels);
+  }
+}
+
+/// dV = dM U in the place of V, then dx += B dV B^T.
+template <int kLanes>
+[[gnu::always_inline]] inline void scatter_input_gradient(const Plan& plan, float* dx, std::int64_t first,
+                                                          std::int64_t count, Workspace& work) {
+  using Vec = typename simd::VecOf<kLanes>::type;
+  const WinogradProblem& problem = *plan.problem;
+  for (std::size_t l = 0; l < plan.positions.size(); ++l) {
+    const PackedPosition& position = plan.positions[l];
+    const simd::GemmArgs args{work.m.data() + work.m_at[l], position.padded, 1, position.by_row.data(),
+                              plan.padded_channels, work.v.data() + work.v_at[l], plan.padded_channels,
+                              position.count, false};
+    simd::gemm<Vec, 6>(args, count, plan.padded_channels);
+  }
+  const float* in[kMaxTile * kMaxTile];
+  float* out[kMaxTile * kMaxTile];
+  std::fill(in, in + plan.p * plan.p, work.zeros.data());
+  for (std::int64_t t = 0; t < count; ++t) {
+    for (std::size_t l = 0; l < plan.positions.size(); ++l) {
+      in[plan.positions[l].xi] = work.v.data() + work.v_at[l] + t * plan.padded_channels;
+    }
+    const Tile tile = tile_at(plan, first + t);
+    float* image = dx + tile.image * problem.height * problem.width * problem.channels;
+    point_at<float>(image, problem.height, problem.width, problem.channels,
+                    {tile.top - problem.pad_top, tile.left - problem.pad_left}, plan.p, nullptr, out);
+    transform<kLanes, simd::InputAdjointF23, true>(plan.factors.fast, plan.input_adjoint, in, out, nullptr,
+                                                   problem.channels);
+  }
+}
+
+/// What the kernels read and write, for images [first, last).
+struct Operands {
+  const float* x = nullptr;
+  const float* bias = nullptr;
+  float* y = nullptr;
+  const float* dy = nullptr;
+  float* dx = nullptr;
+  bool want_dU = false;
+};
+
+template <int kLanes>
+[[gnu::always_inline]] inline void forward_images(const Plan& plan, const Operands& data, std::int64_t first,
+                                                  std::int64_t last, Workspace& work) {
+  const std::int64_t end = last * plan.grid.count();
+  for (std::int64_t t = first * plan.grid.count(); t < end; t += plan.block) {
+    const std::int64_t count = std::min(plan.block, end - t);
+    transform_input<kLanes>(plan, data.x, t, count, work);
+    multiply<kLanes>(plan, count, work);
+    transform_output<kLanes>(plan, data.bias, data.y, t, count, work);
+  }
+}
+
+template <int kLanes>
+[[gnu::always_inline]] inline void backward_images(const Plan& plan, const Operands& data, std::int64_t first,
+                                                   std::int64_t last, Workspace& work) {
+  const std::int64_t end = last * plan.grid.count();
+  for (std::int64_t t = first * plan.grid.count(); t < end; t += plan.block) {
+    const std::int64_t count = std::min(plan.block, end - t);
+    transform_gradient<kLanes>(plan, data.dy, t, count, work);
+    if (data.want_dU) {
+      transform_input<kLanes>(plan, data.x, t, count, work);
+      accumulate_weight_gradient<kLanes>(plan, count, work);
+    }
+    if (data.dx != nullptr) scatter_input_gradient<kLanes>(plan, data.dx, t, count, work);
+  }
+}
+
+using RangeFunction = void (*)(const Plan&, const Operands&, std::int64_t, std::int64_t, Workspace&);
+
+void forward_generic(const Plan& plan, const Operands& data, std::int64_t first, std::int64_t last,
+                     Workspace& work) {
+  forward_images<4>(plan, data, first, last, work);
+}
+void backward_generic(const Plan& plan, const Operands& data, std::int64_t first, std::int64_t last,
+                      Workspace& work) {
+  backward_images<4>(plan, data, first, last, work);
+}
+
+struct Isa {
+  const char* name;
+  std::int64_t lanes;
+  RangeFunction forward, backward;
+};
+
+#if defined(__x86_64__)
+[[gnu::target("avx2,fma")]] void forward_avx2(const Plan& plan, const Operands& data, std::int64_t first,
+                                              std::int64_t last, Workspace& work) {
+  forward_images<8>(plan, data, first, last, work);
+}
+[[gnu::target("avx2,fma")]] void backward_avx2(const Plan& plan, const Operands& data, std::int64_t first,
+                                               std::int64_t last, Workspace& work) {
+  backward_images<8>(plan, data, first, last, work);
+}
+[[gnu::target("avx512f,avx2,fma")]] void forward_avx512(const Plan& plan, const Operands& data,
+                                                        std::int64_t first, std::int64_t last, Workspace& work) {
+  forward_images<16>(plan, data, first, last, work);
+}
+[[gnu::target("avx512f,avx2,fma")]] void backward_avx512(const Plan& plan, const Operands& data,
+                                                         std::int64_t first, std::int64_t last,
+                                                         Workspace& work) {
+  backward_images<16>(plan, data, first, last, work);
+}
+
+const Isa& isa() {
+  static const Isa chosen = [] {
+    if (__builtin_cpu_supports("avx512f")) return Isa{"avx512", 16, forward_avx512, backward_avx512};
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+      return Isa{"avx2", 8, forward_avx2, backward_avx2};
+    }
+    return Isa{"generic", 4, forward_generic, backward_generic};
+  }();
+  return chosen;
+}
+#else
+const Isa& isa() {
+  static const Isa chosen{"generic", 4, forward_generic, backward_generic};
+  return chosen;
+}
+#endif
+
+/// Adds one thread's weight gradient into dU [p*p, K, C].
+void add_weight_gradient(const Plan& plan, const Workspace& work, float* dU) {
+  const std::int64_t K = plan.problem->filters, C = plan.problem->channels;
+  for (std::size_t l = 0; l < plan.positions.size(); ++l) {
+    const PackedPosition& position = plan.positions[l];
+    for (std::int64_t j = 0; j < position.count; ++j) {
+      const std::int64_t k = position.rows.empty() ? j : position.rows[static_cast<std::size_t>(j)];
+      const float* source = work.dU.data() + work.dU_at[l] + j * plan.padded_channels;
+      float* target = dU + (position.xi * K + k) * C;
+      for (std::int64_t c = 0; c < C; ++c) target[c] += source[c] * position.factor;
+    }
+  }
+}
+
+/// Rows that were carried along only to fill vectors get no gradient.
+void clear_other_rows(const Plan& plan, const std::vector<LivePosition>& live, float* dU) {
+  const std::int64_t K = plan.problem->filters, C = plan.problem->channels;
+  for (const LivePosition& position : live) {
+    std::size_t next = 0;
+    for (std::int64_t k = 0; k < K; ++k) {
+      if (next < position.rows.size() && position.rows[next] == k) {
+        ++next;
+      } else {
+        std::fill_n(dU + (position.xi * K + k) * C, C, 0.0F);
+      }
+    }
+  }
+}
+
+std::int64_t thread_count(const WinogradProblem& problem, int threads) {
+  return std::clamp<std::int64_t>(problem.batch, 1, std::max(1, threads));
+}
+
+}  // namespace
+
+std::vector<LivePosition> live_positions(const winograd::Mask& mask) {
+  std::vector<LivePosition> live;
+  for (int xi = 0; xi < mask.positions; ++xi) {
+    LivePosition position{xi, {}};
+    for (std::int64_t k = 0; k < mask.rows; ++k) {
+      bool kept = false;
+      for (std::int64_t c = 0; c < mask.columns && !kept; ++c) kept = mask.weight_kept(xi, k, c);
+      if (kept) position.rows.push_back(k);
+    }
+    if (!position.rows.empty()) live.push_back(std::move(position));
+  }
+  return live;
+}
+
+void winograd_forward(const WinogradProblem& problem, const std::vector<LivePosition>& live, int threads,
+                      const float* x, const float* U, const float* bias, float* y) {
+  Plan plan;
+  make_plan(plan, problem, live, U, isa().lanes, false);
+  Operands data;
+  data.x = x;
+  data.bias = bias;
+  data.y = y;
+  const std::int64_t parts = thread_count(problem, threads);
+  parallel_for(parts, static_cast<int>(parts), [&](std::int64_t part, int) {
+    Workspace work(plan, false);
+    isa().forward(plan, data, problem.batch * part / parts, problem.batch * (part + 1) / parts, work);
+  });
+}
+
+void winograd_backward(const WinogradProblem& problem, const std::vector<LivePosition>& live, int threads,
+                       const float* x, const float* U, const float* dy, float* dx, float* dU) {
+  Plan plan;
+  make_plan(plan, problem, live, U, isa().lanes, dx != nullptr);
+  Operands data;
+  data.x = x;
+  data.dy = dy;
+  data.dx = dx;
+  data.want_dU = dU != nullptr;
+  const std::int64_t parts = thread_count(problem, threads);
+  std::vector<Workspace> work;
+  for (std::int64_t part = 0; part < parts; ++part) work.emplace_back(plan, data.want_dU);
+  const std::int64_t image = problem.height * problem.width * problem.channels;
+  parallel_for(parts, static_cast<int>(parts), [&](std::int64_t part, int) {
+    const std::int64_t first = problem.batch * part / parts, last = problem.batch * (part + 1) / parts;
+    if (dx != nullptr) std::fill_n(dx + first * image, (last - first) * image, 0.0F);
+    isa().backward(plan, data, first, last, work[static_cast<std::size_t>(part)]);
+  });
+  if (dU == nullptr) return;
+  std::fill_n(dU, problem.algorithm->positions() * problem.filters * problem.channels, 0.0F);
+  for (const Workspace& one : work) add_weight_gradient(plan, one, dU);
+  clear_other_rows(plan, live, dU);
+}
+
+const char* winograd_kernels_isa() { return isa().name; }
+
+}  // namespace wins::training
