@@ -15,7 +15,8 @@ find_program(WINS_CCACHE ccache)
 mark_as_advanced(WINS_CCACHE)
 if(WINS_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   # Paths below the checkout are hashed as relative ones, so that all checkouts and build folders share.
-  set(ccache_launcher "${WINS_CCACHE}" "base_dir=${CMAKE_SOURCE_DIR}" hash_dir=false)
+  set(ccache_launcher "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}" CCACHE_NOHASHDIR=1
+    "${WINS_CCACHE}")
   set(CMAKE_C_COMPILER_LAUNCHER "${ccache_launcher}")
   set(CMAKE_CXX_COMPILER_LAUNCHER "${ccache_launcher}")
 endif()

@@ -61,7 +61,7 @@ def commands(text):
 
 
 def scratch_clone(target):
-    """A clone with the work tree's present state: tracked and untracked files, build folder linked."""
+    """A clone with the present state of the work tree: tracked files, and untracked ones not ignored."""
     subprocess.run(["git", "clone", "--quiet", "--local", str(ROOT), str(target)], check=True)
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
