@@ -13,7 +13,10 @@ AxisWindow resolve_axis(AxisWindow axis, graph::AutoPad auto_pad, bool ceil_mode
   require(axis.kernel > 0 && axis.stride > 0 && axis.dilation > 0,
           "kernel {}, stride {} and dilation {} must be positive", axis.kernel, axis.stride, axis.dilation);
   const std::int64_t span = (axis.kernel - 1) * axis.dilation + 1;
-  if (auto_pad == graph::AutoPad::valid) axis.pad_before = axis.pad_after = 0;
+  if (auto_pad == graph::AutoPad::valid) {
+    axis.pad_before = axis.pad_after = 0;
+    ceil_mode = false;
+  }
   if (auto_pad == graph::AutoPad::same_upper || auto_pad == graph::AutoPad::same_lower) {
     axis.out = ceil_divide(axis.in, axis.stride);
     const std::int64_t total = std::max<std::int64_t>(0, (axis.out - 1) * axis.stride + span - axis.in);

@@ -44,9 +44,9 @@ struct ConvProblem {
 };
 
 /// The text form above.
-std::string to_string(const ConvProblem& problem);
+std::string text_of(const ConvProblem& problem);
 
-/// Inverse of `to_string`; fields may come in any order. Throws `Error` naming the text and the
+/// Inverse of `text_of`; fields may come in any order. Throws `Error` naming the text and the
 /// part that is unknown, missing, repeated, out of range or contradicts the others.
 ConvProblem parse_conv_problem(std::string_view text);
 
