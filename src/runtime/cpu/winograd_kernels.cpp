@@ -1,0 +1,386 @@
+#include "winograd_kernels.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "winograd_kernels.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "winograd_transforms-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace wins::runtime::cpu::HWY_NAMESPACE {
+namespace {
+
+// ---- input ---------------------------------------------------------------------------------------
+
+struct Patch {
+  const float* data;
+  std::int64_t row_pitch, pixel_pitch;  // floats
+};
+
+/// The p x p input pixels of a tile; copied between zeros where it crosses the border.
+template <int kP>
+HWY_INLINE Patch find_patch(const WinogradGeometry& g, const float* plane, const TilePosition& tile,
+                            float* HWY_RESTRICT copy) {
+  const D d;
+  const std::int64_t y0 = tile.y - g.pad_top, x0 = tile.x - g.pad_left;
+  const std::int64_t row = g.in_width * g.block;
+  if (y0 >= 0 && x0 >= 0 && y0 + kP <= g.in_height && x0 + kP <= g.in_width) {
+    return {plane + y0 * row + x0 * g.block, row, g.block};
+  }
+  for (std::int64_t i = 0; i < kP; ++i) {
+    for (std::int64_t j = 0; j < kP; ++j) {
+      const std::int64_t y = y0 + i, x = x0 + j;
+      const bool inside = y >= 0 && x >= 0 && y < g.in_height && x < g.in_width;
+      hn::Store(inside ? hn::LoadU(d, plane + y * row + x * g.block) : hn::Zero(d), d, copy + (i * kP + j) * kLanes);
+    }
+  }
+  return {copy, kP * kLanes, kLanes};
+}
+
+/// V of one tile, N channels: position xi goes to out + xi * N * N.
+template <int kTile>
+HWY_INLINE void transform_patch(const PairedCoefficients& q, const Patch& patch, const bool* live_rows,
+                                float* HWY_RESTRICT temporary, float* HWY_RESTRICT out) {
+  constexpr int kP = kTile + 2;
+  const D d;
+  if constexpr (kTile == 2) {  // all of it fits in registers
+    Vec t[kP][kP];
+#pragma GCC unroll 4
+    for (int j = 0; j < kP; ++j) {
+      Vec x[kP], column[kP];
+      load_rows<kP>(patch.data + j * patch.pixel_pitch, patch.row_pitch, x);
+      forward<kTile>(q, x, column);
+#pragma GCC unroll 4
+      for (int i = 0; i < kP; ++i) t[i][j] = column[i];
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kP; ++i) {
+      if (!live_rows[i]) continue;
+      Vec row[kP];
+      forward<kTile>(q, t[i], row);
+#pragma GCC unroll 4
+      for (int j = 0; j < kP; ++j) hn::Store(row[j], d, out + (i * kP + j) * kLanes * kLanes);
+    }
+  } else {
+    for (int j = 0; j < kP; ++j) {
+      Vec x[kP], column[kP];
+      load_rows<kP>(patch.data + j * patch.pixel_pitch, patch.row_pitch, x);
+      forward<kTile>(q, x, column);
+#pragma GCC unroll 8
+      for (int i = 0; i < kP; ++i) hn::Store(column[i], d, temporary + (i * kP + j) * kLanes);
+    }
+    for (int i = 0; i < kP; ++i) {
+      if (!live_rows[i]) continue;
+      Vec x[kP], row[kP];
+      load_rows<kP>(temporary + i * kP * kLanes, kLanes, x);
+      forward<kTile>(q, x, row);
+#pragma GCC unroll 8
+      for (int j = 0; j < kP; ++j) hn::Store(row[j], d, out + (i * kP + j) * kLanes * kLanes);
+    }
+  }
+}
+
+/// Start of lane group `v` inside the panels of one slot, and the pitch between channels there.
+struct PanelPart {
+  std::int64_t offset, pitch;
+};
+HWY_INLINE PanelPart panel_part(int v, int vectors, std::int64_t panel_rows) {
+  const bool paired = (v | 1) < vectors;
+  const std::int64_t pair_start = std::int64_t{v / 2} * 2 * kLanes * panel_rows;
+  return {pair_start + (paired ? (v % 2) * kLanes : 0), paired ? 2 * kLanes : kLanes};
+}
+
+template <int kTile>
+void transform_input_tile(const InputTask& task) {
+  constexpr int kP = kTile + 2;
+  const D d;
+  const WinogradGeometry& g = *task.geometry;
+  const std::int64_t panel_rows = g.in_blocks() * g.block;
+  const std::int64_t slot_size = panel_rows * task.vectors * kLanes;
+  float* tiles = task.scratch;
+  float* copy = tiles + kP * kP * kLanes * kLanes;
+  float* temporary = copy + kP * kP * kLanes;
+  bool live_rows[kP];
+  for (int i = 0; i < kP; ++i) {
+    live_rows[i] = std::any_of(task.slots + i * kP, task.slots + (i + 1) * kP, [](std::int32_t s) { return s >= 0; });
+  }
+  const std::int64_t plane_size = g.in_height * g.in_width * g.block;
+  for (std::int64_t c = task.first_block * g.block; c < task.last_block * g.block; c += kLanes) {
+    const float* x = task.x + c / g.block * plane_size + c % g.block;
+    for (int v = 0; v < task.vectors; ++v) {
+      for (int lane = 0; lane < kLanes; ++lane) {
+        const TilePosition& tile = task.tiles[v * kLanes + lane];
+        if (tile.batch < 0) continue;  // whatever lies in this lane is never written out
+        const Patch patch = find_patch<kP>(g, x + tile.batch * g.in_blocks() * plane_size, tile, copy);
+        transform_patch<kTile>(*task.coefficients, patch, live_rows, temporary, tiles + lane * kLanes);
+      }
+      const PanelPart part = panel_part(v, task.vectors, panel_rows);
+      for (int xi = 0; xi < kP * kP; ++xi) {
+        const std::int32_t slot = task.slots[xi];
+        if (slot < 0) continue;
+        Vec rows[kLanes];
+        load_rows<kLanes>(tiles + xi * kLanes * kLanes, kLanes, rows);
+        transpose(rows);
+        float* panel = task.v + slot * slot_size + part.offset;
+        if (task.columns == nullptr) {
+#pragma GCC unroll 16
+          for (int i = 0; i < kLanes; ++i) hn::Store(rows[i], d, panel + (c + i) * part.pitch);
+        } else {
+          const std::int32_t* to = task.columns + slot * panel_rows + c;
+#pragma GCC unroll 16
+          for (int i = 0; i < kLanes; ++i) {
+            if (to[i] >= 0) hn::Store(rows[i], d, panel + to[i] * part.pitch);
+          }
+        }
+      }
+    }
+  }
+}
+
+void transform_input(const InputTask& task) {
+  // Lanes without a tile keep what an earlier block left; it must be finite, hence zero at first.
+  const int p = task.geometry->p();
+  if (task.tiles[task.vectors * kLanes - 1].batch < 0) {
+    std::fill_n(task.scratch, p * p * kLanes * kLanes, 0.0F);
+  }
+  switch (task.geometry->m) {
+    case 2: return transform_input_tile<2>(task);
+    case 4: return transform_input_tile<4>(task);
+    default: return transform_input_tile<6>(task);
+  }
+}
+
+// ---- multiply ------------------------------------------------------------------------------------
+
+#if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
+inline constexpr int kMaxRows = 12;  // 24 accumulators of 32 registers
+#else
+inline constexpr int kMaxRows = 6;  // 12 of 16
+#endif
+
+template <int kRows, int kVectors>
+void multiply_rows(const float* HWY_RESTRICT u, const float* HWY_RESTRICT v, std::int64_t columns,
+                   float* HWY_RESTRICT m, std::int64_t pitch) {
+  const D d;
+  Vec sum[kRows][kVectors];
+#pragma GCC unroll 12
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) sum[r][j] = hn::Zero(d);
+  }
+  for (std::int64_t c = 0; c < columns; ++c, u += kRows, v += kVectors * kLanes) {
+    Vec x[kVectors];
+    load_rows<kVectors>(v, kLanes, x);
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r) {
+      const Vec weight = hn::Set(d, u[r]);
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j) sum[r][j] = hn::MulAdd(weight, x[j], sum[r][j]);
+    }
+  }
+#pragma GCC unroll 12
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) hn::Store(sum[r][j], d, m + r * pitch + j * kLanes);
+  }
+}
+
+using RowsFunction = void (*)(const float*, const float*, std::int64_t, float*, std::int64_t);
+
+template <int kVectors, int... kIndex>
+constexpr std::array<RowsFunction, sizeof...(kIndex)> rows_functions(std::integer_sequence<int, kIndex...>) {
+  return {&multiply_rows<kIndex + 1, kVectors>...};
+}
+
+void multiply(const MultiplyTask& task) {
+  static constexpr auto kSingle = rows_functions<1>(std::make_integer_sequence<int, kMaxRows>());
+  static constexpr auto kPair = rows_functions<2>(std::make_integer_sequence<int, kMaxRows>());
+  const std::int64_t pitch = std::int64_t{task.vectors} * kLanes;
+  for (std::int64_t i = 0; i < task.group_count; ++i) {
+    const RowGroup& group = task.groups[i];
+    const float* u = task.weights + group.offset;
+    const float* v = task.v + group.slot * task.panel_rows * pitch;
+    float* m = task.m + group.first_row * pitch;
+    const auto index = static_cast<std::size_t>(group.rows - 1);
+    int done = 0;
+    for (; done + 2 <= task.vectors; done += 2) {
+      kPair[index](u, v + done * kLanes * task.panel_rows, group.columns, m + done * kLanes, pitch);
+    }
+    if (done < task.vectors) {
+      kSingle[index](u, v + done * kLanes * task.panel_rows, group.columns, m + done * kLanes, pitch);
+    }
+  }
+}
+
+/// One CSR row times the panels; two chains of additions hide the latency.
+template <int kVectors>
+void multiply_csr_row(const float* HWY_RESTRICT weights, const std::int32_t* HWY_RESTRICT indices,
+                      std::int64_t count, const float* HWY_RESTRICT v, float* HWY_RESTRICT m) {
+  const D d;
+  Vec even[kVectors], odd[kVectors];
+  for (int j = 0; j < kVectors; ++j) even[j] = odd[j] = hn::Zero(d);
+  std::int64_t i = 0;
+  for (; i + 2 <= count; i += 2) {
+    const float* first = v + std::int64_t{indices[i]} * kVectors * kLanes;
+    const float* second = v + std::int64_t{indices[i + 1]} * kVectors * kLanes;
+    for (int j = 0; j < kVectors; ++j) {
+      even[j] = hn::MulAdd(hn::Set(d, weights[i]), hn::Load(d, first + j * kLanes), even[j]);
+      odd[j] = hn::MulAdd(hn::Set(d, weights[i + 1]), hn::Load(d, second + j * kLanes), odd[j]);
+    }
+  }
+  if (i < count) {
+    const float* first = v + std::int64_t{indices[i]} * kVectors * kLanes;
+    for (int j = 0; j < kVectors; ++j) {
+      even[j] = hn::MulAdd(hn::Set(d, weights[i]), hn::Load(d, first + j * kLanes), even[j]);
+    }
+  }
+  for (int j = 0; j < kVectors; ++j) hn::Store(hn::Add(even[j], odd[j]), d, m + j * kLanes);
+}
+
+void multiply_sparse(const MultiplyTask& task) {
+  const std::int64_t pitch = std::int64_t{task.vectors} * kLanes;
+  for (std::int64_t i = 0; i < task.group_count; ++i) {
+    const RowGroup& row = task.groups[i];
+    const float* weights = task.weights + row.offset;
+    const std::int32_t* indices = task.indices + row.offset;
+    const float* v = task.v + row.slot * task.panel_rows * pitch;
+    float* m = task.m + row.first_row * pitch;
+    int done = 0;
+    for (; done + 2 <= task.vectors; done += 2) {
+      multiply_csr_row<2>(weights, indices, row.columns, v + done * kLanes * task.panel_rows, m + done * kLanes);
+    }
+    if (done < task.vectors) {
+      multiply_csr_row<1>(weights, indices, row.columns, v + done * kLanes * task.panel_rows, m + done * kLanes);
+    }
+  }
+}
+
+// ---- output --------------------------------------------------------------------------------------
+
+HWY_INLINE Vec activate(const OutputActivation& activation, Vec y) {
+  const D d;
+  switch (activation.kind) {
+    case OutputActivation::Kind::clamp:
+      return hn::Min(hn::Max(y, hn::Set(d, activation.low)), hn::Set(d, activation.high));
+    case OutputActivation::Kind::leaky:
+      return hn::IfThenElse(hn::Lt(y, hn::Zero(d)), hn::Mul(y, hn::Set(d, activation.alpha)), y);
+    default: return y;
+  }
+}
+
+/// Y of one channel, N tiles: output pixel e of the tile goes to out + e * N * N.
+template <int kTile>
+HWY_INLINE void transform_channel(const PairedCoefficients& q, const float* m, std::int64_t pitch,
+                                  const std::int32_t* m_rows, float* HWY_RESTRICT temporary, float* HWY_RESTRICT out) {
+  constexpr int kP = kTile + 2;
+  const D d;
+  if constexpr (kTile == 2) {
+    Vec t[kTile][kP];
+#pragma GCC unroll 4
+    for (int j = 0; j < kP; ++j) {
+      Vec x[kP], column[kTile];
+#pragma GCC unroll 4
+      for (int i = 0; i < kP; ++i) x[i] = hn::Load(d, m + m_rows[i * kP + j] * pitch);
+      inverse<kTile>(q, x, column);
+#pragma GCC unroll 2
+      for (int a = 0; a < kTile; ++a) t[a][j] = column[a];
+    }
+#pragma GCC unroll 2
+    for (int a = 0; a < kTile; ++a) {
+      Vec row[kTile];
+      inverse<kTile>(q, t[a], row);
+#pragma GCC unroll 2
+      for (int b = 0; b < kTile; ++b) hn::Store(row[b], d, out + (a * kTile + b) * kLanes * kLanes);
+    }
+  } else {
+    for (int j = 0; j < kP; ++j) {
+      Vec x[kP], column[kTile];
+#pragma GCC unroll 8
+      for (int i = 0; i < kP; ++i) x[i] = hn::Load(d, m + m_rows[i * kP + j] * pitch);
+      inverse<kTile>(q, x, column);
+#pragma GCC unroll 6
+      for (int a = 0; a < kTile; ++a) hn::Store(column[a], d, temporary + (a * kP + j) * kLanes);
+    }
+    for (int a = 0; a < kTile; ++a) {
+      Vec x[kP], row[kTile];
+      load_rows<kP>(temporary + a * kP * kLanes, kLanes, x);
+      inverse<kTile>(q, x, row);
+#pragma GCC unroll 6
+      for (int b = 0; b < kTile; ++b) hn::Store(row[b], d, out + (a * kTile + b) * kLanes * kLanes);
+    }
+  }
+}
+
+template <int kTile>
+void transform_output_tile(const OutputTask& task) {
+  constexpr int kP = kTile + 2;
+  const D d;
+  const WinogradGeometry& g = *task.geometry;
+  const std::int64_t pitch = std::int64_t{task.vectors} * kLanes;
+  const std::int64_t plane_size = g.out_height * g.out_width * g.block;
+  float* pixels = task.scratch;
+  float* temporary = pixels + kP * kP * kLanes * kLanes;
+  const std::int64_t first_channel = task.first_block * g.block;
+  for (std::int64_t k = first_channel; k < task.last_block * g.block; k += kLanes) {
+    const Vec bias = hn::Load(d, task.bias + k);
+    const auto valid = static_cast<std::size_t>(std::clamp<std::int64_t>(g.out_channels - k, 0, kLanes));
+    const auto channels = hn::FirstN(d, valid);  // padded channels stay zero
+    for (int v = 0; v < task.vectors; ++v) {
+      for (int i = 0; i < kLanes; ++i) {
+        transform_channel<kTile>(*task.coefficients, task.m + v * kLanes, pitch,
+                                 task.m_rows + (k - first_channel + i) * kP * kP, temporary, pixels + i * kLanes);
+      }
+      for (int e = 0; e < kTile * kTile; ++e) {
+        Vec rows[kLanes];
+        load_rows<kLanes>(pixels + e * kLanes * kLanes, kLanes, rows);
+        transpose(rows);
+#pragma GCC unroll 16
+        for (int lane = 0; lane < kLanes; ++lane) {
+          const TilePosition& tile = task.tiles[v * kLanes + lane];
+          const std::int64_t y = tile.y + e / kTile, x = tile.x + e % kTile;
+          if (tile.batch < 0 || y >= g.out_height || x >= g.out_width) continue;
+          const std::int64_t at = (tile.batch * g.out_blocks() + k / g.block) * plane_size +
+                                  (y * g.out_width + x) * g.block + k % g.block;
+          Vec value = hn::Add(rows[lane], bias);
+          if (task.residual != nullptr) value = hn::Add(value, hn::Load(d, task.residual + at));
+          value = activate(task.activation, value);
+          if (valid < kLanes) value = hn::IfThenElseZero(channels, value);
+          hn::Store(value, d, task.y + at);
+        }
+      }
+    }
+  }
+}
+
+void transform_output(const OutputTask& task) {
+  switch (task.geometry->m) {
+    case 2: return transform_output_tile<2>(task);
+    case 4: return transform_output_tile<4>(task);
+    default: return transform_output_tile<6>(task);
+  }
+}
+
+}  // namespace
+
+const WinogradKernels& kernels() {
+  static const WinogradKernels result{hwy::TargetName(HWY_TARGET), kLanes, kMaxRows, &transform_input,
+                                      &multiply,                   &multiply_sparse, &transform_output};
+  return result;
+}
+
+}  // namespace wins::runtime::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace wins::runtime::cpu {
+
+HWY_EXPORT(kernels);
+
+const WinogradKernels& winograd_kernels() { return HWY_DYNAMIC_DISPATCH(kernels)(); }
+
+}  // namespace wins::runtime::cpu
+#endif
