@@ -13,7 +13,8 @@ get_filename_component(torch_site "${torch_root}" DIRECTORY)
 add_library(wins_torch INTERFACE)
 target_include_directories(wins_torch SYSTEM INTERFACE
   "${torch_root}/include" "${torch_root}/include/torch/csrc/api/include")
-target_compile_definitions(wins_torch INTERFACE _GLIBCXX_USE_CXX11_ABI=1)
+# The package's headers hold a newer fmt than the distribution's library; it is used header-only.
+target_compile_definitions(wins_torch INTERFACE _GLIBCXX_USE_CXX11_ABI=1 FMT_HEADER_ONLY=1)
 target_link_libraries(wins_torch INTERFACE -ltorch_cpu -lc10)
 target_link_options(wins_torch INTERFACE
   "-L${torch_root}/lib" "-Wl,-rpath,${torch_root}/lib" "-Wl,-rpath-link,${torch_site}/nvidia/cu13/lib")
