@@ -5,9 +5,9 @@ Usage: scripts/docs_check.py [--list] [FILE...]      (README.md by default)
 
 Each fenced block that starts with ```sh is run with `bash -eux`, in the order of the document, in one
 scratch clone of this checkout (files that are not committed included), so the examples may build on
-each other and cannot touch the checkout. A leading "$ " of a line is dropped. A block that starts with
-```sh no-check is not run. `git clone ...` lines become a clone of this checkout, and the folder that
-they would make is entered by the `cd` after them as usual.
+each other and cannot touch the checkout. If lines of a block start with "$ ", only these are run. A
+block that starts with ```sh no-check is not run. A block with `git clone` starts outside the clone, and
+whatever address it names gives that clone.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT_NAME = "wins"  # the folder that the README's "git clone" makes
 FENCE = re.compile(r"^(\s*)(```+|~~~+)\s*(.*?)\s*$")
 
 
@@ -103,25 +104,33 @@ def main():
         return
 
     with tempfile.TemporaryDirectory(prefix="wins-docs-") as folder:
-        clone = pathlib.Path(folder) / "wins"
-        scratch_clone(clone)
-        environment = dict(os.environ)
+        pristine = pathlib.Path(folder) / "pristine"
+        scratch_clone(pristine)
+        outside = pathlib.Path(folder) / "work"
+        outside.mkdir()
+        inside = outside / ROOT_NAME
         # Any address in a "git clone" means this checkout.
         wrapper = pathlib.Path(folder) / "bin"
         wrapper.mkdir()
-        git = shutil.which("git")
         (wrapper / "git").write_text(
             "#!/bin/sh\n"
-            f'if [ "$1" = clone ]; then shift; for a; do last=$a; done\n'
-            f'  case $last in *://*|*@*:*) last=$(basename "$last" .git);; esac\n'
-            f'  exec cp -a "{clone}" "$last"\nfi\n'
-            f'exec "{git}" "$@"\n')
+            'if [ "$1" = clone ]; then\n'
+            "  for last; do :; done\n"
+            '  case $last in *://*|*@*:*) last=$(basename "$last" .git);; esac\n'
+            f'  exec cp -aT "{pristine}" "$last"\n'
+            "fi\n"
+            f'exec "{shutil.which("git")}" "$@"\n')
         (wrapper / "git").chmod(0o755)
-        environment["PATH"] = f"{wrapper}:{environment['PATH']}"
+        environment = dict(os.environ, PATH=f"{wrapper}:{os.environ['PATH']}")
         for number, (where, script) in enumerate(found, start=1):
             print(f"docs-check: {number}/{len(found)} {where}", flush=True)
+            if "git clone" in script:
+                shutil.rmtree(inside, ignore_errors=True)
+            elif not inside.exists():
+                shutil.copytree(pristine, inside, symlinks=True)
             status = subprocess.run(["bash", "-eux", "-o", "pipefail", "-c", script],
-                                    cwd=clone, env=environment, stdin=subprocess.DEVNULL).returncode
+                                    cwd=outside if "git clone" in script else inside,
+                                    env=environment, stdin=subprocess.DEVNULL).returncode
             if status != 0:
                 sys.exit(f"docs-check: error: {where}: status {status} from:\n{script}")
     print(f"docs-check: {len(found)} blocks ran, {skipped} are marked no-check")
