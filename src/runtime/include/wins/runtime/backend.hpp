@@ -35,7 +35,9 @@ class Backend {
   /// Empty when usable on this machine, else the reason (no driver, no such device).
   virtual std::string unavailable() const = 0;
   virtual std::shared_ptr<WeightCache> make_cache() const = 0;
-  /// `graph` is specialised. Throws `Error` listing every node no kernel takes.
+  /// `graph` is specialised. Throws `Error` listing every node no kernel takes. The kernel of a
+  /// node depends on the node, its shapes and the options alone, so that `verify` can run it apart.
+  /// A Session never compiles in two threads at once.
   virtual std::unique_ptr<Executable> compile(const graph::Graph& graph, const SessionOptions& options,
                                               const std::shared_ptr<WeightCache>& cache) const = 0;
 };

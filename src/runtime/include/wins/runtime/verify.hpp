@@ -10,15 +10,19 @@ namespace wins::runtime {
 
 struct LayerCheck {
   std::string node;
-  std::string kernel;  ///< the kernel that ran
-  double relative_l2 = 0;
-  double max_error = 0;
-  bool passed = false;
+  std::string kernel;      ///< the kernel that ran; empty when the backend needs none (no-op)
+  double relative_l2 = 0;  ///< largest over the outputs; infinite on NaN or a wrong shape
+  double max_error = 0;    ///< largest absolute difference
+  bool passed = false;     ///< relative_l2 <= bound, by the kernel that the network runs
 };
 
 /// Runs every node of the optimised, specialised graph alone on `options.backend`, on the
 /// reference's inputs rounded to float32, and compares with float64 on the same inputs; the last
-/// entry ("network") is the whole network end to end.
+/// entry ("network") is the whole network end to end, with the backend's name as its kernel.
+///
+/// A backend chooses kernels by node, shapes and options alone, so a node runs the same kernel
+/// alone as in the network. Where it does not, the check fails and `kernel` names both.
+/// Throws `Error` as Session::open and Session::run do.
 std::vector<LayerCheck> verify(const graph::Graph& graph, const std::vector<Tensor>& inputs,
                                const SessionOptions& options, double bound);
 

@@ -1,0 +1,122 @@
+#include "wins/runtime/verify.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+
+#include "wins/base/error.hpp"
+#include "wins/graph/shapes.hpp"
+#include "wins/runtime/ref/ref.hpp"
+
+namespace wins::runtime {
+namespace {
+
+/// A network of one node, with what goes in.
+struct OneNode {
+  graph::Graph graph;
+  std::vector<Tensor> inputs;
+};
+
+Tensor as_float32(const Tensor& tensor) {
+  return tensor.dtype() == DType::f64 ? tensor.cast(DType::f32) : tensor;
+}
+
+/// `node` alone: constants stay constants, everything else becomes a network input.
+OneNode isolate(const graph::Graph& graph, const graph::Node& node, const std::vector<Tensor>& values) {
+  OneNode one;
+  one.graph.name = node.name;
+  std::map<graph::ValueId, graph::ValueId> known;
+  graph::Node copy{node.name, node.op, {}, {}};
+  for (const graph::ValueId id : node.inputs) {
+    if (id == graph::kNone) {
+      copy.inputs.push_back(graph::kNone);
+      continue;
+    }
+    const graph::Value& value = graph.value(id);
+    if (!known.contains(id)) {
+      if (value.constant) {
+        known[id] = one.graph.add_constant(value.name, *value.constant);
+      } else {
+        one.inputs.push_back(as_float32(values[static_cast<std::size_t>(id)]));
+        known[id] = one.graph.add_value(value.name, one.inputs.back().dtype(), one.inputs.back().shape());
+        one.graph.inputs.push_back(known[id]);
+      }
+    }
+    copy.inputs.push_back(known[id]);
+  }
+  for (const graph::ValueId id : node.outputs) {
+    const graph::Value& value = graph.value(id);
+    copy.outputs.push_back(one.graph.add_value(value.name, value.dtype, value.shape));
+  }
+  one.graph.outputs = copy.outputs;
+  one.graph.nodes.push_back(std::move(copy));
+  return one;
+}
+
+/// Largest errors over all outputs; infinite when shapes differ.
+void compare(const std::vector<Tensor>& got, const std::vector<Tensor>& wanted, double bound, LayerCheck& check) {
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const bool comparable = i < got.size() && got[i].shape() == wanted[i].shape();
+    constexpr double kInfinite = std::numeric_limits<double>::infinity();
+    check.relative_l2 = std::max(check.relative_l2, comparable ? relative_l2(got[i], wanted[i]) : kInfinite);
+    check.max_error = std::max(check.max_error, comparable ? max_abs_difference(got[i], wanted[i]) : kInfinite);
+  }
+  check.passed = check.relative_l2 <= bound;
+}
+
+/// Kernel of `node` in a plan; empty when the plan has no such layer.
+std::string kernel_of(const Plan& plan, const std::string& node) {
+  for (const LayerPlan& layer : plan.layers) {
+    if (layer.node == node) return layer.kernel;
+  }
+  return {};
+}
+
+LayerCheck check_node(const graph::Graph& graph, const graph::Node& node, const std::vector<Tensor>& values,
+                      const SessionOptions& options, double bound) {
+  const OneNode one = isolate(graph, node, values);
+  LayerCheck check;
+  check.node = node.name;
+  const std::vector<Tensor> wanted = ref::run(one.graph, one.inputs, ref::Precision::float64);
+  Session session = Session::open(one.graph, options);
+  std::vector<Shape> shapes;
+  for (const Tensor& input : one.inputs) shapes.push_back(input.shape());
+  check.kernel = kernel_of(session.plan(shapes), node.name);
+  compare(session.run(one.inputs), wanted, bound, check);
+  return check;
+}
+
+}  // namespace
+
+std::vector<LayerCheck> verify(const graph::Graph& graph, const std::vector<Tensor>& inputs,
+                               const SessionOptions& options, double bound) {
+  require(bound > 0, "verify: bound {} is not positive", bound);
+  Session session = Session::open(graph, options);
+  const std::vector<Tensor> outputs = session.run(inputs);
+  std::vector<Shape> shapes;
+  for (const Tensor& input : inputs) shapes.push_back(input.shape());
+  const Plan plan = session.plan(shapes);
+  const graph::Graph specialised = graph::specialize(session.graph(), shapes);
+  const std::vector<Tensor> values = ref::run_all(specialised, inputs, ref::Precision::float64);
+
+  std::vector<LayerCheck> checks;
+  for (const graph::Node& node : specialised.nodes) {
+    checks.push_back(check_node(specialised, node, values, options, bound));
+    LayerCheck& check = checks.back();
+    const std::string planned = kernel_of(plan, node.name);
+    if (planned.empty() || planned == check.kernel) continue;
+    // Another kernel was checked than the network runs: that is no verification.
+    check.kernel += fmt::format(" (the network runs {})", planned);
+    check.passed = false;
+  }
+  LayerCheck network;
+  network.node = "network";
+  network.kernel = options.backend;
+  std::vector<Tensor> wanted;
+  for (const graph::ValueId id : specialised.outputs) wanted.push_back(values[static_cast<std::size_t>(id)]);
+  compare(outputs, wanted, bound, network);
+  checks.push_back(network);
+  return checks;
+}
+
+}  // namespace wins::runtime
