@@ -88,13 +88,15 @@ simd::AnyStep store_step(const winograd::Matrix& matrix, bool transpose, std::ve
   return {storage.data(), rows, cols};
 }
 
-void pack_position(const Plan& plan, const float* U, bool by_row, PackedPosition& position) {
+void pack_position(const Plan& plan, const float* U, bool by_row, const std::vector<std::int64_t>& kept,
+                   PackedPosition& position) {
   const std::int64_t K = plan.problem->filters, C = plan.problem->channels;
   const float* source = U + position.xi * K * C;
   position.by_channel.assign(static_cast<std::size_t>(C * position.padded), 0.0F);
   if (by_row) position.by_row.assign(static_cast<std::size_t>(position.count * plan.padded_channels), 0.0F);
-  for (std::int64_t j = 0; j < position.count; ++j) {
-    const std::int64_t k = position.rows.empty() ? j : position.rows[static_cast<std::size_t>(j)];
+  for (std::size_t index = 0; index < kept.size(); ++index) {
+    const std::int64_t k = kept[index];
+    const std::int64_t j = position.rows.empty() ? k : static_cast<std::int64_t>(index);
     for (std::int64_t c = 0; c < C; ++c) {
       const float value = source[k * C + c] * position.factor;
       position.by_channel[static_cast<std::size_t>(c * position.padded + j)] = value;
@@ -131,7 +133,7 @@ void make_plan(Plan& plan, const WinogradProblem& problem, const std::vector<Liv
     if (compact) position.rows = one.rows;
     position.count = compact ? kept : problem.filters;
     position.padded = round_up(position.count, lanes);
-    pack_position(plan, U, by_row, position);
+    pack_position(plan, U, by_row, one.rows, position);
     floats += plan.padded_channels + position.padded;
     plan.positions.push_back(std::move(position));
   }

@@ -13,13 +13,30 @@ namespace wins::training::simd {
 
 template <int kLanes>
 struct VecOf {
-  /// Unaligned, may alias float arrays.
-  typedef float type __attribute__((vector_size(kLanes * sizeof(float)), aligned(alignof(float)), may_alias));
+  typedef float type __attribute__((vector_size(kLanes * sizeof(float))));
 };
 template <>
 struct VecOf<1> {
   using type = float;
 };
+
+/// Unaligned load and store.
+template <class Vec>
+[[gnu::always_inline]] inline void load(const float* from, Vec& value) {
+  __builtin_memcpy(&value, from, sizeof(Vec));
+}
+template <class Vec>
+[[gnu::always_inline]] inline void store(float* to, const Vec& value) {
+  __builtin_memcpy(to, &value, sizeof(Vec));
+}
+/// *to += value.
+template <class Vec>
+[[gnu::always_inline]] inline void add(float* to, const Vec& value) {
+  Vec sum;
+  load(to, sum);
+  sum += value;
+  store(to, sum);
+}
 
 // One-dimensional steps of F(2,3) with Lavin & Gray's matrices. Other scalings of the rows are
 // folded into the weights by the caller.
@@ -70,7 +87,7 @@ template <class Vec, class Step, bool kAccumulate>
   Vec half[Step::kOut * Step::kIn];
   for (int x = 0; x < Step::kIn; ++x) {
     Vec column[Step::kIn], result[Step::kOut];
-    for (int y = 0; y < Step::kIn; ++y) column[y] = *reinterpret_cast<const Vec*>(in[y * Step::kIn + x] + c);
+    for (int y = 0; y < Step::kIn; ++y) load(in[y * Step::kIn + x] + c, column[y]);
     Step::apply(column, result);
     for (int i = 0; i < Step::kOut; ++i) half[i * Step::kIn + x] = result[i];
   }
@@ -80,11 +97,15 @@ template <class Vec, class Step, bool kAccumulate>
     for (int j = 0; j < Step::kOut; ++j) {
       float* target = out[i * Step::kOut + j];
       if (target == nullptr) continue;
-      Vec* place = reinterpret_cast<Vec*>(target + c);
+      if (bias != nullptr) {
+        Vec shift;
+        load(bias + c, shift);
+        result[j] += shift;
+      }
       if constexpr (kAccumulate) {
-        *place += result[j];
+        add(target + c, result[j]);
       } else {
-        *place = bias != nullptr ? result[j] + *reinterpret_cast<const Vec*>(bias + c) : result[j];
+        store(target + c, result[j]);
       }
     }
   }
@@ -104,7 +125,10 @@ template <class Vec, bool kAccumulate>
       Vec sum = {};
       for (int y = 0; y < step.cols; ++y) {
         const float factor = static_cast<float>(step.matrix[i * step.cols + y]);
-        if (factor != 0) sum += factor * *reinterpret_cast<const Vec*>(in[y * step.cols + x] + c);
+        if (factor == 0) continue;
+        Vec value;
+        load(in[y * step.cols + x] + c, value);
+        sum += factor * value;
       }
       half[i * step.cols + x] = sum;
     }
@@ -118,12 +142,15 @@ template <class Vec, bool kAccumulate>
         const float factor = static_cast<float>(step.matrix[j * step.cols + x]);
         if (factor != 0) sum += factor * half[i * step.cols + x];
       }
-      Vec* place = reinterpret_cast<Vec*>(target + c);
-      if (bias != nullptr) sum += *reinterpret_cast<const Vec*>(bias + c);
+      if (bias != nullptr) {
+        Vec shift;
+        load(bias + c, shift);
+        sum += shift;
+      }
       if constexpr (kAccumulate) {
-        *place += sum;
+        add(target + c, sum);
       } else {
-        *place = sum;
+        store(target + c, sum);
       }
     }
   }
@@ -149,7 +176,7 @@ template <class Vec, int kRows, int kVecs>
   const float* b = g.b + col;
   for (std::int64_t d = 0; d < g.depth; ++d) {
     Vec right[kVecs];
-    for (int j = 0; j < kVecs; ++j) right[j] = *reinterpret_cast<const Vec*>(b + j * kLanes);
+    for (int j = 0; j < kVecs; ++j) load(b + j * kLanes, right[j]);
     for (int i = 0; i < kRows; ++i) {
       const float left = a[i * g.a_row];
       for (int j = 0; j < kVecs; ++j) sum[i][j] += left * right[j];
@@ -159,8 +186,12 @@ template <class Vec, int kRows, int kVecs>
   }
   for (int i = 0; i < kRows; ++i) {
     for (int j = 0; j < kVecs; ++j) {
-      Vec* place = reinterpret_cast<Vec*>(g.c + (row + i) * g.ldc + col + j * kLanes);
-      *place = g.accumulate ? *place + sum[i][j] : sum[i][j];
+      float* place = g.c + (row + i) * g.ldc + col + j * kLanes;
+      if (g.accumulate) {
+        add(place, sum[i][j]);
+      } else {
+        store(place, sum[i][j]);
+      }
     }
   }
 }
