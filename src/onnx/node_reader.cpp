@@ -16,6 +16,9 @@ using graph::ValueId;
 /// wrap in Cast, Unsqueeze or Concat are seen as constants.
 constexpr std::int64_t kFoldElements = 256;
 
+/// Nodes that shape inference may visit while nodes are read.
+constexpr std::size_t kInferredNodes = 200'000;
+
 /// Operators whose output is at most the product of their input sizes.
 bool foldable(const graph::Op& op) {
   return std::visit(
@@ -67,6 +70,29 @@ std::string GraphBuilder::unique_value_name(const std::string& base) {
   std::string name = base;
   for (int i = 1; ids_.count(name) != 0 || reserved_.count(name) != 0; ++i) name = fmt::format("{}_{}", base, i);
   return name;
+}
+
+std::optional<std::int64_t> GraphBuilder::rank(ValueId id) {
+  const auto rank_of = [](const std::optional<wins::Shape>& shape) -> std::optional<std::int64_t> {
+    if (!shape) return std::nullopt;
+    return static_cast<std::int64_t>(shape->size());
+  };
+  if (graph.value(id).shape) return rank_of(graph.value(id).shape);
+  // Each question walks the graph so far; a file cannot make that cost more than this.
+  inferred_nodes_ += graph.nodes.size();
+  if (inferred_nodes_ > kInferredNodes) return std::nullopt;
+  try {
+    graph::Graph copy = graph;
+    graph::infer_shapes(copy);
+    return rank_of(copy.value(id).shape);
+  } catch (const Error&) {
+    return std::nullopt;  // reported once the graph is complete
+  }
+}
+
+void GraphBuilder::take_dense(std::int64_t elements) {
+  require(elements >= 0 && elements <= dense_budget_, "its dense weights would not fit the size limit");
+  dense_budget_ -= elements;
 }
 
 NodeReader::NodeReader(const pb::NodeProto& proto, int opset, const std::unordered_set<std::string>& used_values,
@@ -147,24 +173,21 @@ std::vector<ValueId> NodeReader::inputs() const {
   return ids;
 }
 
-const Tensor* NodeReader::constant(std::size_t i) const {
+std::optional<Tensor> NodeReader::constant(std::size_t i) const {
   const ValueId id = input(i);
-  if (id == kNone || !builder_.graph.value(id).constant) return nullptr;
-  return &*builder_.graph.value(id).constant;
+  return id == kNone ? std::nullopt : builder_.graph.value(id).constant;
 }
 
-const std::optional<wins::Shape>& NodeReader::shape(std::size_t i) const {
-  return builder_.graph.value(required(i)).shape;
+graph::Ints NodeReader::constant_ints(std::size_t i) const {
+  const auto found = constant(i);
+  require(found.has_value(), "input {} is computed at run time, which is not supported", i);
+  require(found->dtype() == DType::i64 || found->dtype() == DType::i32, "input {} must hold integers", i);
+  const Tensor wide = found->cast(DType::i64);
+  const auto values = wide.data<std::int64_t>();
+  return {values.begin(), values.end()};
 }
 
-std::optional<std::int64_t> NodeReader::rank(std::size_t i) const {
-  const ValueId id = required(i);
-  if (const auto& known = builder_.graph.value(id).shape) return static_cast<std::int64_t>(known->size());
-  graph::Graph copy = builder_.graph;
-  graph::infer_shapes(copy);
-  if (const auto& inferred = copy.value(id).shape) return static_cast<std::int64_t>(inferred->size());
-  return std::nullopt;
-}
+std::optional<std::int64_t> NodeReader::rank(std::size_t i) const { return builder_.rank(required(i)); }
 
 void NodeReader::refuse_output(std::size_t i, const char* what) const {
   if (i >= output_count() || output_name(i).empty()) return;
@@ -223,10 +246,10 @@ ValueId NodeReader::add_ints(const std::string& suffix, const graph::Ints& value
 
 void NodeReader::pass_through(std::size_t i) {
   const ValueId id = required(i);
-  if (const Tensor* value = constant(i); value != nullptr && builder_.is_output(output_name(0))) {
-    return set_constant(*value);
+  if (builder_.is_output(output_name(0))) {
+    if (auto value = constant(i)) return set_constant(*value);
+    return emit_first(graph::Unary{}, {id});
   }
-  if (builder_.is_output(output_name(0))) return emit_first(graph::Unary{}, {id});
   builder_.alias(output_name(0), id);
 }
 

@@ -33,12 +33,19 @@ class GraphBuilder {
   void reserve(const std::string& name) { reserved_.insert(name); }
   void mark_output(const std::string& name) { outputs_.insert(name); }
   bool is_output(const std::string& name) const { return outputs_.count(name) != 0; }
+  /// Rank of a value, by shape inference over the graph so far when needed; nothing when unknown.
+  std::optional<std::int64_t> rank(graph::ValueId id);
+  /// Weights that pruned layers may unpack to, in elements (set once, counted down).
+  void set_dense_budget(std::int64_t elements) { dense_budget_ = elements; }
+  void take_dense(std::int64_t elements);
 
  private:
   std::unordered_map<std::string, graph::ValueId> ids_;
   std::unordered_set<std::string> reserved_;
   std::unordered_set<std::string> outputs_;
   std::unordered_map<std::string, int> node_names_;
+  std::size_t inferred_nodes_ = 0;
+  std::int64_t dense_budget_ = 0;
 };
 
 /// Attributes, inputs and outputs of one node. Every method that refuses throws `Error` with the
@@ -71,12 +78,14 @@ class NodeReader {
   graph::ValueId required(std::size_t i) const;
   /// All inputs, absent ones as kNone, without trailing ones.
   std::vector<graph::ValueId> inputs() const;
-  /// Constant behind input `i`, or nullptr.
-  const Tensor* constant(std::size_t i) const;
-  /// Known extents of input `i` as the file or a constant states them.
-  const std::optional<wins::Shape>& shape(std::size_t i) const;
-  /// Rank of input `i`, by shape inference over the graph so far when needed.
+  /// Constant behind input `i`, or nothing.
+  std::optional<Tensor> constant(std::size_t i) const;
+  /// Constant integers behind input `i` (int64 or int32); throws when it is not constant.
+  graph::Ints constant_ints(std::size_t i) const;
+  /// Rank of input `i`; nothing when it cannot be known.
   std::optional<std::int64_t> rank(std::size_t i) const;
+  /// Refuses the node when the file's pruned layers would unpack to more than any real network.
+  void take_dense(std::int64_t elements) const { builder_.take_dense(elements); }
   const std::string& output_name(std::size_t i) const { return proto_.output(static_cast<int>(i)); }
   /// Refuses the node when something reads output `i` (a dropout mask, pooling indices).
   void refuse_output(std::size_t i, const char* what) const;

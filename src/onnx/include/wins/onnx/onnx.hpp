@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "wins/graph/graph.hpp"
 
@@ -16,12 +17,20 @@ struct ImportOptions {
 };
 
 /// Reads an ONNX model (opset 9 to 23, any producer, external weights beside the file), checks
-/// it with ONNX's checker, converts it to one opset and turns it into a Graph.
+/// it with ONNX's checker and turns it into a Graph (of opset 23's semantics).
 /// Throws `Error` with one line; everything unsupported is listed at once, by node and operator.
 graph::Graph load(const std::filesystem::path& path, const ImportOptions& options = {});
 
 /// Same from memory; `name` stands for the file in messages. External weights are refused.
 graph::Graph load_bytes(std::string_view bytes, const std::string& name, const ImportOptions& options = {});
+
+/// One line of the list of operators that `load` reads.
+struct SupportedOperator {
+  std::string name;
+  std::string domain;  ///< "" for ONNX's own
+  std::string notes;   ///< limits
+};
+std::vector<SupportedOperator> supported_operators();
 
 struct ExportOptions {
   /// Standard operators only: WinogradConv becomes a strided convolution + DepthToSpace.
