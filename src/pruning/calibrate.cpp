@@ -1,0 +1,169 @@
+#include <algorithm>
+#include <map>
+
+#include "layers.hpp"
+#include "wins/base/error.hpp"
+#include "wins/base/parallel.hpp"
+#include "wins/runtime/session.hpp"
+
+namespace wins::pruning {
+namespace {
+
+/// One image plane, and where its tiles start.
+struct Plane {
+  const float* pixels = nullptr;
+  std::int64_t height = 0, width = 0;
+  std::int64_t top = 0, left = 0;  ///< pads
+};
+
+/// d[y][x] of the tile whose first row and column are `row`, `col` of the padded plane.
+void gather(const Plane& plane, int p, std::int64_t row, std::int64_t col, double* d) {
+  for (int y = 0; y < p; ++y) {
+    const std::int64_t h = row + y - plane.top;
+    for (int x = 0; x < p; ++x) {
+      const std::int64_t w = col + x - plane.left;
+      const bool inside = h >= 0 && h < plane.height && w >= 0 && w < plane.width;
+      d[y * p + x] = inside ? static_cast<double>(plane.pixels[h * plane.width + w]) : 0.0;
+    }
+  }
+}
+
+/// Adds the squares of V = B^T d B to `energy`; `half` is scratch of p * p.
+void add_tile(const winograd::Algorithm& algorithm, const double* d, double* half, double* energy) {
+  const int p = algorithm.p();
+  const double* B = algorithm.B.values.data();
+  for (int i = 0; i < p; ++i) {
+    for (int x = 0; x < p; ++x) {
+      double sum = 0;
+      for (int y = 0; y < p; ++y) sum += B[y * p + i] * d[y * p + x];
+      half[i * p + x] = sum;
+    }
+  }
+  for (int i = 0; i < p; ++i) {
+    for (int j = 0; j < p; ++j) {
+      double v = 0;
+      for (int x = 0; x < p; ++x) v += half[i * p + x] * B[x * p + j];
+      energy[i * p + j] += v * v;
+    }
+  }
+}
+
+/// What calibration needs of one prunable layer.
+struct Probe {
+  std::string name;
+  const winograd::Algorithm* algorithm = nullptr;
+  std::array<std::int64_t, 4> pads{};
+  graph::ValueId input = graph::kNone;
+  InputEnergy energy;
+};
+
+std::array<std::int64_t, 4> explicit_pads(const graph::Conv& conv, const std::string& name) {
+  if (conv.window.auto_pad == graph::AutoPad::none) return conv.window.pads;
+  if (conv.window.auto_pad == graph::AutoPad::valid) return {0, 0, 0, 0};
+  // "Same" with stride 1: kernel - 1 pixels in all, the odd one at the end (upper) or the start (lower).
+  std::array<std::int64_t, 4> pads{};
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    const std::int64_t all = conv.window.kernel[axis] - 1;
+    const std::int64_t first = conv.window.auto_pad == graph::AutoPad::same_upper ? all / 2 : all - all / 2;
+    pads[axis] = first;
+    pads[axis + 2] = all - first;
+  }
+  require(pads[0] >= 0 && pads[1] >= 0, "{}: bad kernel", name);
+  return pads;
+}
+
+std::vector<Probe> make_probes(const graph::Graph& graph, int m) {
+  std::vector<Probe> probes;
+  for (const std::string& name : prunable_layers(graph)) {
+    const graph::Node& node = *graph.find_node(name);
+    Probe probe;
+    probe.name = name;
+    probe.input = node.input(0);
+    if (const auto* conv = node.as<graph::Conv>()) {
+      probe.algorithm = &winograd::algorithm(m, static_cast<int>(conv->window.kernel[0]));
+      probe.pads = explicit_pads(*conv, name);
+    } else {
+      const auto* winograd_conv = node.as<graph::WinogradConv>();
+      probe.algorithm = &winograd::algorithm(winograd_conv->m, winograd_conv->r);
+      probe.pads = winograd_conv->pads;
+    }
+    probes.push_back(std::move(probe));
+  }
+  return probes;
+}
+
+}  // namespace
+
+Tensor InputEnergy::mean() const {
+  require(sum.defined() && tiles > 0, "calibration: no images yet");
+  Tensor result = sum;
+  for (double& value : result.mutable_data<double>()) value /= static_cast<double>(tiles);
+  return result;
+}
+
+void accumulate_input_energy(const winograd::Algorithm& algorithm, const std::array<std::int64_t, 4>& pads,
+                             const Tensor& x, InputEnergy& energy) {
+  require(x.defined() && x.dtype() == DType::f32 && x.rank() == 4, "calibration: the input must be float32 N x C x H x W");
+  const std::int64_t N = x.dim(0);
+  const std::int64_t C = x.dim(1);
+  const std::int64_t H = x.dim(2);
+  const std::int64_t W = x.dim(3);
+  const std::int64_t out_h = H + pads[0] + pads[2] - algorithm.r + 1;
+  const std::int64_t out_w = W + pads[1] + pads[3] - algorithm.r + 1;
+  require(N > 0 && out_h > 0 && out_w > 0, "calibration: input {} gives no output", wins::to_string(x.shape()));
+  const int positions = algorithm.positions();
+  if (!energy.sum.defined()) energy.sum = Tensor(DType::f64, {positions, C});
+  require(energy.sum.shape() == Shape({positions, C}), "calibration: {} channels after {}", C,
+          wins::to_string(energy.sum.shape()));
+  const winograd::TileGrid grid = winograd::tile_grid(algorithm.m, out_h, out_w);
+  const float* pixels = x.data<float>().data();
+  double* sums = energy.sum.mutable_data<double>().data();
+  // One channel per task: the sums do not depend on the number of threads.
+  parallel_for(C, default_threads(), [&](std::int64_t c, int) {
+    const auto size = static_cast<std::size_t>(positions);
+    std::vector<double> d(size), half(size), local(size, 0.0);
+    for (std::int64_t n = 0; n < N; ++n) {
+      const Plane plane{pixels + (n * C + c) * H * W, H, W, pads[0], pads[1]};
+      for (std::int64_t tile = 0; tile < grid.count(); ++tile) {
+        gather(plane, algorithm.p(), tile / grid.cols * grid.m, tile % grid.cols * grid.m, d.data());
+        add_tile(algorithm, d.data(), half.data(), local.data());
+      }
+    }
+    for (int xi = 0; xi < positions; ++xi) sums[xi * C + c] += local[static_cast<std::size_t>(xi)];
+  });
+  energy.tiles += N * grid.count();
+}
+
+Calibration calibrate(const graph::Graph& graph, const std::vector<Tensor>& batches, int m) {
+  require(!batches.empty(), "calibration needs at least one picture");
+  require(graph.inputs.size() == 1, "calibration: the network has {} inputs, one is supported", graph.inputs.size());
+  std::vector<Probe> probes = make_probes(graph, m == 0 ? 2 : m);
+
+  // The layers' inputs become outputs of a copy (once each; the network's own input is at hand).
+  graph::Graph tapped = graph;
+  tapped.outputs.clear();
+  std::map<graph::ValueId, std::size_t> slot;
+  for (const Probe& probe : probes) {
+    if (probe.input == graph.inputs[0] || slot.contains(probe.input)) continue;
+    slot[probe.input] = tapped.outputs.size();
+    tapped.outputs.push_back(probe.input);
+  }
+  const bool run = !tapped.outputs.empty();
+  std::optional<runtime::Session> session;
+  if (run) {
+    graph::remove_unused(tapped);
+    session = runtime::Session::open(std::move(tapped));
+  }
+  for (const Tensor& batch : batches) {
+    const std::vector<Tensor> values = run ? session->run({batch}) : std::vector<Tensor>{};
+    for (Probe& probe : probes) {
+      const Tensor& x = probe.input == graph.inputs[0] ? batch : values.at(slot.at(probe.input));
+      accumulate_input_energy(*probe.algorithm, probe.pads, x, probe.energy);
+    }
+  }
+  Calibration calibration;
+  for (const Probe& probe : probes) calibration[probe.name] = probe.energy.mean();
+  return calibration;
+}
+
+}  // namespace wins::pruning

@@ -1,0 +1,41 @@
+#include "wins/pruning/statistics.hpp"
+
+namespace wins::pruning {
+
+double KeptRow::ratio() const {
+  return weights == 0 ? 0.0 : static_cast<double>(pruned_weights) / static_cast<double>(weights);
+}
+
+std::vector<KeptRow> kept_table(const graph::Graph& graph) {
+  std::vector<KeptRow> table;
+  for (const graph::Node& node : graph.nodes) {
+    const auto* conv = node.as<graph::WinogradConv>();
+    if (conv == nullptr) continue;
+    const winograd::Mask& mask = conv->mask;
+    KeptRow row;
+    row.layer = node.name;
+    row.m = conv->m;
+    row.p = conv->m + conv->r - 1;
+    row.axis = mask.axis;
+    row.units = mask.units();
+    for (int xi = 0; xi < mask.positions; ++xi) {
+      row.kept.push_back(mask.kept_in(xi));
+      if (row.kept.back() == 0) ++row.dead_positions;
+    }
+    row.weights = mask.positions * mask.rows * mask.columns;
+    row.pruned_weights = row.weights - mask.kept_total() * mask.unit_weights();
+    table.push_back(std::move(row));
+  }
+  return table;
+}
+
+double pruning_ratio(const graph::Graph& graph) {
+  KeptRow sum;
+  for (const KeptRow& row : kept_table(graph)) {
+    sum.weights += row.weights;
+    sum.pruned_weights += row.pruned_weights;
+  }
+  return sum.ratio();
+}
+
+}  // namespace wins::pruning
