@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "arity.hpp"
+
 namespace wins::graph {
 
 std::optional<Ints> InferContext::ints(std::size_t i) const {
@@ -67,6 +69,7 @@ std::int64_t InferContext::count(std::span<const std::int64_t> extents) const {
 
 Inferred infer_node(const Node& node, std::span<const ValueInfo> inputs) {
   const InferContext context(node, inputs);
+  if (const std::string fault = arity_fault(node); !fault.empty()) context.fail("{}", fault);
   Inferred outputs = std::visit([&](const auto& op) { return infer(op, context); }, node.op);
   context.require(outputs.size() == node.outputs.size(), "gives {} outputs, the graph reads {}", outputs.size(),
                   node.outputs.size());

@@ -24,6 +24,12 @@ struct ValueInfo {
   std::optional<wins::Shape> shape;
   const Tensor* constant = nullptr;
   bool present = true;  ///< false for an absent optional input
+
+  static ValueInfo absent() {
+    ValueInfo info;
+    info.present = false;
+    return info;
+  }
 };
 
 /// The node under inference and its inputs; messages name the node.

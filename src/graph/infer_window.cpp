@@ -189,6 +189,7 @@ Inferred infer(const WinogradConv& op, const InferContext& context) {
   context.require(mask.positions == p * p && (u[1] < 0 || mask.rows == u[1]) && (u[2] < 0 || mask.columns == u[2]),
                   "the mask is for {} positions, {} rows, {} columns; U is {}", mask.positions, mask.rows,
                   mask.columns, to_string(u));
+  context.require(mask.rows <= kMaxWindow && mask.columns <= kMaxWindow, "the mask is too large");
   context.require(mask.keep.size() == static_cast<std::size_t>(mask.positions * mask.units()),
                   "the mask has {} entries, not {}", mask.keep.size(), mask.positions * mask.units());
   wins::Shape output = slide(window, false, x, context);

@@ -15,8 +15,8 @@ struct NodeCost {
   std::string op;
   std::int64_t direct_macs = 0;  ///< as a direct convolution, nothing pruned
   std::int64_t macs = 0;         ///< as stored: for WinogradConv, kept weights x tiles (multiplications of the sub-GEMMs)
-  std::int64_t parameters = 0;   ///< kept weights + bias
-  std::int64_t dense_parameters = 0;  ///< weights before pruning (p*p*K*C for WinogradConv)
+  std::int64_t parameters = 0;   ///< kept weights + bias (BatchNorm: scale + shift)
+  std::int64_t dense_parameters = 0;  ///< weights before pruning (p*p*K*C for WinogradConv) + bias
 };
 
 struct NetworkCost {
