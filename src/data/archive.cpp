@@ -47,8 +47,10 @@ class ArchiveDataset : public Dataset {
   }
   Image load(std::size_t index) const override {
     const std::size_t i = tree_.pictures.at(index);
-    const auto at = [&](std::size_t k) { return contents_.bytes.begin() + static_cast<std::ptrdiff_t>(contents_.begins[k]); };
-    return decode_image({at(i), at(i + 1)}, name(index));
+    const auto first = contents_.bytes.begin();
+    return decode_image({first + static_cast<std::ptrdiff_t>(contents_.begins[i]),
+                         first + static_cast<std::ptrdiff_t>(contents_.begins[i + 1])},
+                        name(index));
   }
   const std::vector<std::string>& classes() const override { return tree_.classes; }
 
@@ -65,6 +67,12 @@ Handle new_reader(const std::string& name) {
   archive_read_support_filter_gzip(reader.get());
   archive_read_support_filter_xz(reader.get());
   return reader;
+}
+
+void check_status(archive* reader, std::int64_t status, const std::string& name) {
+  if (status >= ARCHIVE_WARN) return;
+  const char* message = archive_error_string(reader);
+  fail("{}: broken archive: {}", name, message != nullptr ? message : "damaged data");
 }
 
 /// "./a//b.jpg" -> "a/b.jpg"; empty for paths that climb out with "..".
@@ -92,11 +100,7 @@ class Indexer {
   }
 
  private:
-  void check(std::int64_t status) const {
-    if (status >= ARCHIVE_WARN) return;
-    const char* message = archive_error_string(reader_);
-    fail("{}: broken archive: {}", name_, message != nullptr ? message : "damaged data");
-  }
+  void check(std::int64_t status) const { check_status(reader_, status, name_); }
 
   void take(archive_entry* entry) {
     if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != nullptr) return;
@@ -182,17 +186,14 @@ std::unique_ptr<Dataset> open_archive(const fs::path& path, const std::string& s
   const std::uintmax_t size = fs::file_size(path, error);
   require(!error, "{}: {}", path.string(), error.message());
   const Handle reader = new_reader(path.string());
-  const int status = archive_read_open_filename(reader.get(), path.c_str(), kReadBlock);
-  require(status == ARCHIVE_OK, "{}: not a tar archive: {}", path.string(),
-          archive_error_string(reader.get()) != nullptr ? archive_error_string(reader.get()) : "damaged data");
+  check_status(reader.get(), archive_read_open_filename(reader.get(), path.c_str(), kReadBlock), path.string());
   return build(reader.get(), size, split, path.string());
 }
 
 std::unique_ptr<Dataset> open_archive_bytes(const std::string& bytes, const std::string& split,
                                             const std::string& name) {
   const Handle reader = new_reader(name);
-  const int status = archive_read_open_memory(reader.get(), bytes.data(), bytes.size());
-  require(status == ARCHIVE_OK, "{}: not a tar archive", name);
+  check_status(reader.get(), archive_read_open_memory(reader.get(), bytes.data(), bytes.size()), name);
   return build(reader.get(), bytes.size(), split, name);
 }
 
