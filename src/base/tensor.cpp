@@ -4,7 +4,6 @@
 #include <cstring>
 #include <limits>
 #include <new>
-#include <random>
 
 #include "wins/base/error.hpp"
 
@@ -31,6 +30,30 @@ auto visit_dtype(DType type, F&& f) {
     case DType::boolean: return f(bool{});
   }
   fail("internal: unknown element type {}", static_cast<int>(type));
+}
+
+constexpr std::uint64_t kGolden = 0x9E3779B97F4A7C15ULL;
+
+/// Finaliser of SplitMix64 (Steele et al., OOPSLA 2014).
+std::uint64_t mix(std::uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBULL;
+  return x ^ (x >> 31);
+}
+
+/// Sum of the four 16-bit quarters.
+std::int64_t quarters(std::uint64_t bits) {
+  const std::uint64_t pairs = (bits & 0x0000FFFF0000FFFFULL) + ((bits >> 16) & 0x0000FFFF0000FFFFULL);
+  return static_cast<std::int64_t>((pairs & 0xFFFFFFFFULL) + (pairs >> 32));
+}
+
+/// Standard normal deviate without library functions, so that every machine gives the same: the
+/// sum of eight 16-bit uniforms, with the Cornish-Fisher correction of its kurtosis (-6 / (5 * 8)).
+double normal_deviate(std::uint64_t counter) {
+  const std::int64_t sum = quarters(mix(counter)) + quarters(mix(counter + kGolden));
+  // Mean 8 * 65535 / 2; variance 8 * (65536^2 - 1) / 12, whose root is this divisor.
+  const double y = static_cast<double>(sum - 4 * 65535) * (1.0 / 53509.919921);
+  return y + (0.15 / 24.0) * y * (y * y - 3.0);
 }
 
 }  // namespace
@@ -128,9 +151,11 @@ void Tensor::make_unique() {
 
 Tensor random_normal(const Shape& shape, std::uint64_t seed, float stddev) {
   Tensor tensor(DType::f32, shape);
-  std::mt19937_64 generator(seed);
-  std::normal_distribution<float> normal(0.0F, stddev);
-  for (float& value : tensor.mutable_data<float>()) value = normal(generator);
+  const auto values = tensor.mutable_data<float>();
+  const std::uint64_t key = mix(seed + 1);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>(normal_deviate(key + 2 * i * kGolden) * stddev);
+  }
   return tensor;
 }
 
