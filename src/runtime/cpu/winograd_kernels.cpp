@@ -1,7 +1,12 @@
+// SSSE3 gains nothing between the scalar fallback and SSE4.
+#define HWY_DISABLED_TARGETS HWY_SSSE3
+
 #include "winograd_kernels.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <utility>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "winograd_kernels.cpp"

@@ -1,0 +1,60 @@
+#include "kernel.hpp"
+
+#include "aligned.hpp"
+#include "kernels.hpp"
+
+namespace wins::runtime::cpu {
+namespace {
+
+/// Lists of kernels by operator; operators that are not named have the reference alone.
+struct Lister {
+  using List = std::vector<Kernel>;
+
+  template <class T>
+  List operator()(const T&) const { return {}; }
+
+  List operator()(const graph::Conv&) const {
+    return {winograd_rows_kernel(6), winograd_rows_kernel(4), winograd_rows_kernel(2), direct_convolution_kernel()};
+  }
+  List operator()(const graph::WinogradConv&) const {
+    return {winograd_rows_kernel(2), winograd_rows_kernel(4), winograd_rows_kernel(6),
+            winograd_csr_kernel(2),  winograd_csr_kernel(4),  winograd_csr_kernel(6)};
+  }
+  List operator()(const graph::ConvTranspose&) const { return {deconvolution_kernel()}; }
+  List operator()(const graph::Pool&) const { return {pooling_kernel()}; }
+  List operator()(const graph::GlobalPool&) const { return {pooling_kernel()}; }
+  List operator()(const graph::Reduce&) const { return {pooling_kernel()}; }
+  List operator()(const graph::Gemm&) const { return {inner_product_kernel()}; }
+  List operator()(const graph::MatMul&) const { return {inner_product_kernel(), matmul_kernel()}; }
+  List operator()(const graph::Unary&) const { return {alias_kernel(), eltwise_kernel()}; }
+  List operator()(const graph::Binary&) const { return {binary_kernel()}; }
+  List operator()(const graph::BatchNorm&) const { return {scale_shift_kernel()}; }
+  List operator()(const graph::Softmax&) const { return {softmax_kernel()}; }
+  List operator()(const graph::Lrn&) const { return {lrn_kernel()}; }
+  List operator()(const graph::Concat&) const { return {concat_kernel()}; }
+  List operator()(const graph::Flatten&) const { return {alias_kernel()}; }
+  List operator()(const graph::Reshape&) const { return {alias_kernel()}; }
+  List operator()(const graph::Squeeze&) const { return {alias_kernel()}; }
+  List operator()(const graph::Unsqueeze&) const { return {alias_kernel()}; }
+};
+
+}  // namespace
+
+bool Problem::is_float() const {
+  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+    if (has_input(i) && constant(i) == nullptr && input(i).dtype != DType::f32) return false;
+  }
+  return output().dtype == DType::f32;
+}
+
+std::vector<Kernel> kernels_for(const graph::Op& op) {
+  std::vector<Kernel> kernels = std::visit(Lister(), op);
+  kernels.push_back(reference_kernel());
+  return kernels;
+}
+
+std::int64_t blocked_count(const Shape& shape, int block) {
+  return shape.at(0) * round_up(shape.at(1), block) * shape.at(2) * shape.at(3);
+}
+
+}  // namespace wins::runtime::cpu

@@ -1,0 +1,257 @@
+// Element by element: activations and binary operators through oneDNN, batch norm by a loop.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "dnnl_step.hpp"
+#include "kernels.hpp"
+#include "wins/base/parallel.hpp"
+
+namespace wins::runtime::cpu {
+namespace {
+
+using dnnl::algorithm;
+using graph::Binary;
+using graph::BinaryKind;
+using graph::UnaryKind;
+
+dnnl::memory::desc desc_of(const Problem& problem, const Shape& shape, Layout layout) {
+  return layout == Layout::plain ? plain_desc(shape) : blocked_desc(shape, problem.env.block);
+}
+
+Cost predict_copy(const Problem& problem) {
+  const double values = static_cast<double>(element_count(problem.output_shape()));
+  return predict_roofline(0, 8 * values, 1, problem.env.threads, problem.env.machine);
+}
+
+// ---- one input -------------------------------------------------------------------------------------
+
+std::optional<std::string> refuse_eltwise(const Problem& problem) {
+  if (!problem.is_float()) return "not float32";
+  const graph::Activation& function = std::get<graph::Unary>(problem.node.op).function;
+  if (!dnnl_eltwise(function)) return "not in oneDNN";
+  if (element_count(problem.output_shape()) == 0) return "empty";
+  return std::nullopt;
+}
+
+Implementation build_eltwise(const Problem& problem) {
+  const Layout layout = problem.existing[0];
+  const auto desc = desc_of(problem, problem.input_shape(0), layout);
+  const auto function = *dnnl_eltwise(std::get<graph::Unary>(problem.node.op).function);
+  auto step = std::make_unique<DnnlStep>(make_eltwise(function, desc));
+  step->bind_input(DNNL_ARG_SRC, 0, desc);
+  step->bind_output(DNNL_ARG_DST, 0, desc);
+  Implementation result;
+  result.name = "cpu:eltwise";
+  result.inputs = {need(layout)};
+  result.output = layout;
+  result.in_place = 0;
+  result.workspace_bytes = step->workspace_bytes();
+  result.step = std::move(step);
+  return result;
+}
+
+// ---- two inputs ------------------------------------------------------------------------------------
+
+std::optional<algorithm> binary_algorithm(BinaryKind kind) {
+  switch (kind) {
+    case BinaryKind::add: return algorithm::binary_add;
+    case BinaryKind::sub: return algorithm::binary_sub;
+    case BinaryKind::mul: return algorithm::binary_mul;
+    case BinaryKind::div: return algorithm::binary_div;
+    case BinaryKind::min: return algorithm::binary_min;
+    case BinaryKind::max: return algorithm::binary_max;
+    default: return std::nullopt;
+  }
+}
+
+bool commutes(BinaryKind kind) { return kind != BinaryKind::sub && kind != BinaryKind::div; }
+
+/// Index of the operand that has the output's shape; the first if both have. -1: none.
+int wide_operand(const Problem& problem) {
+  if (problem.input_shape(0) == problem.output_shape()) return 0;
+  return problem.input_shape(1) == problem.output_shape() ? 1 : -1;
+}
+
+std::optional<std::string> refuse_binary(const Problem& problem) {
+  const auto& op = std::get<Binary>(problem.node.op);
+  if (!problem.is_float() || problem.input(0).dtype != DType::f32 || problem.input(1).dtype != DType::f32) return "not float32";
+  if (!binary_algorithm(op.kind)) return "not in oneDNN";
+  if (op.activation.kind != UnaryKind::identity && !dnnl_eltwise(op.activation)) return "activation not in oneDNN";
+  const int wide = wide_operand(problem);
+  if (wide < 0) return "both operands are broadcast";
+  if (wide == 1 && !commutes(op.kind)) return "the first operand is broadcast";
+  if (problem.output_shape().size() > 5) return "more than 5 axes";
+  if (element_count(problem.output_shape()) == 0) return "empty";
+  return std::nullopt;
+}
+
+Shape with_rank(const Shape& shape, std::size_t rank) {
+  Shape result(rank - shape.size(), 1);
+  result.insert(result.end(), shape.begin(), shape.end());
+  return result;
+}
+
+Implementation build_binary(const Problem& problem) {
+  const auto& op = std::get<Binary>(problem.node.op);
+  const auto wide = static_cast<std::size_t>(wide_operand(problem)), narrow = 1 - wide;
+  const Shape& shape = problem.output_shape();
+  const Tensor* constant = problem.constant(narrow);
+  const Shape other = with_rank(problem.input_shape(narrow), std::max<std::size_t>(1, shape.size()));
+  // Channels must lie in blocks in both operands, or in none.
+  const bool blocks_fit = shape.size() == 4 && (problem.input_shape(narrow).size() == 4 || constant != nullptr);
+  const bool blocked = blocks_fit && (problem.existing[0] == Layout::blocked || problem.existing[1] == Layout::blocked);
+  const Layout layout = blocked ? Layout::blocked : Layout::plain;
+  const Layout other_layout = blocked && other[1] == shape[1] ? Layout::blocked : Layout::plain;
+
+  const auto a = desc_of(problem, shape, layout), b = desc_of(problem, other, other_layout);
+  auto step = std::make_unique<DnnlStep>(
+      make_binary(*binary_algorithm(op.kind), a, b, a, make_attributes(false, op.activation)));
+  step->bind_input(DNNL_ARG_SRC_0, wide, a);
+  step->bind_output(DNNL_ARG_DST, 0, a);
+  Implementation result;
+  result.inputs.assign(2, need(layout));
+  if (constant != nullptr) {
+    const auto* values = constant->data<float>().data();
+    step->bind_constant(DNNL_ARG_SRC_1, b, std::make_shared<AlignedFloats>(reorder_constant(values, plain_desc(other), b)));
+    result.inputs[narrow] = Need::none;
+  } else {
+    step->bind_input(DNNL_ARG_SRC_1, narrow, b);
+    result.inputs[narrow] = need(other_layout);
+  }
+  result.name = "cpu:binary";
+  result.output = layout;
+  result.in_place = static_cast<int>(wide);
+  result.workspace_bytes = step->workspace_bytes();
+  result.step = std::move(step);
+  return result;
+}
+
+// ---- batch norm ------------------------------------------------------------------------------------
+
+std::optional<std::string> refuse_scale_shift(const Problem& problem) {
+  if (!problem.is_float()) return "not float32";
+  if (problem.input_shape(0).size() != 4) return "not two-dimensional";
+  for (std::size_t i = 1; i < 5; ++i) {
+    if (problem.constant(i) == nullptr) return "statistics are not constant";
+  }
+  return std::nullopt;
+}
+
+/// y = scale x + shift with one pair for each channel, on blocked tensors.
+class ScaleShiftStep : public Step {
+ public:
+  explicit ScaleShiftStep(const Problem& problem)
+      : block_(problem.env.block),
+        threads_(problem.env.threads),
+        pixels_(problem.output_shape()[2] * problem.output_shape()[3]),
+        channel_blocks_(divide_up(problem.output_shape()[1], block_)),
+        planes_(problem.output_shape()[0] * channel_blocks_),
+        scale_(static_cast<std::size_t>(channel_blocks_ * block_), 0.0F),
+        shift_(scale_) {
+    const auto& op = std::get<graph::BatchNorm>(problem.node.op);
+    const auto scale = problem.constant(1)->data<float>(), shift = problem.constant(2)->data<float>();
+    const auto mean = problem.constant(3)->data<float>(), variance = problem.constant(4)->data<float>();
+    for (std::size_t c = 0; c < scale.size(); ++c) {
+      const double factor = scale[c] / std::sqrt(static_cast<double>(variance[c]) + op.epsilon);
+      scale_[c] = static_cast<float>(factor);
+      shift_[c] = static_cast<float>(shift[c] - factor * mean[c]);
+    }
+  }
+
+  void run(const Arguments& arguments) override {
+    const auto* x = static_cast<const float*>(arguments.inputs[0]);
+    auto* y = static_cast<float*>(arguments.outputs[0]);
+    parallel_for(planes_, threads_, [&](std::int64_t plane, int) {
+      const std::int64_t offset = plane * pixels_ * block_;
+      const float* scale = scale_.data() + plane % channel_blocks_ * block_;
+      const float* shift = shift_.data() + plane % channel_blocks_ * block_;
+      if (block_ == 16) {
+        run_plane<16>(x + offset, y + offset, scale, shift);
+      } else {
+        run_plane<8>(x + offset, y + offset, scale, shift);
+      }
+    });
+  }
+
+ private:
+  template <int kBlock>
+  void run_plane(const float* x, float* y, const float* scale, const float* shift) const {
+    float a[kBlock], b[kBlock];
+    std::copy_n(scale, kBlock, a);
+    std::copy_n(shift, kBlock, b);
+    for (std::int64_t i = 0; i < pixels_; ++i, x += kBlock, y += kBlock) {
+      for (int lane = 0; lane < kBlock; ++lane) y[lane] = a[lane] * x[lane] + b[lane];
+    }
+  }
+
+  int block_, threads_;
+  std::int64_t pixels_, channel_blocks_, planes_;
+  std::vector<float> scale_, shift_;
+};
+
+Implementation build_scale_shift(const Problem& problem) {
+  Implementation result;
+  result.name = "cpu:scale_shift";
+  result.inputs = {Need::blocked, Need::none, Need::none, Need::none, Need::none};
+  result.output = Layout::blocked;
+  result.in_place = 0;
+  result.step = std::make_unique<ScaleShiftStep>(problem);
+  return result;
+}
+
+// ---- along an axis ---------------------------------------------------------------------------------
+
+std::optional<std::string> refuse_softmax(const Problem& problem) {
+  if (!problem.is_float()) return "not float32";
+  if (problem.output_shape().empty() || element_count(problem.output_shape()) == 0) return "empty";
+  return std::nullopt;
+}
+
+Implementation build_softmax(const Problem& problem) {
+  const auto& op = std::get<graph::Softmax>(problem.node.op);
+  const auto rank = static_cast<std::int64_t>(problem.output_shape().size());
+  const auto desc = plain_desc(problem.output_shape());
+  auto step = std::make_unique<DnnlStep>(make_softmax(desc, static_cast<int>((op.axis + rank) % rank), op.log));
+  step->bind_input(DNNL_ARG_SRC, 0, desc);
+  step->bind_output(DNNL_ARG_DST, 0, desc);
+  Implementation result;
+  result.name = "cpu:softmax";
+  result.inputs = {Need::plain};
+  result.in_place = 0;
+  result.workspace_bytes = step->workspace_bytes();
+  result.step = std::move(step);
+  return result;
+}
+
+std::optional<std::string> refuse_lrn(const Problem& problem) {
+  if (!problem.is_float()) return "not float32";
+  if (problem.output_shape().size() != 4) return "not two-dimensional";
+  const auto& op = std::get<graph::Lrn>(problem.node.op);
+  if (op.size % 2 == 0) return "an even number of channels";
+  return std::nullopt;
+}
+
+Implementation build_lrn(const Problem& problem) {
+  const auto desc = plain_desc(problem.output_shape());
+  auto step = std::make_unique<DnnlStep>(make_lrn(desc, std::get<graph::Lrn>(problem.node.op)));
+  step->bind_input(DNNL_ARG_SRC, 0, desc);
+  step->bind_output(DNNL_ARG_DST, 0, desc);
+  Implementation result;
+  result.name = "cpu:lrn";
+  result.inputs = {Need::plain};
+  result.workspace_bytes = step->workspace_bytes();
+  result.step = std::move(step);
+  return result;
+}
+
+}  // namespace
+
+Kernel eltwise_kernel() { return {"cpu:eltwise", &refuse_eltwise, &predict_copy, &build_eltwise}; }
+Kernel binary_kernel() { return {"cpu:binary", &refuse_binary, &predict_copy, &build_binary}; }
+Kernel scale_shift_kernel() { return {"cpu:scale_shift", &refuse_scale_shift, &predict_copy, &build_scale_shift}; }
+Kernel softmax_kernel() { return {"cpu:softmax", &refuse_softmax, &predict_copy, &build_softmax}; }
+Kernel lrn_kernel() { return {"cpu:lrn", &refuse_lrn, &predict_copy, &build_lrn}; }
+
+}  // namespace wins::runtime::cpu

@@ -1,0 +1,237 @@
+// Winograd kernels as candidates for Conv and WinogradConv nodes.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+#include "dnnl_step.hpp"
+#include "kernels.hpp"
+#include "winograd_convolution.hpp"
+#include "wins/base/error.hpp"
+#include "wins/graph/passes.hpp"
+
+namespace wins::runtime::cpu {
+namespace {
+
+using graph::Conv;
+using graph::UnaryKind;
+using graph::WinogradConv;
+using winograd::Axis;
+using winograd::Mask;
+
+const graph::Activation& activation_of(const graph::Node& node) {
+  if (const auto* conv = node.as<Conv>()) return conv->activation;
+  return std::get<WinogradConv>(node.op).activation;
+}
+
+std::array<std::int64_t, 4> pads_of(const graph::Node& node) {
+  if (const auto* conv = node.as<Conv>()) return conv->window.pads;
+  return std::get<WinogradConv>(node.op).pads;
+}
+
+WinogradGeometry geometry_of(const Problem& problem, int m) {
+  const Shape& x = problem.input_shape(0);
+  const Shape& y = problem.output_shape();
+  const auto pads = pads_of(problem.node);
+  const winograd::TileGrid grid = winograd::tile_grid(m, y[2], y[3]);
+  WinogradGeometry g;
+  g.m = m;
+  g.block = problem.env.block;
+  g.batch = x[0];
+  g.in_channels = x[1];
+  g.in_height = x[2];
+  g.in_width = x[3];
+  g.out_channels = y[1];
+  g.out_height = y[2];
+  g.out_width = y[3];
+  g.pad_top = pads[0];
+  g.pad_left = pads[1];
+  g.tile_rows = grid.rows;
+  g.tile_cols = grid.cols;
+  return g;
+}
+
+/// Relative L2 error of one dense layer in float32, measured on random data over 64 to 512
+/// channels (tests/runtime/cpu/winograd_test.cpp bounds it).
+double typical_error(int m) { return m == 2 ? 6e-7 : m == 4 ? 2e-6 : 1e-5; }
+
+WinogradWork work_of(const Problem& problem, int m, bool sparse) {
+  const int positions = (m + 2) * (m + 2);
+  const std::int64_t K = problem.output_shape()[1], C = problem.input_shape(0)[1];
+  WinogradWork work;
+  work.sparse = sparse;
+  work.live = positions;
+  work.rows = positions * K;
+  work.weights = work.rows * C;
+  if (const auto* pruned = problem.node.as<WinogradConv>()) {
+    const Mask& mask = pruned->mask;
+    work.weights = mask.kept_total() * mask.unit_weights();
+    work.live = 0;
+    for (int xi = 0; xi < positions; ++xi) work.live += mask.kept_in(xi) > 0;
+    if (mask.axis == Axis::row) work.rows = mask.kept_total();
+    if (mask.axis == Axis::element && !sparse) work.weights = work.live * K * C;
+  }
+  work.chunks = std::clamp<std::int64_t>(work.rows / (std::max(1, work.live) * std::int64_t{problem.env.winograd.max_rows}), 1, 8);
+  work.chunks = std::max(work.chunks, divide_up(work.rows, 1024));
+  return work;
+}
+
+std::optional<std::string> refuse_pruned(const Problem& problem, const WinogradConv& op, int m, bool sparse) {
+  if (op.r != 3) return fmt::format("kernel {0}x{0}; 3x3 alone", op.r);
+  if (op.m != m) return fmt::format("pruned at m={}", op.m);
+  if (sparse && op.mask.axis != Axis::element) return "the mask prunes no single weights";
+  if (problem.constant(1) == nullptr) return "weights are not constant";
+  return std::nullopt;
+}
+
+std::optional<std::string> refuse_dense(const Problem& problem, int m) {
+  if (!problem.env.options.winograd) return "Winograd is off";
+  const std::string reason = graph::winograd_refusal(problem.env.graph, problem.node);
+  if (!reason.empty()) return reason;
+  const int forced = problem.env.options.force_m;
+  if (forced != 0) return forced == m ? std::nullopt : std::optional(fmt::format("m={} is forced", forced));
+  if (typical_error(m) > problem.env.options.error_bound) {
+    return fmt::format("relative error about {:.0e}, over the bound {:.0e}", typical_error(m),
+                       problem.env.options.error_bound);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> refuse(const Problem& problem, int m, bool sparse) {
+  if (!problem.is_float()) return "not float32";
+  if (problem.has_input(2) && problem.constant(2) == nullptr) return "bias is not constant";
+  if (!paired_coefficients(winograd::algorithm(m, 3))) return fmt::format("F({},3) has no paired form", m);
+  const UnaryKind kind = activation_of(problem.node).kind;
+  if (kind != UnaryKind::identity && !dnnl_eltwise(activation_of(problem.node))) return "activation without a kernel";
+  if (const auto* pruned = problem.node.as<WinogradConv>()) return refuse_pruned(problem, *pruned, m, sparse);
+  return sparse ? std::optional<std::string>("nothing is pruned") : refuse_dense(problem, m);
+}
+
+WinogradBlocking blocking_of(const Problem& problem, int m, bool sparse) {
+  return choose_blocking(geometry_of(problem, m), work_of(problem, m, sparse), problem.env.threads, problem.env.machine);
+}
+
+std::shared_ptr<const PackedWinograd> pack(const Problem& problem, int m, bool sparse) {
+  const std::string key = fmt::format("{}/winograd{}{}", problem.node.name, m, sparse ? "csr" : "rows");
+  return problem.env.weights.get<PackedWinograd>(key, [&] {
+    const auto* pruned = problem.node.as<WinogradConv>();
+    const Tensor& weights = *problem.constant(1);
+    const auto& kernels = problem.env.winograd;
+    if (pruned == nullptr) {
+      const Tensor U = winograd::transform_weights(winograd::algorithm(m, 3), weights);
+      const Mask full = Mask::full(Axis::row, (m + 2) * (m + 2), weights.dim(0), weights.dim(1));
+      return pack_rows(U, full, m, problem.env.block, kernels);
+    }
+    return sparse ? pack_csr(weights, pruned->mask, m, problem.env.block, kernels)
+                  : pack_rows(weights, pruned->mask, m, problem.env.block, kernels);
+  });
+}
+
+std::shared_ptr<const AlignedFloats> pack_bias(const Problem& problem) {
+  return problem.env.weights.get<AlignedFloats>(problem.node.name + "/bias", [&] {
+    AlignedFloats bias(round_up(problem.output_shape()[1], problem.env.block));
+    std::fill_n(bias.data(), bias.size(), 0.0F);
+    if (const Tensor* given = problem.constant(2)) {
+      const auto values = given->data<float>();
+      std::copy(values.begin(), values.end(), bias.data());
+    }
+    return bias;
+  });
+}
+
+/// What the output transform does itself; other activations run afterwards.
+std::optional<OutputActivation> fused(const graph::Activation& activation) {
+  OutputActivation result;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  switch (activation.kind) {
+    case UnaryKind::identity: return result;
+    case UnaryKind::relu: result = {OutputActivation::Kind::clamp, 0, kInfinity, 0}; return result;
+    case UnaryKind::clip: result = {OutputActivation::Kind::clamp, activation.alpha, activation.beta, 0}; return result;
+    case UnaryKind::leaky_relu: result = {OutputActivation::Kind::leaky, 0, 0, activation.alpha}; return result;
+    default: return std::nullopt;
+  }
+}
+
+class WinogradStep : public Step {
+ public:
+  WinogradStep(const Problem& problem, int m, bool sparse)
+      : convolution_(geometry_of(problem, m), pack(problem, m, sparse), problem.env.winograd,
+                     blocking_of(problem, m, sparse), problem.env.threads),
+        bias_(pack_bias(problem)),
+        residual_(problem.has_input(3)) {
+    const graph::Activation& activation = activation_of(problem.node);
+    if (const auto inside = fused(activation)) {
+      activation_ = *inside;
+    } else {
+      const auto desc = blocked_desc(problem.output_shape(), problem.env.block);
+      after_ = std::make_unique<DnnlStep>(make_eltwise(*dnnl_eltwise(activation), desc));
+      after_->bind_output(DNNL_ARG_SRC, 0, desc);
+      after_->bind_output(DNNL_ARG_DST, 0, desc);
+    }
+  }
+
+  std::size_t workspace_bytes() const {
+    const auto own = static_cast<std::size_t>(convolution_.workspace_floats()) * sizeof(float);
+    return after_ ? std::max(own, after_->workspace_bytes()) : own;
+  }
+
+  void run(const Arguments& arguments) override {
+    const auto* x = static_cast<const float*>(arguments.inputs[0]);
+    const auto* residual = residual_ ? static_cast<const float*>(arguments.inputs[3]) : nullptr;
+    auto* y = static_cast<float*>(arguments.outputs[0]);
+    convolution_.run({x, bias_->data(), residual, y, activation_, static_cast<float*>(arguments.workspace)});
+    if (after_) after_->run(arguments);
+  }
+
+ private:
+  WinogradConvolution convolution_;
+  std::shared_ptr<const AlignedFloats> bias_;
+  bool residual_;
+  OutputActivation activation_;
+  std::unique_ptr<DnnlStep> after_;
+};
+
+template <int kTile, bool kSparse>
+std::optional<std::string> refuse_entry(const Problem& problem) { return refuse(problem, kTile, kSparse); }
+
+template <int kTile, bool kSparse>
+Cost predict_entry(const Problem& problem) { return blocking_of(problem, kTile, kSparse).cost; }
+
+template <int kTile, bool kSparse>
+Implementation build_entry(const Problem& problem) {
+  Implementation result;
+  std::string target = problem.env.winograd.target;
+  std::transform(target.begin(), target.end(), target.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  result.name = fmt::format("cpu:winograd_f{}_{}_{}", kTile, kSparse ? "csr" : "rows", target);
+  result.inputs = {Need::blocked, Need::none, Need::none, Need::blocked};
+  result.inputs.resize(problem.node.inputs.size());
+  result.output = Layout::blocked;
+  if (problem.has_input(3)) result.in_place = 3;
+  auto step = std::make_unique<WinogradStep>(problem, kTile, kSparse);
+  result.workspace_bytes = step->workspace_bytes();
+  result.weight_bytes = pack(problem, kTile, kSparse)->byte_size() + pack_bias(problem)->byte_size();
+  result.step = std::move(step);
+  return result;
+}
+
+template <bool kSparse>
+Kernel make(int m, std::string_view name2, std::string_view name4, std::string_view name6) {
+  if (m == 2) return {name2, &refuse_entry<2, kSparse>, &predict_entry<2, kSparse>, &build_entry<2, kSparse>};
+  if (m == 4) return {name4, &refuse_entry<4, kSparse>, &predict_entry<4, kSparse>, &build_entry<4, kSparse>};
+  require(m == 6, "cpu: no Winograd kernel for m={}", m);
+  return {name6, &refuse_entry<6, kSparse>, &predict_entry<6, kSparse>, &build_entry<6, kSparse>};
+}
+
+}  // namespace
+
+Kernel winograd_rows_kernel(int m) {
+  return make<false>(m, "cpu:winograd_f2_rows", "cpu:winograd_f4_rows", "cpu:winograd_f6_rows");
+}
+
+Kernel winograd_csr_kernel(int m) {
+  return make<true>(m, "cpu:winograd_f2_csr", "cpu:winograd_f4_csr", "cpu:winograd_f6_csr");
+}
+
+}  // namespace wins::runtime::cpu

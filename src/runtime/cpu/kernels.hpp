@@ -1,0 +1,29 @@
+// All kernels of the backend, by file.
+#pragma once
+
+#include "kernel.hpp"
+
+namespace wins::runtime::cpu {
+
+Kernel reference_kernel();
+
+/// Dense or pruned F(m, 3): rows in full, or CSR rows for element masks.
+Kernel winograd_rows_kernel(int m);
+Kernel winograd_csr_kernel(int m);
+
+/// oneDNN, blocked or (where the channels of a group do not fill blocks) plain.
+Kernel direct_convolution_kernel();
+Kernel deconvolution_kernel();
+
+Kernel pooling_kernel();
+Kernel inner_product_kernel();
+Kernel matmul_kernel();
+Kernel eltwise_kernel();
+Kernel binary_kernel();
+Kernel scale_shift_kernel();
+Kernel softmax_kernel();
+Kernel lrn_kernel();
+Kernel concat_kernel();
+Kernel alias_kernel();
+
+}  // namespace wins::runtime::cpu
