@@ -18,6 +18,7 @@ struct Options {
   std::string output;
   std::string input = "3x224x224";
   std::int64_t classes = 1000;
+  std::int64_t base_channels = 0;
 };
 
 void run_zoo(const Options& options) {
@@ -28,6 +29,7 @@ void run_zoo(const Options& options) {
   zoo.channels = extents[0];
   zoo.height = extents[1];
   zoo.width = extents[2];
+  zoo.base_channels = options.base_channels;
   zoo.seed = options.common.seed;
   const graph::Graph model = graph::zoo(options.arch, zoo);
   onnx::save(model, options.output);
@@ -51,6 +53,8 @@ void add_zoo(CLI::App& app) {
   verb->add_option("-o,--output", options->output, "ONNX file to write")->required();
   verb->add_option("--classes", options->classes, "number of classes")->check(CLI::Range(1, 1000000))->capture_default_str();
   verb->add_option("--input", options->input, "channels x height x width")->capture_default_str();
+  verb->add_option("--base-channels", options->base_channels, "channels of the first stage of resnet8 and resnet14 (16)")
+      ->check(CLI::Range(1, 4096));
   add_common(*verb, options->common);
   verb->callback([options] { run_zoo(*options); });
 }

@@ -54,18 +54,19 @@ ValueId stem(ZooBuilder& net, const ResNetSpec& spec) {
   return small ? x : net.max_pool("maxpool", x, {0, 3, 2, 1, false});
 }
 
-ResNetSpec spec_of(const std::string& arch) {
+ResNetSpec spec_of(const std::string& arch, const ZooOptions& options) {
+  const std::int64_t base = options.base_channels > 0 ? options.base_channels : 16;
   if (arch == "resnet18") return {{2, 2, 2, 2}, {64, 128, 256, 512}, false, false};
   if (arch == "resnet50") return {{3, 4, 6, 3}, {64, 128, 256, 512}, true, false};
-  if (arch == "resnet8") return {{1, 1, 1}, {16, 32, 64}, false, true};
-  if (arch == "resnet14") return {{2, 2, 2}, {16, 32, 64}, false, true};
+  if (arch == "resnet8") return {{1, 1, 1}, {base, 2 * base, 4 * base}, false, true};
+  if (arch == "resnet14") return {{2, 2, 2}, {base, 2 * base, 4 * base}, false, true};
   wins::fail("unknown residual network '{}'", arch);
 }
 
 }  // namespace
 
 Graph zoo_resnet(const std::string& arch, const ZooOptions& options) {
-  const ResNetSpec spec = spec_of(arch);
+  const ResNetSpec spec = spec_of(arch, options);
   ZooBuilder net(arch, options);
   ValueId x = stem(net, spec);
   for (std::size_t stage = 0; stage < spec.blocks.size(); ++stage) {

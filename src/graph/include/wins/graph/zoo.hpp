@@ -14,6 +14,8 @@ struct ZooOptions {
   std::int64_t channels = 3;
   std::int64_t height = 224;
   std::int64_t width = 224;
+  /// Channels of the first stage of resnet8 and resnet14 (later stages: twice, four times); 0 = 16.
+  std::int64_t base_channels = 0;
   std::uint64_t seed = 0;
 };
 
