@@ -44,7 +44,8 @@ quietly() {
   rm -f "$log"
 }
 
-digest() { sha256sum "$@" | sha256sum | cut -c1-16; }
+# A short name for what it reads; where that came from must not matter.
+digest() { sha256sum | cut -c1-16; }
 
 # ---------------------------------------------------------------------------------------------------
 # Distribution
@@ -99,9 +100,11 @@ install_packages() {
 
 python=/usr/bin/python3
 
+venv=  # where install_venv put the environment
+
 install_venv() {
   local key place
-  key=$(digest <($python --version) "$root/requirements/tools.txt")
+  key=$({ $python --version && cat "$root/requirements/tools.txt"; } | digest)
   # An environment cannot be moved, so it is made under a name of its own; the link moves.
   place=$deps/venv-$key
   if [[ ! -f $place/.tools ]]; then
@@ -113,21 +116,13 @@ install_venv() {
   else
     step "Python packages: present"
   fi
-  if [[ $(readlink "$deps/venv" || true) != "venv-$key" ]]; then
-    ln -sfn "venv-$key" "$deps/.venv-link"
-    mv -T "$deps/.venv-link" "$deps/venv"
-  fi
-  # Environments of earlier versions would only take space.
-  local old
-  for old in "$deps"/venv-*; do
-    [[ $old == "$place" ]] || rm -rf "$old"
-  done
+  venv=$place
 }
 
 install_torch() {
   local stamp key
-  stamp=$deps/venv/.torch
-  key=$(digest <(cat "$root/requirements/torch.txt"))
+  stamp=$venv/.torch
+  key=$(digest <"$root/requirements/torch.txt")
   if ((training == 0)); then
     step "libtorch: skipped (--no-training)"
   elif [[ $(cat "$stamp" 2>/dev/null || true) == "$key" ]]; then
@@ -135,11 +130,24 @@ install_torch() {
   else
     step "libtorch: installing requirements/torch.txt (1.3 GB)"
     rm -f "$stamp"
-    quietly "$deps/venv/bin/python" -m pip install --no-deps --no-compile \
+    quietly "$venv/bin/python" -m pip install --no-deps --no-compile \
       -r "$root/requirements/torch.txt"
     printf '%s\n' "$key" >"$stamp.new"
     mv "$stamp.new" "$stamp"
   fi
+}
+
+# The link moves when the new environment is complete; then the earlier ones would only take space.
+publish_venv() {
+  local name old
+  name=$(basename "$venv")
+  if [[ $(readlink "$deps/venv" || true) != "$name" ]]; then
+    ln -sfn "$name" "$deps/.venv-link"
+    mv -T "$deps/.venv-link" "$deps/venv"
+  fi
+  for old in "$deps"/venv-*; do
+    [[ $old == "$venv" ]] || rm -rf "$old"
+  done
 }
 
 # ---------------------------------------------------------------------------------------------------
@@ -148,7 +156,7 @@ install_torch() {
 install_onnx() {
   local stamp key work
   stamp=$deps/onnx/.stamp
-  key=$(digest <(cat "$root/requirements/onnx-source.txt" && protoc --version && declare -f install_onnx))
+  key=$({ cat "$root/requirements/onnx-source.txt" && protoc --version && declare -f install_onnx; } | digest)
   if [[ $(cat "$stamp" 2>/dev/null || true) == "$key" ]]; then
     step "ONNX C++ library: present"
     return
@@ -187,5 +195,6 @@ if ! flock -n 9; then
 fi
 install_venv
 install_torch
+publish_venv
 install_onnx
 step "ready in $deps"
