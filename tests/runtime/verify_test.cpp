@@ -1,0 +1,37 @@
+#include "wins/runtime/verify.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "networks.hpp"
+
+namespace wins::runtime {
+namespace {
+
+TEST(Verify, EveryBackendPasses) {
+  for (const std::string& backend : backends()) {
+    SessionOptions options;
+    options.backend = backend;
+    const auto checks = verify(small_network(), {random_normal({2, 3, 9, 7}, 3)}, options, 1e-5);
+    ASSERT_GE(checks.size(), 4U);
+    for (const LayerCheck& check : checks) {
+      EXPECT_TRUE(check.passed) << backend << " " << check.node << " " << check.kernel << " " << check.relative_l2;
+    }
+    EXPECT_EQ(checks.back().node, "network");
+    const auto pruned = std::find_if(checks.begin(), checks.end(), [](const auto& c) { return c.node == "pruned"; });
+    ASSERT_NE(pruned, checks.end());
+    EXPECT_GT(pruned->relative_l2, 0) << "float32 against float64 cannot agree to the last bit";
+  }
+}
+
+TEST(Verify, FailsUnderAnImpossibleBound) {
+  SessionOptions options;
+  options.backend = "ref";
+  const auto checks = verify(small_network(), {random_normal({1, 3, 9, 7}, 3)}, options, 1e-12);
+  EXPECT_FALSE(checks.back().passed);
+  EXPECT_ANY_THROW(verify(small_network(), {random_normal({1, 3, 9, 7}, 3)}, options, 0));
+}
+
+}  // namespace
+}  // namespace wins::runtime
