@@ -4,8 +4,6 @@
 namespace wins::runtime::ref {
 namespace {
 
-using graph::kNone;
-
 TEST(Movement, KeepsDoublePrecision) {
   // 1/3 as a float, squared in double: a detour through float32 would be seen.
   const Tensor x = Tensor::of<double>({1, 4, 1, 2}, {1.0 / 3, 2, 3, 4, 5, 6, 7, 8});
@@ -36,7 +34,7 @@ TEST(Movement, PowWithIntegerExponent) {
 }
 
 TEST(Movement, SplitGivesAllParts) {
-  const auto parts = run_op(graph::Split{1}, {data(1, {1, 5}), ints({2, 3})}, Precision::float32);
+  const auto parts = run_op(graph::Split{1}, {data(1, {1, 5}), ints({2, 3})}, Precision::float32, 2);
   ASSERT_EQ(parts.size(), 2U);
   EXPECT_EQ(parts[1].shape(), (Shape{1, 3}));
 }

@@ -30,12 +30,18 @@ inline Tensor floats(const std::vector<float>& values) {
 }
 
 /// One node on its own; an undefined tensor stands for an absent input.
-inline std::vector<Tensor> run_op(graph::Op op, const std::vector<Tensor>& inputs, Precision precision) {
+inline std::vector<Tensor> run_op(graph::Op op, const std::vector<Tensor>& inputs, Precision precision,
+                                  std::size_t outputs = 1) {
   graph::Node node;
   node.name = "the node";
   node.op = std::move(op);
+  node.outputs.resize(outputs);
   std::vector<const Tensor*> pointers;
-  for (const Tensor& input : inputs) pointers.push_back(input.defined() ? &input : nullptr);
+  for (const Tensor& input : inputs) {
+    const auto id = static_cast<graph::ValueId>(pointers.size());
+    pointers.push_back(input.defined() ? &input : nullptr);
+    node.inputs.push_back(input.defined() ? id : graph::kNone);
+  }
   return run_node(node, pointers, precision);
 }
 
