@@ -202,7 +202,7 @@ std::vector<Tensor> compute(const Range&, const Evaluation& e) {
       if constexpr (std::is_floating_point_v<T>) {
         target[i] = static_cast<T>(start + static_cast<double>(i) * delta);
       } else {
-        target[i] = wrapped<std::int64_t>(start, delta, [&](auto s, auto d) { return s + i * d; });
+        target[i] = static_cast<T>(wrapped<std::int64_t>(start, delta, [&](auto s, auto d) { return s + i * d; }));
       }
     }
   });
