@@ -14,7 +14,7 @@ namespace wins::onnx {
 namespace {
 
 /// Pruned layers may unpack to this many elements, or to this many times what the file holds.
-constexpr std::int64_t kDenseElements = std::int64_t{1} << 26;
+constexpr std::int64_t kDenseElements = std::int64_t{1} << 24;
 constexpr std::int64_t kDenseFactor = 64;
 
 constexpr std::size_t kListedProblems = 20;
