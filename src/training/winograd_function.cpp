@@ -8,6 +8,8 @@
 #include <ATen/ops/tensor.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
+
 namespace wins::training {
 namespace {
 
@@ -68,7 +70,8 @@ WinogradGradients backward_kernels(const WinogradLayer& layer, const at::Tensor&
 class WinogradFunction : public torch::autograd::Function<WinogradFunction> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& U,
-                            const at::Tensor& bias, const WinogradLayerPtr& layer) {
+                            const std::optional<at::Tensor>& optional_bias, const WinogradLayerPtr& layer) {
+    const at::Tensor bias = optional_bias.value_or(at::Tensor());
     context->save_for_backward({x, U});
     context->saved_data["layer"] = c10::IValue::make_capsule(layer);
     context->saved_data["bias"] = bias.defined();
@@ -117,7 +120,7 @@ at::Tensor winograd_conv(const WinogradLayerPtr& layer, const at::Tensor& x, con
   if (at::autocast::is_autocast_enabled(x.device().type())) {
     input = x.to(at::autocast::get_autocast_dtype(x.device().type()));
   }
-  return WinogradFunction::apply(input, U, bias, layer);
+  return WinogradFunction::apply(input, U, bias.defined() ? std::optional(bias) : std::nullopt, layer);
 }
 
 }  // namespace wins::training
