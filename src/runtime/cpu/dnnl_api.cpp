@@ -154,11 +154,6 @@ DnnlPlan make_pooling(algorithm kind, const memory::desc& src, const memory::des
 #endif
 }
 
-DnnlPlan make_binary(algorithm kind, const memory::desc& a, const memory::desc& b, const memory::desc& dst,
-                     const dnnl::primitive_attr& attr) {
-  return make_plain<dnnl::binary>(describe<dnnl::binary>(attr, kind, a, b, dst));
-}
-
 DnnlPlan make_eltwise(const DnnlEltwise& f, const memory::desc& desc) {
 #if DNNL_VERSION_MAJOR >= 3
   return make_plain<dnnl::eltwise_forward>(

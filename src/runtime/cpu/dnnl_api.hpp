@@ -55,8 +55,6 @@ DnnlPlan make_inner_product(const DnnlOperands& operands, const dnnl::primitive_
 DnnlPlan make_matmul(const DnnlOperands& operands, const dnnl::primitive_attr& attr);
 DnnlPlan make_pooling(dnnl::algorithm algorithm, const dnnl::memory::desc& src, const dnnl::memory::desc& dst,
                       const DnnlWindow& window);
-DnnlPlan make_binary(dnnl::algorithm algorithm, const dnnl::memory::desc& a, const dnnl::memory::desc& b,
-                     const dnnl::memory::desc& dst, const dnnl::primitive_attr& attr);
 DnnlPlan make_eltwise(const DnnlEltwise& function, const dnnl::memory::desc& desc);
 DnnlPlan make_softmax(const dnnl::memory::desc& desc, int axis, bool log);
 DnnlPlan make_lrn(const dnnl::memory::desc& desc, const graph::Lrn& lrn);

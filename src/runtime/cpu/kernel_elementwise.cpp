@@ -1,4 +1,4 @@
-// Element by element: activations and binary operators through oneDNN, batch norm by a loop.
+// Element by element and along an axis: through oneDNN; batch norm by a loop.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,11 +10,6 @@
 
 namespace wins::runtime::cpu {
 namespace {
-
-using dnnl::algorithm;
-using graph::Binary;
-using graph::BinaryKind;
-using graph::UnaryKind;
 
 dnnl::memory::desc desc_of(const Problem& problem, const Shape& shape, Layout layout) {
   return layout == Layout::plain ? plain_desc(shape) : blocked_desc(shape, problem.env.block);
@@ -47,82 +42,6 @@ Implementation build_eltwise(const Problem& problem) {
   result.inputs = {need(layout)};
   result.output = layout;
   result.in_place = 0;
-  result.workspace_bytes = step->workspace_bytes();
-  result.step = std::move(step);
-  return result;
-}
-
-// ---- two inputs ------------------------------------------------------------------------------------
-
-std::optional<algorithm> binary_algorithm(BinaryKind kind) {
-  switch (kind) {
-    case BinaryKind::add: return algorithm::binary_add;
-    case BinaryKind::sub: return algorithm::binary_sub;
-    case BinaryKind::mul: return algorithm::binary_mul;
-    case BinaryKind::div: return algorithm::binary_div;
-    case BinaryKind::min: return algorithm::binary_min;
-    case BinaryKind::max: return algorithm::binary_max;
-    default: return std::nullopt;
-  }
-}
-
-bool commutes(BinaryKind kind) { return kind != BinaryKind::sub && kind != BinaryKind::div; }
-
-/// Index of the operand that has the output's shape; the first if both have. -1: none.
-int wide_operand(const Problem& problem) {
-  if (problem.input_shape(0) == problem.output_shape()) return 0;
-  return problem.input_shape(1) == problem.output_shape() ? 1 : -1;
-}
-
-std::optional<std::string> refuse_binary(const Problem& problem) {
-  const auto& op = std::get<Binary>(problem.node.op);
-  if (!problem.is_float() || problem.input(0).dtype != DType::f32 || problem.input(1).dtype != DType::f32) return "not float32";
-  if (!binary_algorithm(op.kind)) return "not in oneDNN";
-  if (op.activation.kind != UnaryKind::identity && !dnnl_eltwise(op.activation)) return "activation not in oneDNN";
-  const int wide = wide_operand(problem);
-  if (wide < 0) return "both operands are broadcast";
-  if (wide == 1 && !commutes(op.kind)) return "the first operand is broadcast";
-  if (problem.output_shape().size() > 5) return "more than 5 axes";
-  if (element_count(problem.output_shape()) == 0) return "empty";
-  return std::nullopt;
-}
-
-Shape with_rank(const Shape& shape, std::size_t rank) {
-  Shape result(rank - shape.size(), 1);
-  result.insert(result.end(), shape.begin(), shape.end());
-  return result;
-}
-
-Implementation build_binary(const Problem& problem) {
-  const auto& op = std::get<Binary>(problem.node.op);
-  const auto wide = static_cast<std::size_t>(wide_operand(problem)), narrow = 1 - wide;
-  const Shape& shape = problem.output_shape();
-  const Tensor* constant = problem.constant(narrow);
-  const Shape other = with_rank(problem.input_shape(narrow), std::max<std::size_t>(1, shape.size()));
-  // Channels must lie in blocks in both operands, or in none.
-  const bool blocks_fit = shape.size() == 4 && (problem.input_shape(narrow).size() == 4 || constant != nullptr);
-  const bool blocked = blocks_fit && (problem.existing[0] == Layout::blocked || problem.existing[1] == Layout::blocked);
-  const Layout layout = blocked ? Layout::blocked : Layout::plain;
-  const Layout other_layout = blocked && other[1] == shape[1] ? Layout::blocked : Layout::plain;
-
-  const auto a = desc_of(problem, shape, layout), b = desc_of(problem, other, other_layout);
-  auto step = std::make_unique<DnnlStep>(
-      make_binary(*binary_algorithm(op.kind), a, b, a, make_attributes(false, op.activation)));
-  step->bind_input(DNNL_ARG_SRC_0, wide, a);
-  step->bind_output(DNNL_ARG_DST, 0, a);
-  Implementation result;
-  result.inputs.assign(2, need(layout));
-  if (constant != nullptr) {
-    const auto* values = constant->data<float>().data();
-    step->bind_constant(DNNL_ARG_SRC_1, b, std::make_shared<AlignedFloats>(reorder_constant(values, plain_desc(other), b)));
-    result.inputs[narrow] = Need::none;
-  } else {
-    step->bind_input(DNNL_ARG_SRC_1, narrow, b);
-    result.inputs[narrow] = need(other_layout);
-  }
-  result.name = "cpu:binary";
-  result.output = layout;
-  result.in_place = static_cast<int>(wide);
   result.workspace_bytes = step->workspace_bytes();
   result.step = std::move(step);
   return result;
@@ -249,7 +168,6 @@ Implementation build_lrn(const Problem& problem) {
 }  // namespace
 
 Kernel eltwise_kernel() { return {"cpu:eltwise", &refuse_eltwise, &predict_copy, &build_eltwise}; }
-Kernel binary_kernel() { return {"cpu:binary", &refuse_binary, &predict_copy, &build_binary}; }
 Kernel scale_shift_kernel() { return {"cpu:scale_shift", &refuse_scale_shift, &predict_copy, &build_scale_shift}; }
 Kernel softmax_kernel() { return {"cpu:softmax", &refuse_softmax, &predict_copy, &build_softmax}; }
 Kernel lrn_kernel() { return {"cpu:lrn", &refuse_lrn, &predict_copy, &build_lrn}; }

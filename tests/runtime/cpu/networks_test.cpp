@@ -1,0 +1,70 @@
+// Whole networks of the zoo on small pictures, dense and pruned, against the float64 reference.
+#include "harness.hpp"
+#include "wins/graph/passes.hpp"
+#include "wins/graph/zoo.hpp"
+
+namespace wins::runtime::cpu_test {
+namespace {
+
+graph::Graph network(const std::string& name, std::int64_t size) {
+  graph::ZooOptions options;
+  options.classes = 10;
+  options.height = options.width = size;
+  graph::Graph graph = graph::zoo(name, options);
+  graph::optimize_for_inference(graph);
+  return graph;
+}
+
+void prune_randomly(graph::Graph& graph, unsigned keep_percent) {
+  std::vector<std::string> names;
+  for (const graph::Node& node : graph.nodes) {
+    if (node.as<graph::Conv>() != nullptr && graph::winograd_refusal(graph, node).empty()) names.push_back(node.name);
+  }
+  std::mt19937 random(1);
+  for (const std::string& name : names) {
+    graph::to_winograd(graph, name, 2);
+    auto node = std::find_if(graph.nodes.begin(), graph.nodes.end(), [&](const auto& n) { return n.name == name; });
+    auto& mask = node->as<graph::WinogradConv>()->mask;
+    Tensor& U = *graph.value(node->inputs[1]).constant;
+    auto values = U.mutable_data<float>();
+    for (std::size_t row = 0; row < mask.keep.size(); ++row) {
+      if (random() % 100 < keep_percent) continue;
+      mask.keep[row] = 0;
+      std::fill_n(values.begin() + static_cast<std::ptrdiff_t>(row) * mask.columns, mask.columns, 0.0F);
+    }
+  }
+}
+
+class Networks : public testing::TestWithParam<std::pair<const char*, std::int64_t>> {};
+
+TEST_P(Networks, DenseAndPruned) {
+  const auto [name, size] = GetParam();
+  graph::Graph graph = network(name, size);
+  SessionOptions options;
+  options.threads = 2;
+  for (const bool pruned : {false, true}) {
+    if (pruned) prune_randomly(graph, 30);
+    const Result result = run_both(graph, options, {random_normal({1, 3, size, size}, 4)});
+    EXPECT_LE(result.relative_l2, pruned ? 5e-6 : 2e-5) << name;
+    for (const LayerPlan& line : result.plan.layers) EXPECT_FALSE(line.kernel.starts_with("ref:")) << line.node;
+  }
+}
+
+TEST(Networks, DirectConvolutionAlone) {
+  SessionOptions options;
+  options.winograd = false;
+  const Result result = run_both(network("resnet8", 28), options, {random_normal({2, 3, 28, 28}, 4)});
+  EXPECT_LE(result.relative_l2, 5e-6);
+  for (const LayerPlan& line : result.plan.layers) EXPECT_EQ(line.kernel.find("winograd"), std::string::npos) << line.node;
+}
+
+INSTANTIATE_TEST_SUITE_P(Zoo, Networks,
+                         testing::Values(std::pair<const char*, std::int64_t>{"resnet18", 20},
+                                         std::pair<const char*, std::int64_t>{"resnet50", 16},
+                                         std::pair<const char*, std::int64_t>{"squeezenet1_0", 40},
+                                         std::pair<const char*, std::int64_t>{"densenet121", 20},
+                                         std::pair<const char*, std::int64_t>{"resnet8", 28},
+                                         std::pair<const char*, std::int64_t>{"vgg16", 32}));
+
+}  // namespace
+}  // namespace wins::runtime::cpu_test
