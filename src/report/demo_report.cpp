@@ -31,16 +31,17 @@ std::size_t main_row(const std::vector<PrunedRow>& rows) {
 
 std::string tiles(const Json& record, const PrunedRow& row) {
   const Json& baseline = child(record, "baseline");
-  const std::string name = row_title(row);
+  const std::string name =
+      method_badge(row.method) + ", PR " + fixed(number(*row.json, "ratio"), 0, 100) + " %: ";
   std::string out;
-  out += tile("Top-1 of " + name, fixed(number(*row.json, "top1"), 2) + " %",
+  out += tile(name + "top-1", fixed(number(*row.json, "top1"), 2) + " %",
               fmt::format("dense {} %, {} points", fixed(number(baseline, "top1"), 2),
                           signed_fixed(number(*row.json, "gap"), 2)));
-  out += tile("Median time", fixed(number(*row.json, "median_ms"), 3) + " ms",
+  out += tile("median time", fixed(number(*row.json, "median_ms"), 3) + " ms",
               fmt::format("dense Winograd {} ms", fixed(number(baseline, "median_ms"), 3)));
-  out += tile("Against our dense Winograd", times(number(*row.json, "speedup_vs_dense_winograd")), "times as fast");
+  out += tile("against dense Winograd", times(number(*row.json, "speedup_vs_dense_winograd")), "times as fast as the dense network");
   if (number(*row.json, "speedup_vs_onnxruntime"))
-    out += tile("Against ONNX Runtime, dense", times(number(*row.json, "speedup_vs_onnxruntime")), "times as fast");
+    out += tile("against ONNX Runtime", times(number(*row.json, "speedup_vs_onnxruntime")), "times as fast as the dense network");
   return "<div class=\"tiles\">\n" + out + "</div>\n";
 }
 
@@ -55,7 +56,7 @@ std::string results_table(const Json& record, const std::vector<PrunedRow>& rows
   }
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Json& row = *rows[i].json;
-    table.add({method_badge(rows[i].method), escape(text(row, "criterion")), fixed(number(row, "ratio_target"), 1, 100),
+    table.add({method_badge(rows[i].method), "<span class=\"whole\">" + escape(text(row, "criterion")) + "</span>", fixed(number(row, "ratio_target"), 1, 100),
                fixed(number(row, "ratio"), 1, 100), fixed(number(row, "pruned_flops"), 1, 100),
                fixed(number(row, "top1"), 2), signed_fixed(number(row, "gap"), 2), fixed(number(row, "median_ms"), 3),
                times(number(row, "speedup_vs_dense_winograd")), times(number(row, "speedup_vs_onnxruntime")),

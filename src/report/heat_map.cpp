@@ -48,7 +48,7 @@ std::string heat_maps(const std::vector<Layer>& layers) {
     const double kept = std::accumulate(layer.kept.begin(), layer.kept.end(), 0.0);
     const double all = layer.units * static_cast<double>(layer.kept.size());
     const auto dead = std::count_if(layer.kept.begin(), layer.kept.end(), [](double k) { return k <= 0; });
-    const std::string dead_note = dead == 0 ? "" : fmt::format(", {} of {} positions empty", dead, layer.kept.size());
+    const std::string dead_note = dead == 0 ? "" : fmt::format("<br>{} of {} positions empty", dead, layer.kept.size());
     cards += fmt::format("<figure><figcaption><b title=\"{}\">{}</b><span>{:.0f} of {:.0f} kept ({} %){}</span>"
                          "</figcaption>{}</figure>\n",
                          escape(layer.name), escape(shorten(layer.name, 28)), kept, all, fixed(kept / all, 1, 100),

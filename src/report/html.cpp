@@ -26,6 +26,7 @@ std::string escape(std::string_view text) {
 std::string fixed(std::optional<double> value, int decimals, double factor) {
   if (!value) return "–";
   const double scaled = *value * factor;
+  if (!std::isfinite(scaled)) return "–";
   if (std::abs(scaled) >= 1e9) return fmt::format("{:.3g}", scaled);
   std::string digits = fmt::format("{:.{}f}", scaled, decimals);
   if (digits.find_first_not_of("-0.") == std::string::npos && digits[0] == '-') digits.erase(0, 1);
@@ -73,7 +74,8 @@ MethodStyle style_of(const std::string& method) {
                                                 {"wwp", "WWP", "s-wwp"}}};
   for (std::size_t i = 0; i < kKnown.size(); ++i)
     if (method == kKnown[i].name) return {kKnown[i].label, kKnown[i].css_class, static_cast<int>(i)};
-  return {method.empty() ? "unnamed" : method, "s-other", 6};
+  if (method.empty()) return {"", "s-run", 6};
+  return {method, "s-other", 6};
 }
 
 std::string marker(int shape, double x, double y, double radius) {

@@ -9,6 +9,9 @@ const Json kNothing;
 const Json kNoItems = Json::array();
 const Json kNoFields = Json::object();
 
+/// Thirty years: beyond, a time is nonsense, and sums of times could overflow.
+constexpr double kMostMicroseconds = 1e15;
+
 const Json& field(const Json& object, const char* key) {
   if (!object.is_object()) return kNothing;
   const auto found = object.find(key);
@@ -45,7 +48,7 @@ std::vector<Layer> read_layers(const Json& layers) {
   for (const Json& entry : layers) {
     Layer layer{text(entry, "name"), text(entry, "kernel"), number(entry, "median_us"), {},
                 number(entry, "rows").value_or(0)};
-    if (layer.median_us && *layer.median_us < 0) layer.median_us.reset();
+    if (layer.median_us && (*layer.median_us < 0 || *layer.median_us > kMostMicroseconds)) layer.median_us.reset();
     for (const Json& kept : list(entry, "kept"))
       layer.kept.push_back(kept.is_number() && std::isfinite(kept.get<double>()) ? kept.get<double>() : 0);
     if (layer.units <= 0) layer.kept.clear();

@@ -25,15 +25,22 @@ std::string joined(const Json& words) {
   return out;
 }
 
-/// Whatever the host object says, in its order, so that new fields need no change here.
+/// "memory_gib" -> "memory GiB"
+std::string spelled(std::string name) {
+  static const std::map<std::string, std::string> kKnown{
+      {"cpu", "CPU"}, {"isa", "ISA"}, {"os", "OS"}, {"memory_gib", "memory GiB"}, {"onnxruntime", "ONNX Runtime"}};
+  if (const auto known = kKnown.find(name); known != kKnown.end()) return known->second;
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
+}
+
+/// Whatever the host object says, so that new fields need no change here.
 std::string host_facts(const Json& host) {
   std::string out;
   for (const auto& [key, value] : host.items()) {
     std::string words = value.is_array() ? joined(value) : text(host, key.c_str());
     if (value.is_number_float()) words = fixed(number(host, key.c_str()), 1);
-    std::string name = key;
-    std::replace(name.begin(), name.end(), '_', ' ');
-    out += fact(name, words);
+    out += fact(spelled(key), words);
   }
   return out;
 }
@@ -115,9 +122,10 @@ std::string training_table(const Json& log) {
   return table.str();
 }
 
-/// One folded part per row; the row number `open` is shown at once.
+/// One folded part per row; the row number `open` is shown at once. A single row without a method needs no title.
 template <class Content>
 std::string per_row(const std::vector<PrunedRow>& rows, std::size_t open, const Content& content) {
+  if (rows.size() == 1 && rows[0].method.empty()) return content(rows[0]);
   std::string out;
   for (std::size_t i = 0; i < rows.size(); ++i) out += folded(row_title(rows[i]), content(rows[i]), i == open);
   return out;
@@ -139,8 +147,7 @@ std::string command_and_facts(const Json& record) {
   if (!command.empty()) out += "<pre><code>" + escape(command) + "</code></pre>\n";
   std::string facts;
   for (const char* key : {"version", "date", "model", "against", "dataset", "data", "batch", "seed", "onnxruntime"}) {
-    const std::string name = std::string_view(key) == "onnxruntime" ? "ONNX Runtime" : key;
-    facts += fact(name, text(record, key));
+    facts += fact(spelled(key), text(record, key));
   }
   facts += host_facts(child(record, "host"));
   return facts.empty() ? out : out + "<dl>" + facts + "</dl>\n";
@@ -159,8 +166,10 @@ std::string heat_map_section(const std::vector<PrunedRow>& rows, std::size_t ope
 }
 
 std::string decisions_section(const std::vector<PrunedRow>& rows) {
+  std::size_t first = 0;
+  while (first < rows.size() && list(*rows[first].json, "ab").empty()) ++first;
   const std::string content =
-      per_row(rows, 0, [](const PrunedRow& row) { return decision_table(list(*row.json, "ab")); });
+      per_row(rows, first, [](const PrunedRow& row) { return decision_table(list(*row.json, "ab")); });
   return section("What WINS-AB decided",
                  "Per layer: measured times of both masks, the accuracy after a short adaptation with the layer as WINS "
                  "(before) and as WINS-B (after), and the choice.",

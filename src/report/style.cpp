@@ -38,26 +38,27 @@ dd{margin:0;overflow-wrap:anywhere}
 section{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:20px 22px;margin:0 0 18px}
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:8px 36px}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;margin:0 0 10px;padding:0;list-style:none;font-size:14px}
-.badge{display:inline-flex;align-items:center;gap:6px;white-space:nowrap}
-.badge svg{width:15px;height:15px;flex:none}
+.badge{white-space:nowrap}
+.badge svg{display:inline-block;width:15px;height:15px;vertical-align:-2px;margin-right:6px}
 .scroll{overflow-x:auto;margin:0 -6px}
 table{border-collapse:collapse;width:100%;font-size:14px}
 th,td{padding:7px 10px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
 tbody tr:last-child td{border-bottom:0}
 th{color:var(--soft);font-weight:550;font-size:13px;vertical-align:bottom}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-td.n{white-space:nowrap}
+td.n,td:first-child{white-space:nowrap}
 tr.main td{background:var(--tint)}
+.whole{white-space:nowrap}
 .soft{color:var(--soft)}
 
 details{border-top:1px solid var(--line);padding:10px 0}
 details:first-of-type{border-top:0}
 summary{cursor:pointer;padding:2px 0;font-size:15px}
-summary .badge{margin:0 6px 0 2px;font-weight:600}
+summary .badge{margin:0 8px 0 4px;font-weight:600}
 summary small{color:var(--soft);font-size:14px}
 details[open]>summary{margin-bottom:12px}
 .maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(168px,1fr));gap:20px 18px}
-figure{margin:0}
+figure{margin:0;display:flex;flex-direction:column;justify-content:space-between}
 figcaption{font-size:13px;line-height:1.35;margin:0 0 6px}
 figcaption b{display:block;font-weight:600;overflow-wrap:anywhere}
 figcaption span{color:var(--soft)}
@@ -81,7 +82,7 @@ svg{display:block}
 .heat{fill:var(--heat)}
 .dead{fill:var(--dead)}
 .s-dense{--c:var(--dense)}.s-wins{--c:var(--wins)}.s-winsb{--c:var(--winsb)}.s-winsab{--c:var(--winsab)}
-.s-fp{--c:var(--fp)}.s-wwp{--c:var(--wwp)}.s-other{--c:var(--other)}
+.s-fp{--c:var(--fp)}.s-wwp{--c:var(--wwp)}.s-run{--c:var(--heat)}.s-other{--c:var(--other)}
 footer{color:var(--soft);font-size:13.5px}
 @media (max-width:760px){
  main{padding:24px 14px 40px}
