@@ -1,11 +1,13 @@
 #include "wins/base/tensor.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <new>
 
 #include "wins/base/error.hpp"
+#include "wins/base/parallel.hpp"
 
 namespace wins {
 namespace {
@@ -153,9 +155,14 @@ Tensor random_normal(const Shape& shape, std::uint64_t seed, float stddev) {
   Tensor tensor(DType::f32, shape);
   const auto values = tensor.mutable_data<float>();
   const std::uint64_t key = mix(seed + 1);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<float>(normal_deviate(key + 2 * i * kGolden) * stddev);
-  }
+  constexpr std::size_t kChunk = std::size_t{1} << 18;
+  const std::size_t chunks = (values.size() + kChunk - 1) / kChunk;
+  parallel_for(static_cast<std::int64_t>(chunks), default_threads(), [&](std::int64_t chunk, int) {
+    const std::size_t first = static_cast<std::size_t>(chunk) * kChunk;
+    for (std::size_t i = first; i < std::min(first + kChunk, values.size()); ++i) {
+      values[i] = static_cast<float>(normal_deviate(key + 2 * i * kGolden) * stddev);
+    }
+  });
   return tensor;
 }
 

@@ -32,16 +32,21 @@ struct Visitor {
   Arity operator()(const Expand&) const { return {2, 2}; }
   Arity operator()(const Range&) const { return {3, 3}; }
   template <class OneInOneOut>
-  Arity operator()(const OneInOneOut&) const { return {1, 1}; }
+  Arity operator()(const OneInOneOut&) const {
+    return {1, 1};
+  }
 };
 
 }  // namespace
 
-Arity arity_of(const Op& op) { return std::visit(Visitor{}, op); }
+Arity arity_of(const Op& op) {
+  return std::visit(Visitor{}, op);
+}
 
 std::string arity_fault(const Node& node) {
   const Arity arity = arity_of(node.op);
-  const std::size_t required = node.as<Concat>() ? std::max<std::size_t>(1, node.inputs.size()) : arity.required;
+  const std::size_t required =
+      node.as<Concat>() ? std::max<std::size_t>(1, node.inputs.size()) : arity.required;
   for (std::size_t i = 0; i < required; ++i) {
     if (node.input(i) == kNone) return fmt::format("input {} is missing", i);
   }

@@ -65,16 +65,22 @@ struct Counter {
   void operator()(const Other&) const {}
 };
 
-std::int64_t sum(const std::vector<NodeCost>& nodes, std::int64_t NodeCost::* member) {
+std::int64_t sum(const std::vector<NodeCost>& nodes, std::int64_t NodeCost::*member) {
   return std::accumulate(nodes.begin(), nodes.end(), std::int64_t{0},
                          [&](std::int64_t total, const NodeCost& node) { return total + node.*member; });
 }
 
 }  // namespace
 
-std::int64_t NetworkCost::direct_macs() const { return sum(nodes, &NodeCost::direct_macs); }
-std::int64_t NetworkCost::macs() const { return sum(nodes, &NodeCost::macs); }
-std::int64_t NetworkCost::parameters() const { return sum(nodes, &NodeCost::parameters); }
+std::int64_t NetworkCost::direct_macs() const {
+  return sum(nodes, &NodeCost::direct_macs);
+}
+std::int64_t NetworkCost::macs() const {
+  return sum(nodes, &NodeCost::macs);
+}
+std::int64_t NetworkCost::parameters() const {
+  return sum(nodes, &NodeCost::parameters);
+}
 
 double NetworkCost::pruning_ratio(const Graph& graph) const {
   std::int64_t kept = 0, all = 0;

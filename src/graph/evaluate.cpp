@@ -17,7 +17,8 @@ bool can_evaluate(const Op& op) {
 std::vector<Tensor> evaluate(const Node& node, const std::vector<const Tensor*>& inputs) {
   std::vector<ValueInfo> infos;
   for (const Tensor* tensor : inputs) {
-    infos.push_back(tensor == nullptr ? ValueInfo::absent() : ValueInfo{tensor->dtype(), tensor->shape(), tensor});
+    infos.push_back(tensor == nullptr ? ValueInfo::absent()
+                                      : ValueInfo{tensor->dtype(), tensor->shape(), tensor});
   }
   const Inferred outputs = infer_node(node, infos);
   const InferContext context(node, infos);
@@ -29,13 +30,16 @@ std::vector<Tensor> evaluate(const Node& node, const std::vector<const Tensor*>&
   const Evaluation evaluation{context, inputs, outputs};
   return std::visit(
       [&]<class T>(const T& op) -> std::vector<Tensor> {
-        if constexpr (Evaluable<T>) return compute(op, evaluation);
-        else context.fail("cannot be evaluated by itself");
+        if constexpr (Evaluable<T>)
+          return compute(op, evaluation);
+        else
+          context.fail("cannot be evaluated by itself");
       },
       node.op);
 }
 
-std::optional<std::vector<Tensor>> evaluate_constant(const Node& node, const std::vector<const Tensor*>& inputs) {
+std::optional<std::vector<Tensor>> evaluate_constant(const Node& node,
+                                                     const std::vector<const Tensor*>& inputs) {
   if (!can_evaluate(node.op)) return {};
   return evaluate(node, inputs);
 }

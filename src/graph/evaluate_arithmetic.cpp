@@ -11,12 +11,18 @@ namespace {
 template <class F>
 auto visit_dtype(DType type, F&& f) {
   switch (type) {
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
-    case DType::i64: return f(std::int64_t{});
-    case DType::i32: return f(std::int32_t{});
-    case DType::u8: return f(std::uint8_t{});
-    case DType::boolean: return f(bool{});
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::i64:
+      return f(std::int64_t{});
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::u8:
+      return f(std::uint8_t{});
+    case DType::boolean:
+      return f(bool{});
   }
   wins::fail("internal: unknown element type {}", static_cast<int>(type));
 }
@@ -59,30 +65,44 @@ T integer_power(T base, T exponent) {
 template <class T>
 T integer_binary(const InferContext& context, BinaryKind kind, T a, T b) {
   switch (kind) {
-    case BinaryKind::add: return wrapped(a, b, [](auto x, auto y) { return x + y; });
-    case BinaryKind::sub: return wrapped(a, b, [](auto x, auto y) { return x - y; });
-    case BinaryKind::mul: return wrapped(a, b, [](auto x, auto y) { return x * y; });
+    case BinaryKind::add:
+      return wrapped(a, b, [](auto x, auto y) { return x + y; });
+    case BinaryKind::sub:
+      return wrapped(a, b, [](auto x, auto y) { return x - y; });
+    case BinaryKind::mul:
+      return wrapped(a, b, [](auto x, auto y) { return x * y; });
     case BinaryKind::div:
       context.require(b != 0, "divides an integer by zero");
-      if (std::is_signed_v<T> && b == static_cast<T>(-1)) return wrapped(T{0}, a, [](auto x, auto y) { return x - y; });
+      if (std::is_signed_v<T> && b == static_cast<T>(-1))
+        return wrapped(T{0}, a, [](auto x, auto y) { return x - y; });
       return static_cast<T>(a / b);
-    case BinaryKind::pow: return integer_power(a, b);
-    case BinaryKind::min: return std::min(a, b);
-    case BinaryKind::max: return std::max(a, b);
+    case BinaryKind::pow:
+      return integer_power(a, b);
+    case BinaryKind::min:
+      return std::min(a, b);
+    case BinaryKind::max:
+      return std::max(a, b);
   }
   return a;
 }
 
 double float_binary(BinaryKind kind, double a, double b) {
   switch (kind) {
-    case BinaryKind::add: return a + b;
-    case BinaryKind::sub: return a - b;
-    case BinaryKind::mul: return a * b;
-    case BinaryKind::div: return a / b;
-    case BinaryKind::pow: return std::pow(a, b);
+    case BinaryKind::add:
+      return a + b;
+    case BinaryKind::sub:
+      return a - b;
+    case BinaryKind::mul:
+      return a * b;
+    case BinaryKind::div:
+      return a / b;
+    case BinaryKind::pow:
+      return std::pow(a, b);
     // NaN wins, as in numpy.
-    case BinaryKind::min: return std::isnan(a) || a < b ? a : b;
-    case BinaryKind::max: return std::isnan(a) || a > b ? a : b;
+    case BinaryKind::min:
+      return std::isnan(a) || a < b ? a : b;
+    case BinaryKind::max:
+      return std::isnan(a) || a > b ? a : b;
   }
   return a;
 }
@@ -105,16 +125,23 @@ Tensor converted(const Tensor& x, DType to) {
 template <class Wide>
 Wide accumulate(Reduce::Kind kind, Wide sum, Wide value) {
   switch (kind) {
-    case Reduce::Kind::max: return std::max(sum, value);
-    case Reduce::Kind::min: return std::min(sum, value);
-    default: break;
+    case Reduce::Kind::max:
+      return std::max(sum, value);
+    case Reduce::Kind::min:
+      return std::min(sum, value);
+    default:
+      break;
   }
   if (kind == Reduce::Kind::l2) {
-    if constexpr (std::is_integral_v<Wide>) value = wrapped(value, value, [](auto x, auto y) { return x * y; });
-    else value *= value;
+    if constexpr (std::is_integral_v<Wide>)
+      value = wrapped(value, value, [](auto x, auto y) { return x * y; });
+    else
+      value *= value;
   }
-  if constexpr (std::is_integral_v<Wide>) return wrapped(sum, value, [](auto x, auto y) { return x + y; });
-  else return sum + value;
+  if constexpr (std::is_integral_v<Wide>)
+    return wrapped(sum, value, [](auto x, auto y) { return x + y; });
+  else
+    return sum + value;
 }
 
 template <class Wide>
@@ -176,7 +203,9 @@ Tensor reduced(Reduce::Kind kind, const Tensor& x, const wins::Shape& shape, con
 
 }  // namespace
 
-std::vector<Tensor> compute(const Cast& op, const Evaluation& e) { return {converted(e.input(0), op.to)}; }
+std::vector<Tensor> compute(const Cast& op, const Evaluation& e) {
+  return {converted(e.input(0), op.to)};
+}
 
 std::vector<Tensor> compute(const Shape& op, const Evaluation& e) {
   const wins::Shape& x = e.input(0).shape();
@@ -202,7 +231,8 @@ std::vector<Tensor> compute(const Range&, const Evaluation& e) {
       if constexpr (std::is_floating_point_v<T>) {
         target[i] = static_cast<T>(start + static_cast<double>(i) * delta);
       } else {
-        target[i] = static_cast<T>(wrapped<std::int64_t>(start, delta, [&](auto s, auto d) { return s + i * d; }));
+        target[i] =
+            static_cast<T>(wrapped<std::int64_t>(start, delta, [&](auto s, auto d) { return s + i * d; }));
       }
     }
   });
@@ -242,7 +272,8 @@ std::vector<Tensor> compute(const Binary& op, const Evaluation& e) {
   const bool mixed = e.input(1).dtype() != type;
   if (mixed && !is_float) {
     const Evaluation wide{e.context, e.inputs, e.outputs};
-    const Tensor base = converted(a, DType::f64), power = broadcast_to(converted(wide.input(1), DType::f64), e.shape());
+    const Tensor base = converted(a, DType::f64),
+                 power = broadcast_to(converted(wide.input(1), DType::f64), e.shape());
     Tensor result(DType::f64, e.shape());
     std::transform(base.data<double>().begin(), base.data<double>().end(), power.data<double>().begin(),
                    result.mutable_data<double>().begin(), [](double x, double y) { return std::pow(x, y); });
@@ -263,8 +294,10 @@ std::vector<Tensor> compute(const Binary& op, const Evaluation& e) {
           target[i] = static_cast<T>(apply_activation(op.activation, value));
         }
       };
-      if (mixed) run(b.data<double>());
-      else run(b.data<T>());
+      if (mixed)
+        run(b.data<double>());
+      else
+        run(b.data<T>());
     } else {
       const auto y = b.data<T>();
       for (std::size_t i = 0; i < x.size(); ++i) target[i] = integer_binary(e.context, op.kind, x[i], y[i]);
@@ -280,11 +313,16 @@ std::vector<Tensor> compute(const Reduce& op, const Evaluation& e) {
   if (axes.empty()) flags.assign(x.rank(), !op.noop_with_empty_axes);
   e.context.require(x.size() > 0, "reduces an empty tensor");
   switch (x.dtype()) {
-    case DType::f32: return {reduced<float>(op.kind, x, e.shape(), flags)};
-    case DType::f64: return {reduced<double>(op.kind, x, e.shape(), flags)};
-    case DType::i64: return {reduced<std::int64_t>(op.kind, x, e.shape(), flags)};
-    case DType::i32: return {reduced<std::int32_t>(op.kind, x, e.shape(), flags)};
-    default: e.context.fail("does not take {}", name_of(x.dtype()));
+    case DType::f32:
+      return {reduced<float>(op.kind, x, e.shape(), flags)};
+    case DType::f64:
+      return {reduced<double>(op.kind, x, e.shape(), flags)};
+    case DType::i64:
+      return {reduced<std::int64_t>(op.kind, x, e.shape(), flags)};
+    case DType::i32:
+      return {reduced<std::int32_t>(op.kind, x, e.shape(), flags)};
+    default:
+      e.context.fail("does not take {}", name_of(x.dtype()));
   }
 }
 

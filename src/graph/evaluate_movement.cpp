@@ -11,7 +11,8 @@ namespace {
 template <class Word>
 class Picker {
  public:
-  Picker(const Tensor& source, const std::vector<AxisOffsets>& offsets, const std::byte* fill, std::byte* target)
+  Picker(const Tensor& source, const std::vector<AxisOffsets>& offsets, const std::byte* fill,
+         std::byte* target)
       : source_(reinterpret_cast<const Word*>(source.bytes())),
         target_(reinterpret_cast<Word*>(target)),
         offsets_(offsets) {
@@ -26,8 +27,10 @@ class Picker {
   }
 
   void run() {
-    if (offsets_.empty()) *target_ = *source_;
-    else axis(0, 0, false);
+    if (offsets_.empty())
+      *target_ = *source_;
+    else
+      axis(0, 0, false);
   }
 
  private:
@@ -57,7 +60,8 @@ class Picker {
 };
 
 /// Offsets start, start + step, ... of `count` indices along an axis with this stride.
-AxisOffsets arithmetic(std::int64_t count, std::int64_t stride, std::int64_t start = 0, std::int64_t step = 1) {
+AxisOffsets arithmetic(std::int64_t count, std::int64_t stride, std::int64_t start = 0,
+                       std::int64_t step = 1) {
   AxisOffsets offsets(static_cast<std::size_t>(count));
   for (std::int64_t i = 0; i < count; ++i) offsets[static_cast<std::size_t>(i)] = (start + i * step) * stride;
   return offsets;
@@ -71,7 +75,9 @@ std::vector<AxisOffsets> whole(const wins::Shape& shape) {
   return offsets;
 }
 
-std::vector<Tensor> renamed(const Evaluation& e) { return {e.input(0).reshaped(e.shape())}; }
+std::vector<Tensor> renamed(const Evaluation& e) {
+  return {e.input(0).reshaped(e.shape())};
+}
 
 Tensor transposed(const Tensor& x, const std::vector<std::size_t>& perm) {
   const std::vector<AxisOffsets> axes = whole(x.shape());
@@ -88,10 +94,14 @@ Tensor transposed(const Tensor& x, const std::vector<std::size_t>& perm) {
 std::int64_t padded_index(Pad::Mode mode, std::int64_t index, std::int64_t extent) {
   if (index >= 0 && index < extent) return index;
   switch (mode) {
-    case Pad::Mode::constant: return kFill;
-    case Pad::Mode::reflect: return index < 0 ? -index : 2 * (extent - 1) - index;
-    case Pad::Mode::edge: return index < 0 ? 0 : extent - 1;
-    case Pad::Mode::wrap: return ((index % extent) + extent) % extent;
+    case Pad::Mode::constant:
+      return kFill;
+    case Pad::Mode::reflect:
+      return index < 0 ? -index : 2 * (extent - 1) - index;
+    case Pad::Mode::edge:
+      return index < 0 ? 0 : extent - 1;
+    case Pad::Mode::wrap:
+      return ((index % extent) + extent) % extent;
   }
   return kFill;
 }
@@ -110,9 +120,15 @@ Tensor pick(const Tensor& source, const wins::Shape& shape, const std::vector<Ax
   if (result.size() == 0) return result;
   std::byte* target = result.mutable_bytes();
   switch (size_of(source.dtype())) {
-    case 1: Picker<std::uint8_t>(source, offsets, fill, target).run(); break;
-    case 4: Picker<std::uint32_t>(source, offsets, fill, target).run(); break;
-    default: Picker<std::uint64_t>(source, offsets, fill, target).run(); break;
+    case 1:
+      Picker<std::uint8_t>(source, offsets, fill, target).run();
+      break;
+    case 4:
+      Picker<std::uint32_t>(source, offsets, fill, target).run();
+      break;
+    default:
+      Picker<std::uint64_t>(source, offsets, fill, target).run();
+      break;
   }
   return result;
 }
@@ -129,11 +145,21 @@ Tensor broadcast_to(const Tensor& source, const wins::Shape& shape) {
   return pick(source, shape, offsets);
 }
 
-std::vector<Tensor> compute(const Reshape&, const Evaluation& e) { return renamed(e); }
-std::vector<Tensor> compute(const Flatten&, const Evaluation& e) { return renamed(e); }
-std::vector<Tensor> compute(const Squeeze&, const Evaluation& e) { return renamed(e); }
-std::vector<Tensor> compute(const Unsqueeze&, const Evaluation& e) { return renamed(e); }
-std::vector<Tensor> compute(const Expand&, const Evaluation& e) { return {broadcast_to(e.input(0), e.shape())}; }
+std::vector<Tensor> compute(const Reshape&, const Evaluation& e) {
+  return renamed(e);
+}
+std::vector<Tensor> compute(const Flatten&, const Evaluation& e) {
+  return renamed(e);
+}
+std::vector<Tensor> compute(const Squeeze&, const Evaluation& e) {
+  return renamed(e);
+}
+std::vector<Tensor> compute(const Unsqueeze&, const Evaluation& e) {
+  return renamed(e);
+}
+std::vector<Tensor> compute(const Expand&, const Evaluation& e) {
+  return {broadcast_to(e.input(0), e.shape())};
+}
 
 std::vector<Tensor> compute(const Transpose& op, const Evaluation& e) {
   const std::size_t rank = e.input(0).rank();
@@ -150,7 +176,9 @@ std::vector<Tensor> compute(const Concat& op, const Evaluation& e) {
   const std::size_t axis = e.context.axis(op.axis, e.shape().size());
   const std::size_t size = size_of(result.dtype());
   const auto block = [&](const wins::Shape& shape) {
-    return static_cast<std::size_t>(element_count(wins::Shape(shape.begin() + static_cast<std::ptrdiff_t>(axis), shape.end()))) * size;
+    return static_cast<std::size_t>(
+               element_count(wins::Shape(shape.begin() + static_cast<std::ptrdiff_t>(axis), shape.end()))) *
+           size;
   };
   const std::size_t pitch = block(e.shape());
   const std::size_t repeats = result.byte_size() / pitch;
@@ -193,7 +221,8 @@ std::vector<Tensor> compute(const Slice&, const Evaluation& e) {
   std::vector<AxisOffsets> offsets = whole(x.shape());
   for (std::size_t i = 0; i < axes.size(); ++i) {
     const AxisSlice slice = resolve_slice(starts[i], ends[i], steps[i], x.dim(axes[i]));
-    offsets[axes[i]] = arithmetic(slice.count, strides[axes[i]], slice.start, slice.count > 1 ? slice.step : 0);
+    offsets[axes[i]] =
+        arithmetic(slice.count, strides[axes[i]], slice.start, slice.count > 1 ? slice.step : 0);
   }
   return {pick(x, e.shape(), offsets)};
 }

@@ -58,6 +58,8 @@ std::vector<Tensor> compute(const Binary&, const Evaluation&);
 std::vector<Tensor> compute(const Reduce&, const Evaluation&);
 
 template <class T>
-concept Evaluable = requires(const T& op, const Evaluation& evaluation) { compute(op, evaluation); };
+concept Evaluable = requires(const T& op, const Evaluation& evaluation) {
+  compute(op, evaluation);
+};
 
 }  // namespace wins::graph

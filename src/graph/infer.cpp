@@ -9,8 +9,8 @@ namespace wins::graph {
 std::optional<Ints> InferContext::ints(std::size_t i) const {
   const Tensor* tensor = constant(i);
   if (tensor == nullptr) return {};
-  require(tensor->dtype() == DType::i64 || tensor->dtype() == DType::i32, "input {} must hold integers, not {}", i,
-          name_of(tensor->dtype()));
+  require(tensor->dtype() == DType::i64 || tensor->dtype() == DType::i32,
+          "input {} must hold integers, not {}", i, name_of(tensor->dtype()));
   require(tensor->rank() <= 1, "input {} must be a vector, not {}", i, to_string(tensor->shape()));
   require(tensor->size() <= (1 << 20), "input {} has {} elements", i, tensor->size());
   const Tensor wide = tensor->cast(DType::i64);
@@ -31,7 +31,8 @@ void InferContext::require_float(std::size_t i) const {
 
 void InferContext::require_rank(std::size_t i, std::size_t rank) const {
   if (!has(i) || !shape(i)) return;
-  require(shape(i)->size() == rank, "input {} must have rank {}, has shape {}", i, rank, to_string(*shape(i)));
+  require(shape(i)->size() == rank, "input {} must have rank {}, has shape {}", i, rank,
+          to_string(*shape(i)));
 }
 
 std::int64_t InferContext::merge(std::int64_t a, std::int64_t b, const char* what) const {
@@ -71,8 +72,8 @@ Inferred infer_node(const Node& node, std::span<const ValueInfo> inputs) {
   const InferContext context(node, inputs);
   if (const std::string fault = arity_fault(node); !fault.empty()) context.fail("{}", fault);
   Inferred outputs = std::visit([&](const auto& op) { return infer(op, context); }, node.op);
-  context.require(outputs.size() == node.outputs.size(), "gives {} outputs, the graph reads {}", outputs.size(),
-                  node.outputs.size());
+  context.require(outputs.size() == node.outputs.size(), "gives {} outputs, the graph reads {}",
+                  outputs.size(), node.outputs.size());
   for (const ValueInfo& output : outputs) {
     if (!output.shape) continue;
     context.require(output.shape->size() <= kMaxRank, "output has rank {}, at most {} is supported",
@@ -90,13 +91,16 @@ wins::Shape broadcast(const InferContext& context, const wins::Shape& a, const w
   for (std::size_t i = 0; i < rank; ++i) {
     const std::int64_t x = i < a.size() ? a[a.size() - 1 - i] : 1;
     const std::int64_t y = i < b.size() ? b[b.size() - 1 - i] : 1;
-    context.require(x == y || x == 1 || y == 1 || x < 0 || y < 0, "shapes {} and {} do not broadcast", to_string(a),
-                    to_string(b));
+    context.require(x == y || x == 1 || y == 1 || x < 0 || y < 0, "shapes {} and {} do not broadcast",
+                    to_string(a), to_string(b));
     // An unknown extent against 1 stays unknown; against anything larger it must be that.
     std::int64_t& out = result[rank - 1 - i];
-    if (x == 1) out = y;
-    else if (y == 1) out = x;
-    else out = std::max(x, y);
+    if (x == 1)
+      out = y;
+    else if (y == 1)
+      out = x;
+    else
+      out = std::max(x, y);
   }
   return result;
 }

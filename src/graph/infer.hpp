@@ -50,7 +50,8 @@ class InferContext {
 
   template <class... Args>
   [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) const {
-    wins::fail("node '{}' ({}): {}", node_.name, op_name(node_.op), fmt::format(format, std::forward<Args>(args)...));
+    wins::fail("node '{}' ({}): {}", node_.name, op_name(node_.op),
+               fmt::format(format, std::forward<Args>(args)...));
   }
   template <class... Args>
   void require(bool condition, fmt::format_string<Args...> format, Args&&... args) const {
@@ -76,7 +77,9 @@ class InferContext {
 using Inferred = std::vector<ValueInfo>;
 
 /// One output.
-inline Inferred single(DType dtype, std::optional<wins::Shape> shape) { return {{dtype, std::move(shape)}}; }
+inline Inferred single(DType dtype, std::optional<wins::Shape> shape) {
+  return {{dtype, std::move(shape)}};
+}
 
 /// Shape and element type of every output. Throws `Error` naming the node.
 Inferred infer_node(const Node& node, std::span<const ValueInfo> inputs);
@@ -85,7 +88,9 @@ Inferred infer_node(const Node& node, std::span<const ValueInfo> inputs);
 wins::Shape broadcast(const InferContext& context, const wins::Shape& a, const wins::Shape& b);
 
 /// A slice of one axis: elements start, start + step, ...; `count` of them.
-struct AxisSlice { std::int64_t start = 0, step = 1, count = 0; };
+struct AxisSlice {
+  std::int64_t start = 0, step = 1, count = 0;
+};
 AxisSlice resolve_slice(std::int64_t start, std::int64_t end, std::int64_t step, std::int64_t extent);
 
 /// Sizes of the parts of a Split along an axis of `extent` elements.

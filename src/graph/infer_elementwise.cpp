@@ -11,12 +11,14 @@ void require_vector(const InferContext& context, std::size_t i, std::int64_t ext
   if (context.shape(i)) context.merge(context.shape(i)->front(), extent, what);
 }
 
-bool is_float(DType type) { return type == DType::f32 || type == DType::f64; }
+bool is_float(DType type) {
+  return type == DType::f32 || type == DType::f64;
+}
 
 /// Functions that integers have too.
 bool takes_integers(UnaryKind kind) {
-  return kind == UnaryKind::identity || kind == UnaryKind::neg || kind == UnaryKind::abs || kind == UnaryKind::relu ||
-         kind == UnaryKind::clip;
+  return kind == UnaryKind::identity || kind == UnaryKind::neg || kind == UnaryKind::abs ||
+         kind == UnaryKind::relu || kind == UnaryKind::clip;
 }
 
 }  // namespace
@@ -42,7 +44,8 @@ Inferred infer(const PRelu&, const InferContext& context) {
   if (!context.shape(0) || !context.shape(1)) return single(context.dtype(0), context.shape(0));
   wins::Shape output = broadcast(context, *context.shape(0), *context.shape(1));
   const wins::Shape& x = *context.shape(0);
-  context.require(output.size() == x.size(), "slope {} has a higher rank than the input", to_string(*context.shape(1)));
+  context.require(output.size() == x.size(), "slope {} has a higher rank than the input",
+                  to_string(*context.shape(1)));
   for (std::size_t i = 0; i < x.size(); ++i) {
     context.require(x[i] < 0 || output[i] < 0 || output[i] == x[i], "slope {} does not broadcast to {}",
                     to_string(*context.shape(1)), to_string(x));
@@ -51,8 +54,8 @@ Inferred infer(const PRelu&, const InferContext& context) {
 }
 
 Inferred infer(const Binary& op, const InferContext& context) {
-  context.require(op.kind == BinaryKind::pow || context.dtype(0) == context.dtype(1), "operands are {} and {}",
-                  name_of(context.dtype(0)), name_of(context.dtype(1)));
+  context.require(op.kind == BinaryKind::pow || context.dtype(0) == context.dtype(1),
+                  "operands are {} and {}", name_of(context.dtype(0)), name_of(context.dtype(1)));
   context.require(op.activation.kind == UnaryKind::identity || is_float(context.dtype(0)),
                   "an activation needs floats");
   if (!context.shape(0) || !context.shape(1)) return single(context.dtype(0), {});
@@ -90,6 +93,8 @@ Inferred infer(const LayerNorm& op, const InferContext& context) {
   return single(context.dtype(0), x);
 }
 
-Inferred infer(const Cast& op, const InferContext& context) { return single(op.to, context.shape(0)); }
+Inferred infer(const Cast& op, const InferContext& context) {
+  return single(op.to, context.shape(0));
+}
 
 }  // namespace wins::graph

@@ -27,7 +27,8 @@ Inferred infer(const Gemm& op, const InferContext& context) {
     const wins::Shape& c = *context.shape(2);
     const wins::Shape together = broadcast(context, output, c);
     context.require(together.size() == 2, "C {} does not broadcast to the output", to_string(c));
-    for (std::size_t i = 0; i < 2; ++i) context.merge(together[i], output[i], "extents of the output and of C");
+    for (std::size_t i = 0; i < 2; ++i)
+      context.merge(together[i], output[i], "extents of the output and of C");
   }
   return single(context.dtype(0), output);
 }
@@ -44,7 +45,8 @@ Inferred infer(const MatMul&, const InferContext& context) {
   if (row) a.insert(a.begin(), 1);
   if (column) b.push_back(1);
   context.merge(a.back(), b[b.size() - 2], "inner extents");
-  wins::Shape output = broadcast(context, wins::Shape(a.begin(), a.end() - 2), wins::Shape(b.begin(), b.end() - 2));
+  wins::Shape output =
+      broadcast(context, wins::Shape(a.begin(), a.end() - 2), wins::Shape(b.begin(), b.end() - 2));
   if (!row) output.push_back(a[a.size() - 2]);
   if (!column) output.push_back(b.back());
   return single(context.dtype(0), output);

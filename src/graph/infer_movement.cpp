@@ -30,8 +30,8 @@ Ints split_sizes(const InferContext& context, std::int64_t extent) {
   if (context.has(1)) {
     const std::optional<Ints> sizes = context.ints(1);
     if (!sizes) return Ints(static_cast<std::size_t>(parts), -1);
-    context.require(static_cast<std::int64_t>(sizes->size()) == parts, "{} sizes for {} outputs", sizes->size(),
-                    parts);
+    context.require(static_cast<std::int64_t>(sizes->size()) == parts, "{} sizes for {} outputs",
+                    sizes->size(), parts);
     std::int64_t total = 0;
     for (const std::int64_t size : *sizes) {
       context.require(size >= 0 && size <= kMaxExtent, "size {} is out of range", size);
@@ -67,7 +67,8 @@ std::optional<Ints> resolve_pads(const InferContext& context, std::size_t rank) 
     result[axes[i] + rank] = (*pads)[i + axes.size()];
   }
   for (const std::int64_t pad : result) {
-    context.require(pad == kUnknownElement || (pad >= -kMaxExtent && pad <= kMaxExtent), "pad {} is out of range", pad);
+    context.require(pad == kUnknownElement || (pad >= -kMaxExtent && pad <= kMaxExtent),
+                    "pad {} is out of range", pad);
   }
   return result;
 }
@@ -76,7 +77,8 @@ Inferred infer(const Transpose& op, const InferContext& context) {
   if (!context.shape(0)) return single(context.dtype(0), {});
   const wins::Shape& x = *context.shape(0);
   if (op.perm.empty()) return single(context.dtype(0), wins::Shape(x.rbegin(), x.rend()));
-  context.require(op.perm.size() == x.size(), "perm has {} axes, the input has rank {}", op.perm.size(), x.size());
+  context.require(op.perm.size() == x.size(), "perm has {} axes, the input has rank {}", op.perm.size(),
+                  x.size());
   wins::Shape output;
   for (const std::size_t axis : context.axes(op.perm, x.size())) output.push_back(x[axis]);
   return single(context.dtype(0), output);
@@ -136,11 +138,13 @@ Inferred infer(const Slice&, const InferContext& context) {
   if (!axes || length < 0) return single(context.dtype(0), wins::Shape(output.size(), -1));
   const std::vector<std::size_t> resolved = context.axes(*axes, output.size());
   for (const auto& list : {starts, ends, steps}) {
-    context.require(!list || list->size() == resolved.size(), "starts, ends, axes and steps differ in length");
+    context.require(!list || list->size() == resolved.size(),
+                    "starts, ends, axes and steps differ in length");
   }
   for (std::size_t i = 0; i < resolved.size(); ++i) {
     std::int64_t& extent = output[resolved[i]];
-    const bool known = starts && ends && steps && (*starts)[i] != kUnknownElement && (*ends)[i] != kUnknownElement;
+    const bool known =
+        starts && ends && steps && (*starts)[i] != kUnknownElement && (*ends)[i] != kUnknownElement;
     if (steps) context.require((*steps)[i] != 0, "step 0");
     extent = known && extent >= 0 ? resolve_slice((*starts)[i], (*ends)[i], (*steps)[i], extent).count : -1;
   }
@@ -148,7 +152,8 @@ Inferred infer(const Slice&, const InferContext& context) {
 }
 
 Inferred infer(const Gather& op, const InferContext& context) {
-  context.require(context.dtype(1) == DType::i64 || context.dtype(1) == DType::i32, "indices must be integers");
+  context.require(context.dtype(1) == DType::i64 || context.dtype(1) == DType::i32,
+                  "indices must be integers");
   if (!context.shape(0)) return single(context.dtype(0), {});
   const wins::Shape& x = *context.shape(0);
   const auto axis = static_cast<std::ptrdiff_t>(context.axis(op.axis, x.size()));
@@ -166,14 +171,17 @@ Inferred infer(const Pad& op, const InferContext& context) {
   context.require(!context.has(2) || context.dtype(2) == context.dtype(0), "value and input differ in type");
   for (std::size_t i = 0; i < output.size(); ++i) {
     const std::int64_t extent = output[i];
-    if (!pads || extent < 0 || (*pads)[i] == kUnknownElement || (*pads)[i + output.size()] == kUnknownElement) {
+    if (!pads || extent < 0 || (*pads)[i] == kUnknownElement ||
+        (*pads)[i + output.size()] == kUnknownElement) {
       output[i] = -1;
       continue;
     }
     const std::int64_t begin = (*pads)[i], end = (*pads)[i + output.size()];
-    context.require(op.mode != Pad::Mode::reflect || (begin < extent && end < extent) || (begin <= 0 && end <= 0),
-                    "reflecting {} and {} needs an axis longer than {}", begin, end, extent);
-    context.require(op.mode == Pad::Mode::constant || extent > 0 || (begin <= 0 && end <= 0), "axis {} is empty", i);
+    context.require(
+        op.mode != Pad::Mode::reflect || (begin < extent && end < extent) || (begin <= 0 && end <= 0),
+        "reflecting {} and {} needs an axis longer than {}", begin, end, extent);
+    context.require(op.mode == Pad::Mode::constant || extent > 0 || (begin <= 0 && end <= 0),
+                    "axis {} is empty", i);
     output[i] = extent + begin + end;
     context.require(output[i] >= 0, "pads {} and {} leave nothing of {}", begin, end, extent);
   }
@@ -186,7 +194,8 @@ Inferred infer(const Resize&, const InferContext& context) {
   const wins::Shape& x = *context.shape(0);
   wins::Shape output(x.size(), -1);
   const auto given = [&](std::size_t i) {
-    return context.has(i) && !(context.shape(i) && context.shape(i)->size() == 1 && context.shape(i)->front() == 0);
+    return context.has(i) &&
+           !(context.shape(i) && context.shape(i)->size() == 1 && context.shape(i)->front() == 0);
   };
   context.require(given(2) != given(3), "needs either scales or sizes");
   if (given(3)) {
@@ -214,8 +223,8 @@ Inferred infer(const Resize&, const InferContext& context) {
     }
     // In float, as ONNX's own inference and its runtimes compute it.
     const float extent = std::floor(static_cast<float>(x[i]) * scale);
-    context.require(extent >= 1 && extent <= static_cast<float>(kMaxExtent), "scale {} turns {} into {}", scale, x[i],
-                    extent);
+    context.require(extent >= 1 && extent <= static_cast<float>(kMaxExtent), "scale {} turns {} into {}",
+                    scale, x[i], extent);
     output[i] = scale == 1.0F ? x[i] : static_cast<std::int64_t>(extent);
   }
   return single(context.dtype(0), output);
@@ -226,8 +235,8 @@ Inferred infer(const DepthToSpace& op, const InferContext& context) {
   context.require_rank(0, 4);
   if (!context.shape(0)) return single(context.dtype(0), wins::Shape(4, -1));
   wins::Shape x = *context.shape(0);
-  context.require(x[1] < 0 || x[1] % (op.block * op.block) == 0, "{} channels do not fill blocks of {}x{}", x[1],
-                  op.block, op.block);
+  context.require(x[1] < 0 || x[1] % (op.block * op.block) == 0, "{} channels do not fill blocks of {}x{}",
+                  x[1], op.block, op.block);
   if (x[1] >= 0) x[1] /= op.block * op.block;
   for (std::size_t i = 2; i < 4; ++i) {
     if (x[i] >= 0) x[i] *= op.block;
@@ -241,8 +250,8 @@ Inferred infer(const SpaceToDepth& op, const InferContext& context) {
   if (!context.shape(0)) return single(context.dtype(0), wins::Shape(4, -1));
   wins::Shape x = *context.shape(0);
   for (std::size_t i = 2; i < 4; ++i) {
-    context.require(x[i] < 0 || x[i] % op.block == 0, "an extent of {} does not split into blocks of {}", x[i],
-                    op.block);
+    context.require(x[i] < 0 || x[i] % op.block == 0, "an extent of {} does not split into blocks of {}",
+                    x[i], op.block);
     if (x[i] >= 0) x[i] /= op.block;
   }
   if (x[1] >= 0) x[1] *= op.block * op.block;
@@ -260,8 +269,10 @@ Inferred infer(const Reduce& op, const InferContext& context) {
   if (axes->empty()) reduced.assign(x.size(), !op.noop_with_empty_axes);
   wins::Shape output;
   for (std::size_t i = 0; i < x.size(); ++i) {
-    if (!reduced[i]) output.push_back(x[i]);
-    else if (op.keep_dims) output.push_back(1);
+    if (!reduced[i])
+      output.push_back(x[i]);
+    else if (op.keep_dims)
+      output.push_back(1);
   }
   return single(type, output);
 }

@@ -20,7 +20,8 @@ std::int64_t to_extent(const InferContext& context, std::int64_t element) {
 std::optional<wins::Shape> unknown_extents(const InferContext& context, std::size_t i) {
   const std::int64_t rank = context.length(i);
   if (rank < 0) return {};
-  context.require(rank <= static_cast<std::int64_t>(kMaxRank), "a shape of {} extents is not supported", rank);
+  context.require(rank <= static_cast<std::int64_t>(kMaxRank), "a shape of {} extents is not supported",
+                  rank);
   return wins::Shape(static_cast<std::size_t>(rank), -1);
 }
 
@@ -80,10 +81,12 @@ Inferred infer(const Flatten& op, const InferContext& context) {
   if (!context.shape(0)) return single(context.dtype(0), wins::Shape{-1, -1});
   const wins::Shape& x = *context.shape(0);
   const auto rank = static_cast<std::int64_t>(x.size());
-  context.require(op.axis >= -rank && op.axis <= rank, "axis {} is outside a tensor of rank {}", op.axis, rank);
+  context.require(op.axis >= -rank && op.axis <= rank, "axis {} is outside a tensor of rank {}", op.axis,
+                  rank);
   const auto axis = static_cast<std::size_t>(op.axis < 0 ? op.axis + rank : op.axis);
   const std::span<const std::int64_t> all(x);
-  return single(context.dtype(0), wins::Shape{context.count(all.first(axis)), context.count(all.subspan(axis))});
+  return single(context.dtype(0),
+                wins::Shape{context.count(all.first(axis)), context.count(all.subspan(axis))});
 }
 
 Inferred infer(const Squeeze&, const InferContext& context) {
@@ -143,7 +146,8 @@ Inferred infer(const Shape& op, const InferContext& context) {
 
 Inferred infer(const ConstantOfShape& op, const InferContext& context) {
   const DType type = op.value.defined() ? op.value.dtype() : DType::f32;
-  context.require(!op.value.defined() || op.value.size() == 1, "value must have one element, has {}", op.value.size());
+  context.require(!op.value.defined() || op.value.size() == 1, "value must have one element, has {}",
+                  op.value.size());
   const std::optional<Ints> target = context.ints(0);
   if (!target) return single(type, unknown_extents(context, 0));
   wins::Shape output;
@@ -165,11 +169,12 @@ Inferred infer(const Range&, const InferContext& context) {
     if (type == DType::i64 || type == DType::i32) exact[i] = tensor->cast(DType::i64).data<std::int64_t>()[0];
     if (exact[i] == kUnknownElement) return single(type, wins::Shape{-1});
   }
-  context.require(std::isfinite(bounds[0]) && std::isfinite(bounds[1]) && std::isfinite(bounds[2]) && bounds[2] != 0,
-                  "from {} to {} by {} is not a range", bounds[0], bounds[1], bounds[2]);
+  context.require(
+      std::isfinite(bounds[0]) && std::isfinite(bounds[1]) && std::isfinite(bounds[2]) && bounds[2] != 0,
+      "from {} to {} by {} is not a range", bounds[0], bounds[1], bounds[2]);
   const double steps = std::ceil((bounds[1] - bounds[0]) / bounds[2]);
-  context.require(steps <= static_cast<double>(kMaxExtent), "from {} to {} by {} is too long", bounds[0], bounds[1],
-                  bounds[2]);
+  context.require(steps <= static_cast<double>(kMaxExtent), "from {} to {} by {} is too long", bounds[0],
+                  bounds[1], bounds[2]);
   if (type == DType::f32 || type == DType::f64) {
     return single(type, wins::Shape{steps > 0 ? static_cast<std::int64_t>(steps) : 0});
   }
@@ -177,7 +182,8 @@ Inferred infer(const Range&, const InferContext& context) {
   const Wide span = static_cast<Wide>(exact[1]) - exact[0];
   const Wide delta = exact[2];
   const Wide count = (span + (delta > 0 ? delta - 1 : delta + 1)) / delta;
-  return single(type, wins::Shape{(span > 0) == (delta > 0) && span != 0 ? static_cast<std::int64_t>(count) : 0});
+  return single(type,
+                wins::Shape{(span > 0) == (delta > 0) && span != 0 ? static_cast<std::int64_t>(count) : 0});
 }
 
 }  // namespace wins::graph

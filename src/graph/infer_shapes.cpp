@@ -78,7 +78,8 @@ class ShapeTensors {
       (i == 0 || node.as<Concat>() ? data_unknown : index_unknown) = true;
     }
     if (data_unknown || index_unknown) {
-      const bool moves = only_moves(node.op) && !index_unknown && (!node.as<Cast>() || inputs[0].dtype == DType::i64);
+      const bool moves =
+          only_moves(node.op) && !index_unknown && (!node.as<Cast>() || inputs[0].dtype == DType::i64);
       if (!moves) {
         if (node.as<Binary>()) set(node.outputs[0], unknown(*outputs[0].shape));
         return;
@@ -112,8 +113,9 @@ void infer_shapes(Graph& graph) {
   for (const Node& node : graph.nodes) {
     std::vector<ValueInfo> inputs;
     for (const ValueId id : node.inputs) {
-      inputs.push_back(id == kNone ? ValueInfo::absent()
-                                   : ValueInfo{graph.value(id).dtype, graph.value(id).shape, tensors.find(id)});
+      inputs.push_back(id == kNone
+                           ? ValueInfo::absent()
+                           : ValueInfo{graph.value(id).dtype, graph.value(id).shape, tensors.find(id)});
     }
     const Inferred outputs = infer_node(node, inputs);
     for (std::size_t i = 0; i < outputs.size(); ++i) {

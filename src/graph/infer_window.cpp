@@ -15,14 +15,19 @@ struct WindowAxis {
 };
 
 WindowAxis axis_of(const Window& window, std::size_t axis, std::int64_t input) {
-  return {input, window.kernel[axis], window.stride[axis], window.dilation[axis], window.pads[axis],
+  return {input,
+          window.kernel[axis],
+          window.stride[axis],
+          window.dilation[axis],
+          window.pads[axis],
           window.pads[axis + 2]};
 }
 
 void check_window(const Window& window, const InferContext& context) {
   for (std::size_t i = 0; i < 2; ++i) {
     for (const std::int64_t value : {window.kernel[i], window.stride[i], window.dilation[i]}) {
-      context.require(value >= 1 && value <= kMaxWindow, "kernel, stride or dilation {} is out of range", value);
+      context.require(value >= 1 && value <= kMaxWindow, "kernel, stride or dilation {} is out of range",
+                      value);
     }
   }
   for (const std::int64_t pad : window.pads) {
@@ -36,7 +41,8 @@ void resolve_auto_pad(AutoPad mode, WindowAxis& axis) {
   axis.begin = axis.end = 0;
   if (mode == AutoPad::valid) return;
   const std::int64_t output = (axis.input + axis.stride - 1) / axis.stride;
-  const std::int64_t total = std::max<std::int64_t>(0, (output - 1) * axis.stride + axis.reach() - axis.input);
+  const std::int64_t total =
+      std::max<std::int64_t>(0, (output - 1) * axis.stride + axis.reach() - axis.input);
   const std::int64_t small = total / 2;
   axis.begin = mode == AutoPad::same_upper ? small : total - small;
   axis.end = total - axis.begin;
@@ -46,8 +52,8 @@ std::int64_t output_extent(WindowAxis axis, AutoPad mode, bool ceil_mode, const 
   if (axis.input < 0) return -1;
   resolve_auto_pad(mode, axis);
   const std::int64_t room = axis.input + axis.begin + axis.end - axis.reach();
-  context.require(room >= 0, "a window of {} (dilation {}) does not fit into {} padded by {} and {}", axis.kernel,
-                  axis.dilation, axis.input, axis.begin, axis.end);
+  context.require(room >= 0, "a window of {} (dilation {}) does not fit into {} padded by {} and {}",
+                  axis.kernel, axis.dilation, axis.input, axis.begin, axis.end);
   if (!ceil_mode || mode != AutoPad::none) return room / axis.stride + 1;
   std::int64_t output = (room + axis.stride - 1) / axis.stride + 1;
   // The last window must start inside the input or the leading padding.
@@ -96,7 +102,9 @@ void check_residual(const InferContext& context, wins::Shape& output) {
   }
 }
 
-std::int64_t times(std::int64_t extent, std::int64_t factor) { return extent < 0 ? -1 : extent * factor; }
+std::int64_t times(std::int64_t extent, std::int64_t factor) {
+  return extent < 0 ? -1 : extent * factor;
+}
 
 void check_group(std::int64_t group, const InferContext& context) {
   context.require(group >= 1 && group <= kMaxWindow, "group {} is out of range", group);
@@ -117,8 +125,8 @@ std::int64_t wanted_extent(const ConvTranspose& op, std::size_t axis, std::int64
 void check_transpose(const ConvTranspose& op, const InferContext& context) {
   check_window(op.window, context);
   check_group(op.group, context);
-  context.require(op.output_shape.empty() || op.output_shape.size() == 2, "output_shape has {} extents, not 2",
-                  op.output_shape.size());
+  context.require(op.output_shape.empty() || op.output_shape.size() == 2,
+                  "output_shape has {} extents, not 2", op.output_shape.size());
   for (const std::int64_t extent : op.output_shape) {
     context.require(extent >= 1 && extent <= kMaxExtent, "output_shape {} is out of range", extent);
   }
@@ -165,7 +173,8 @@ Inferred infer(const Conv& op, const InferContext& context) {
   const wins::Shape w = weights(context, 4);
   check_kernel(op.window, w, context);
   context.merge(x[1], times(w[1], op.group), "input channels and weight channels");
-  context.require(w[0] < 0 || w[0] % op.group == 0, "{} output channels do not split into {} groups", w[0], op.group);
+  context.require(w[0] < 0 || w[0] % op.group == 0, "{} output channels do not split into {} groups", w[0],
+                  op.group);
   check_bias(context, w[0]);
   wins::Shape output = slide(op.window, false, x, context);
   output[1] = w[0];
@@ -186,9 +195,10 @@ Inferred infer(const WinogradConv& op, const InferContext& context) {
   window.pads = op.pads;
   check_window(window, context);
   const winograd::Mask& mask = op.mask;
-  context.require(mask.positions == p * p && (u[1] < 0 || mask.rows == u[1]) && (u[2] < 0 || mask.columns == u[2]),
-                  "the mask is for {} positions, {} rows, {} columns; U is {}", mask.positions, mask.rows,
-                  mask.columns, to_string(u));
+  context.require(
+      mask.positions == p * p && (u[1] < 0 || mask.rows == u[1]) && (u[2] < 0 || mask.columns == u[2]),
+      "the mask is for {} positions, {} rows, {} columns; U is {}", mask.positions, mask.rows, mask.columns,
+      to_string(u));
   context.require(mask.rows <= kMaxWindow && mask.columns <= kMaxWindow, "the mask is too large");
   context.require(mask.keep.size() == static_cast<std::size_t>(mask.positions * mask.units()),
                   "the mask has {} entries, not {}", mask.keep.size(), mask.positions * mask.units());
@@ -204,7 +214,8 @@ Inferred infer(const ConvTranspose& op, const InferContext& context) {
   const wins::Shape w = weights(context, 4);
   check_kernel(op.window, w, context);
   context.merge(x[1], w[0], "input channels and weight channels");
-  context.require(w[0] < 0 || w[0] % op.group == 0, "{} input channels do not split into {} groups", w[0], op.group);
+  context.require(w[0] < 0 || w[0] % op.group == 0, "{} input channels do not split into {} groups", w[0],
+                  op.group);
   const std::int64_t channels = times(w[1], op.group);
   check_bias(context, channels);
   wins::Shape output = {x[0], channels};
@@ -218,7 +229,8 @@ Inferred infer(const ConvTranspose& op, const InferContext& context) {
     resolve(resolved, x);
     const WindowAxis axis = axis_of(resolved.window, i, input);
     const std::int64_t extent = full_extent(axis, resolved.output_padding[i]) - axis.begin - axis.end;
-    context.require(input > 0 && extent > 0, "an input extent of {} gives an output extent of {}", input, extent);
+    context.require(input > 0 && extent > 0, "an input extent of {} gives an output extent of {}", input,
+                    extent);
     output.push_back(extent);
   }
   return single(context.dtype(0), output);

@@ -5,53 +5,87 @@ namespace {
 
 const char* name_of(UnaryKind kind) {
   switch (kind) {
-    case UnaryKind::identity: return "Identity";
-    case UnaryKind::relu: return "Relu";
-    case UnaryKind::clip: return "Clip";
-    case UnaryKind::leaky_relu: return "LeakyRelu";
-    case UnaryKind::sigmoid: return "Sigmoid";
-    case UnaryKind::tanh: return "Tanh";
-    case UnaryKind::hard_swish: return "HardSwish";
-    case UnaryKind::hard_sigmoid: return "HardSigmoid";
-    case UnaryKind::elu: return "Elu";
-    case UnaryKind::silu: return "Silu";
+    case UnaryKind::identity:
+      return "Identity";
+    case UnaryKind::relu:
+      return "Relu";
+    case UnaryKind::clip:
+      return "Clip";
+    case UnaryKind::leaky_relu:
+      return "LeakyRelu";
+    case UnaryKind::sigmoid:
+      return "Sigmoid";
+    case UnaryKind::tanh:
+      return "Tanh";
+    case UnaryKind::hard_swish:
+      return "HardSwish";
+    case UnaryKind::hard_sigmoid:
+      return "HardSigmoid";
+    case UnaryKind::elu:
+      return "Elu";
+    case UnaryKind::silu:
+      return "Silu";
     case UnaryKind::gelu:
-    case UnaryKind::gelu_tanh: return "Gelu";
-    case UnaryKind::softplus: return "Softplus";
-    case UnaryKind::mish: return "Mish";
-    case UnaryKind::erf: return "Erf";
-    case UnaryKind::exp: return "Exp";
-    case UnaryKind::log: return "Log";
-    case UnaryKind::sqrt: return "Sqrt";
-    case UnaryKind::reciprocal: return "Reciprocal";
-    case UnaryKind::neg: return "Neg";
-    case UnaryKind::abs: return "Abs";
-    case UnaryKind::floor: return "Floor";
-    case UnaryKind::ceil: return "Ceil";
+    case UnaryKind::gelu_tanh:
+      return "Gelu";
+    case UnaryKind::softplus:
+      return "Softplus";
+    case UnaryKind::mish:
+      return "Mish";
+    case UnaryKind::erf:
+      return "Erf";
+    case UnaryKind::exp:
+      return "Exp";
+    case UnaryKind::log:
+      return "Log";
+    case UnaryKind::sqrt:
+      return "Sqrt";
+    case UnaryKind::reciprocal:
+      return "Reciprocal";
+    case UnaryKind::neg:
+      return "Neg";
+    case UnaryKind::abs:
+      return "Abs";
+    case UnaryKind::floor:
+      return "Floor";
+    case UnaryKind::ceil:
+      return "Ceil";
   }
   return "Unknown";
 }
 
 const char* name_of(BinaryKind kind) {
   switch (kind) {
-    case BinaryKind::add: return "Add";
-    case BinaryKind::sub: return "Sub";
-    case BinaryKind::mul: return "Mul";
-    case BinaryKind::div: return "Div";
-    case BinaryKind::pow: return "Pow";
-    case BinaryKind::min: return "Min";
-    case BinaryKind::max: return "Max";
+    case BinaryKind::add:
+      return "Add";
+    case BinaryKind::sub:
+      return "Sub";
+    case BinaryKind::mul:
+      return "Mul";
+    case BinaryKind::div:
+      return "Div";
+    case BinaryKind::pow:
+      return "Pow";
+    case BinaryKind::min:
+      return "Min";
+    case BinaryKind::max:
+      return "Max";
   }
   return "Unknown";
 }
 
 const char* name_of(Reduce::Kind kind) {
   switch (kind) {
-    case Reduce::Kind::mean: return "ReduceMean";
-    case Reduce::Kind::sum: return "ReduceSum";
-    case Reduce::Kind::max: return "ReduceMax";
-    case Reduce::Kind::min: return "ReduceMin";
-    case Reduce::Kind::l2: return "ReduceL2";
+    case Reduce::Kind::mean:
+      return "ReduceMean";
+    case Reduce::Kind::sum:
+      return "ReduceSum";
+    case Reduce::Kind::max:
+      return "ReduceMax";
+    case Reduce::Kind::min:
+      return "ReduceMin";
+    case Reduce::Kind::l2:
+      return "ReduceL2";
   }
   return "Unknown";
 }
@@ -98,6 +132,8 @@ struct Namer {
 
 }  // namespace
 
-std::string op_name(const Op& op) { return std::visit(Namer{}, op); }
+std::string op_name(const Op& op) {
+  return std::visit(Namer{}, op);
+}
 
 }  // namespace wins::graph

@@ -45,7 +45,8 @@ ValueId scaled_operand(Rewriter& rewriter, ValueId id, double factor) {
   }
   if (op->kind != BinaryKind::mul) return kNone;
   for (std::size_t i = 0; i < 2; ++i) {
-    if (is_constant(graph, node.inputs[i], factor) && keeps_shape(graph, node.inputs[i], node.inputs[1 - i])) {
+    if (is_constant(graph, node.inputs[i], factor) &&
+        keeps_shape(graph, node.inputs[i], node.inputs[1 - i])) {
       return node.inputs[1 - i];
     }
   }
@@ -114,7 +115,8 @@ bool fuse_gelu(Rewriter& rewriter, std::size_t slot) {
   }
   const ValueId whole = rewriter.node(product).outputs[0];
   const std::size_t half = rewriter.only_reader(whole);
-  if (half == Rewriter::kNoSlot || scaled_operand(rewriter, rewriter.node(half).outputs[0], 0.5) != whole) return false;
+  if (half == Rewriter::kNoSlot || scaled_operand(rewriter, rewriter.node(half).outputs[0], 0.5) != whole)
+    return false;
   replace_by(rewriter, half, {UnaryKind::gelu, 0, 0}, x);
   return true;
 }

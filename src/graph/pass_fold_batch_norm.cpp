@@ -55,7 +55,9 @@ Tensor scaled(const Tensor& weights, const std::vector<double>& factor, const Ch
   return result;
 }
 
-std::size_t dim(const Tensor& tensor, std::size_t axis) { return static_cast<std::size_t>(tensor.dim(axis)); }
+std::size_t dim(const Tensor& tensor, std::size_t axis) {
+  return static_cast<std::size_t>(tensor.dim(axis));
+}
 
 /// Layout of the output channels of a linear node; nothing when it cannot take an affine map.
 struct LayoutOf {
@@ -91,7 +93,8 @@ std::optional<std::vector<double>> bias_of(const Graph& graph, const Node& node,
   const Tensor& tensor = *graph.constant_input(node, 2);
   if (bias->size() == 1) bias->assign(channels, bias->front());
   // A Gemm's C may be a column [M, 1] or a whole matrix: those have no value per channel.
-  const bool per_channel = bias->size() == channels && (tensor.size() == 1 || tensor.shape().back() == tensor.size());
+  const bool per_channel =
+      bias->size() == channels && (tensor.size() == 1 || tensor.shape().back() == tensor.size());
   if (!per_channel) return {};
   const auto* gemm = node.as<Gemm>();
   if (gemm != nullptr) std::ranges::for_each(*bias, [&](double& b) { b *= gemm->beta; });
@@ -99,7 +102,8 @@ std::optional<std::vector<double>> bias_of(const Graph& graph, const Node& node,
 }
 
 Tensor to_float(const std::vector<double>& values) {
-  return Tensor::of<float>({static_cast<std::int64_t>(values.size())}, std::vector<float>(values.begin(), values.end()));
+  return Tensor::of<float>({static_cast<std::int64_t>(values.size())},
+                           std::vector<float>(values.begin(), values.end()));
 }
 
 /// The linear node with the batch norm inside; nothing when it cannot be folded.
@@ -108,7 +112,8 @@ std::optional<Node> folded(Graph& graph, const Node& linear, const Affine& affin
   if (weights == nullptr || weights->dtype() != DType::f32 || linear.input(3) != kNone) return {};
   const std::optional<ChannelLayout> layout = std::visit(LayoutOf{*weights}, linear.op);
   const std::size_t channels = affine.factor.size();
-  if (!layout || static_cast<std::size_t>(weights->size()) * layout->groups != layout->outer * layout->inner * channels) {
+  if (!layout || static_cast<std::size_t>(weights->size()) * layout->groups !=
+                     layout->outer * layout->inner * channels) {
     return {};
   }
   auto bias = bias_of(graph, linear, channels);

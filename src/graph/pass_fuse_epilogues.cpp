@@ -30,8 +30,10 @@ bool is_activation(UnaryKind kind) {
     case UnaryKind::gelu:
     case UnaryKind::gelu_tanh:
     case UnaryKind::softplus:
-    case UnaryKind::mish: return true;
-    default: return false;
+    case UnaryKind::mish:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -45,13 +47,15 @@ std::int64_t output_channels(const Graph& graph, const Node& node) {
   if (w == nullptr) return 0;
   if (node.as<Conv>() && w->rank() == 4) return w->dim(0);
   if (node.as<WinogradConv>() && w->rank() == 3) return w->dim(1);
-  if (const auto* op = node.as<ConvTranspose>(); op != nullptr && w->rank() == 4) return w->dim(1) * op->group;
+  if (const auto* op = node.as<ConvTranspose>(); op != nullptr && w->rank() == 4)
+    return w->dim(1) * op->group;
   if (const auto* op = node.as<Gemm>(); op != nullptr && w->rank() == 2) return w->dim(op->trans_b ? 0 : 1);
   return 0;
 }
 
 /// `constant` as one value per channel, when adding it to an output of this rank does that.
-std::optional<std::vector<double>> per_channel(const Tensor& constant, std::int64_t channels, std::size_t rank) {
+std::optional<std::vector<double>> per_channel(const Tensor& constant, std::int64_t channels,
+                                               std::size_t rank) {
   if (constant.rank() > rank) return {};
   // Axes behind the channel axis, counted from the end.
   const std::size_t behind = rank - 2;
@@ -116,7 +120,8 @@ class EpilogueFuser {
 
     const DType type = graph_.value(node.outputs[0]).dtype;
     node.inputs.resize(std::max<std::size_t>(node.inputs.size(), 3), kNone);
-    node.inputs[2] = graph_.add_constant(node.name + ".fused_bias", Tensor::of<double>({channels}, *bias).cast(type));
+    node.inputs[2] =
+        graph_.add_constant(node.name + ".fused_bias", Tensor::of<double>({channels}, *bias).cast(type));
     if (auto* gemm = node.as<Gemm>()) gemm->beta = 1;
     merge(slot, reader, std::move(node), op->activation);
     return true;
@@ -185,6 +190,8 @@ class EpilogueFuser {
 
 }  // namespace
 
-int fuse_epilogues(Graph& graph) { return EpilogueFuser(graph).run(); }
+int fuse_epilogues(Graph& graph) {
+  return EpilogueFuser(graph).run();
+}
 
 }  // namespace wins::graph

@@ -15,8 +15,10 @@ class PortableWriter {
     std::vector<Node> originals = std::move(graph_.nodes);
     graph_.nodes.clear();
     for (Node& node : originals) {
-      if (node.as<WinogradConv>()) replace(node);
-      else graph_.nodes.push_back(std::move(node));
+      if (node.as<WinogradConv>())
+        replace(node);
+      else
+        graph_.nodes.push_back(std::move(node));
     }
     remove_unused(graph_);
     infer_shapes(graph_);
@@ -56,7 +58,8 @@ class PortableWriter {
       const std::int64_t extent = output_extent(node, i);
       conv.window.pads[i + 2] += extent < 0 ? op.m - 1 : (op.m - extent % op.m) % op.m;
     }
-    std::vector<ValueId> inputs = {node.inputs[0], graph_.add_constant(node.name + ".weight", std::move(weights))};
+    std::vector<ValueId> inputs = {node.inputs[0],
+                                   graph_.add_constant(node.name + ".weight", std::move(weights))};
     if (node.input(2) != kNone) inputs.push_back(repeated_bias(node, op.m * op.m));
     return graph_.add_node(node.name, conv, std::move(inputs));
   }
@@ -64,8 +67,8 @@ class PortableWriter {
   /// The bias of channel k stands m * m times, once for each output pixel of a tile.
   ValueId repeated_bias(const Node& node, std::int64_t times) {
     const Tensor* bias = graph_.constant_input(node, 2);
-    wins::require(bias != nullptr && bias->dtype() == DType::f32, "node '{}': the bias is not a constant float32 vector",
-                  node.name);
+    wins::require(bias != nullptr && bias->dtype() == DType::f32,
+                  "node '{}': the bias is not a constant float32 vector", node.name);
     std::vector<float> values;
     for (const float b : bias->data<float>()) values.insert(values.end(), static_cast<std::size_t>(times), b);
     const auto size = static_cast<std::int64_t>(values.size());
@@ -75,8 +78,8 @@ class PortableWriter {
   ValueId crop(const Node& node, const WinogradConv& op, ValueId y) {
     const std::int64_t height = output_extent(node, 0), width = output_extent(node, 1);
     if (height > 0 && width > 0 && height % op.m == 0 && width % op.m == 0) return y;
-    const ValueId ends = height >= 0 && width >= 0 ? ints(node.name + ".ends", {height, width})
-                                                   : dynamic_extent(node, op);
+    const ValueId ends =
+        height >= 0 && width >= 0 ? ints(node.name + ".ends", {height, width}) : dynamic_extent(node, op);
     const ValueId starts = ints(node.name + ".starts", {0, 0});
     const ValueId axes = ints(node.name + ".axes", {2, 3});
     return graph_.add_node(node.name + ".crop", Slice{}, {y, starts, ends, axes});
@@ -87,13 +90,14 @@ class PortableWriter {
     const ValueId shape = graph_.add_node(node.name + ".shape", graph::Shape{}, {node.inputs[0]});
     const ValueId indices = ints(node.name + ".spatial", {2, 3});
     const ValueId extents = graph_.add_node(node.name + ".extents", Gather{0}, {shape, indices});
-    const ValueId growth = ints(node.name + ".growth",
-                                {op.pads[0] + op.pads[2] - op.r + 1, op.pads[1] + op.pads[3] - op.r + 1});
+    const ValueId growth =
+        ints(node.name + ".growth", {op.pads[0] + op.pads[2] - op.r + 1, op.pads[1] + op.pads[3] - op.r + 1});
     return graph_.add_node(node.name + ".ends", Binary{}, {extents, growth});
   }
 
   ValueId ints(const std::string& name, const Ints& values) {
-    return graph_.add_constant(name, Tensor::of<std::int64_t>({static_cast<std::int64_t>(values.size())}, values));
+    return graph_.add_constant(name,
+                               Tensor::of<std::int64_t>({static_cast<std::int64_t>(values.size())}, values));
   }
 
   Graph& graph_;
@@ -101,6 +105,8 @@ class PortableWriter {
 
 }  // namespace
 
-void to_portable(Graph& graph) { PortableWriter(graph).run(); }
+void to_portable(Graph& graph) {
+  PortableWriter(graph).run();
+}
 
 }  // namespace wins::graph

@@ -63,8 +63,10 @@ int remove_identities(Graph& graph) {
     // Detached first: its own read of `to` must not be redirected to its own output.
     const Node identity = node;
     rewriter.remove(slot);
-    if (rewriter.alias(from, to)) ++removed;
-    else rewriter.put(slot, identity);
+    if (rewriter.alias(from, to))
+      ++removed;
+    else
+      rewriter.put(slot, identity);
   }
   rewriter.finish();
   return removed;

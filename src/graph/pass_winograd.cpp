@@ -14,10 +14,14 @@ std::array<std::int64_t, 4> unit_stride_pads(const Window& window) {
   const std::int64_t reach = kKernel - 1;
   const std::int64_t small = reach / 2;
   switch (window.auto_pad) {
-    case AutoPad::none: return window.pads;
-    case AutoPad::valid: return {0, 0, 0, 0};
-    case AutoPad::same_upper: return {small, small, reach - small, reach - small};
-    case AutoPad::same_lower: return {reach - small, reach - small, small, small};
+    case AutoPad::none:
+      return window.pads;
+    case AutoPad::valid:
+      return {0, 0, 0, 0};
+    case AutoPad::same_upper:
+      return {small, small, reach - small, reach - small};
+    case AutoPad::same_lower:
+      return {reach - small, reach - small, small, small};
   }
   return window.pads;
 }

@@ -41,7 +41,9 @@ std::size_t Rewriter::producer(ValueId id) const {
   return id == kNone ? kNoSlot : producers_[static_cast<std::size_t>(id)];
 }
 
-bool Rewriter::is_output(ValueId id) const { return outputs_[static_cast<std::size_t>(id)]; }
+bool Rewriter::is_output(ValueId id) const {
+  return outputs_[static_cast<std::size_t>(id)];
+}
 
 std::size_t Rewriter::only_reader(ValueId id) const {
   return !is_output(id) && readers(id).size() == 1 ? readers(id).front() : kNoSlot;

@@ -28,8 +28,8 @@ class Specializer {
   }
 
   Graph run(const std::vector<wins::Shape>& input_shapes, const Graph& original) {
-    wins::require(input_shapes.size() == graph_.inputs.size(), "graph '{}' has {} inputs, got {} shapes", graph_.name,
-                  graph_.inputs.size(), input_shapes.size());
+    wins::require(input_shapes.size() == graph_.inputs.size(), "graph '{}' has {} inputs, got {} shapes",
+                  graph_.name, graph_.inputs.size(), input_shapes.size());
     for (std::size_t i = 0; i < input_shapes.size(); ++i) {
       check_input(original.value(graph_.inputs[i]), input_shapes[i]);
       graph_.value(graph_.inputs[i]).shape = input_shapes[i];
@@ -50,7 +50,8 @@ class Specializer {
       wins::require(extent > 0 && extent <= kMaxExtent, "input '{}': shape {} is not concrete", declared.name,
                     to_string(shape));
       wins::require(!__builtin_mul_overflow(count, extent, &count) && count <= max_elements_,
-                    "input '{}': shape {} exceeds {} elements", declared.name, to_string(shape), max_elements_);
+                    "input '{}': shape {} exceeds {} elements", declared.name, to_string(shape),
+                    max_elements_);
     }
     if (!declared.shape) return;
     bool fits = declared.shape->size() == shape.size();
@@ -88,7 +89,8 @@ class Specializer {
     if (!constant || elements > fold_budget_ || !can_evaluate(node.op)) return false;
     fold_budget_ -= elements;
     std::vector<Tensor> values = evaluate(node, tensors);
-    for (std::size_t i = 0; i < values.size(); ++i) graph_.value(node.outputs[i]).constant = std::move(values[i]);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      graph_.value(node.outputs[i]).constant = std::move(values[i]);
     return true;
   }
 
@@ -125,15 +127,15 @@ std::int64_t metadata_extent(const Graph& graph, const std::string& key, std::in
   const auto found = graph.metadata.find(key);
   if (found == graph.metadata.end()) return fallback;
   const std::string& text = found->second;
-  const bool digits = !text.empty() && text.size() <= 9 && std::all_of(text.begin(), text.end(), [](char c) {
-    return c >= '0' && c <= '9';
-  });
+  const bool digits = !text.empty() && text.size() <= 9 &&
+                      std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
   return digits && std::stoll(text) > 0 ? std::stoll(text) : fallback;
 }
 
 }  // namespace
 
-Graph specialize(const Graph& graph, const std::vector<wins::Shape>& input_shapes, std::int64_t max_elements) {
+Graph specialize(const Graph& graph, const std::vector<wins::Shape>& input_shapes,
+                 std::int64_t max_elements) {
   return Specializer(graph, max_elements).run(input_shapes, graph);
 }
 

@@ -26,8 +26,10 @@ class Validator {
     }
     if (graph_.outputs.empty()) fault("the graph has no outputs");
     for (const ValueId id : graph_.outputs) {
-      if (!exists(id)) fault("graph output refers to value {}, which does not exist", id);
-      else if (!available(id)) fault("graph output '{}' is never computed", graph_.value(id).name);
+      if (!exists(id))
+        fault("graph output refers to value {}, which does not exist", id);
+      else if (!available(id))
+        fault("graph output '{}' is never computed", graph_.value(id).name);
     }
     report();
   }
@@ -48,8 +50,10 @@ class Validator {
       if (!names.insert(value.name).second) fault("two values are named '{}'", value.name);
       if (!value.constant) continue;
       available_[i] = true;
-      if (!value.constant->defined()) fault("constant '{}' is empty", value.name);
-      else if (value.constant->dtype() != value.dtype) fault("constant '{}' has another type than its value", value.name);
+      if (!value.constant->defined())
+        fault("constant '{}' is empty", value.name);
+      else if (value.constant->dtype() != value.dtype)
+        fault("constant '{}' has another type than its value", value.name);
       else if (value.shape && *value.shape != value.constant->shape()) {
         fault("constant '{}' is {}, its value says {}", value.name, to_string(value.constant->shape()),
               to_string(*value.shape));
@@ -59,9 +63,12 @@ class Validator {
 
   void check_inputs() {
     for (const ValueId id : graph_.inputs) {
-      if (!exists(id)) fault("graph input refers to value {}, which does not exist", id);
-      else if (available(id)) fault("graph input '{}' is listed twice or is a constant", graph_.value(id).name);
-      else available_[static_cast<std::size_t>(id)] = true;
+      if (!exists(id))
+        fault("graph input refers to value {}, which does not exist", id);
+      else if (available(id))
+        fault("graph input '{}' is listed twice or is a constant", graph_.value(id).name);
+      else
+        available_[static_cast<std::size_t>(id)] = true;
     }
   }
 
@@ -70,13 +77,18 @@ class Validator {
     if (!arity.empty()) fault("node '{}' ({}) {}", node.name, op_name(node.op), arity);
     for (const ValueId id : node.inputs) {
       if (id == kNone) continue;
-      if (!exists(id)) fault("node '{}' reads value {}, which does not exist", node.name, id);
-      else if (!available(id)) fault("node '{}' reads '{}' before it is computed", node.name, graph_.value(id).name);
+      if (!exists(id))
+        fault("node '{}' reads value {}, which does not exist", node.name, id);
+      else if (!available(id))
+        fault("node '{}' reads '{}' before it is computed", node.name, graph_.value(id).name);
     }
     for (const ValueId id : node.outputs) {
-      if (!exists(id)) fault("node '{}' writes value {}, which does not exist", node.name, id);
-      else if (available(id)) fault("node '{}' writes '{}', which exists already", node.name, graph_.value(id).name);
-      else available_[static_cast<std::size_t>(id)] = true;
+      if (!exists(id))
+        fault("node '{}' writes value {}, which does not exist", node.name, id);
+      else if (available(id))
+        fault("node '{}' writes '{}', which exists already", node.name, graph_.value(id).name);
+      else
+        available_[static_cast<std::size_t>(id)] = true;
     }
   }
 
@@ -95,6 +107,8 @@ class Validator {
 
 }  // namespace
 
-void validate(const Graph& graph) { Validator(graph).run(); }
+void validate(const Graph& graph) {
+  Validator(graph).run();
+}
 
 }  // namespace wins::graph

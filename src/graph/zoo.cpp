@@ -14,9 +14,8 @@ using Builder = Graph (*)(const std::string&, const ZooOptions&);
 
 const std::map<std::string, Builder>& architectures() {
   static const std::map<std::string, Builder> all = {
-      {"resnet8", zoo_resnet},          {"resnet14", zoo_resnet},
-      {"resnet18", zoo_resnet},         {"resnet50", zoo_resnet},
-      {"vgg16", zoo_vgg16},             {"squeezenet1_0", zoo_squeezenet},
+      {"resnet8", zoo_resnet},          {"resnet14", zoo_resnet}, {"resnet18", zoo_resnet},
+      {"resnet50", zoo_resnet},         {"vgg16", zoo_vgg16},     {"squeezenet1_0", zoo_squeezenet},
       {"densenet121", zoo_densenet121},
   };
   return all;

@@ -21,10 +21,11 @@ ZooBuilder::ZooBuilder(const std::string& arch, const ZooOptions& options) : opt
   const auto in_range = [](std::int64_t value) { return value >= 1 && value <= (1 << 20); };
   wins::require(in_range(options.classes), "{}: {} classes are out of range", arch, options.classes);
   wins::require(in_range(options.channels) && in_range(options.height) && in_range(options.width),
-                "{}: an input of {}x{}x{} is out of range", arch, options.channels, options.height, options.width);
+                "{}: an input of {}x{}x{} is out of range", arch, options.channels, options.height,
+                options.width);
   graph_.name = arch;
-  graph_.inputs.push_back(
-      graph_.add_value("input", DType::f32, wins::Shape{-1, options.channels, options.height, options.width}));
+  graph_.inputs.push_back(graph_.add_value("input", DType::f32,
+                                           wins::Shape{-1, options.channels, options.height, options.width}));
 }
 
 ValueId ZooBuilder::append(const std::string& name, Op op, std::vector<ValueId> inputs) {
@@ -38,7 +39,8 @@ ValueId ZooBuilder::append(const std::string& name, Op op, std::vector<ValueId> 
   try {
     graph_.value(id).shape = infer_node(node, infos).front().shape;
   } catch (const Error& error) {
-    wins::fail("{}: an input of {}x{} is too small ({})", arch_, options_.height, options_.width, error.what());
+    wins::fail("{}: an input of {}x{} is too small ({})", arch_, options_.height, options_.width,
+               error.what());
   }
   return id;
 }
@@ -86,7 +88,8 @@ ValueId ZooBuilder::max_pool(const std::string& name, ValueId x, const ConvSpec&
   return append(name, op, {x});
 }
 
-ValueId ZooBuilder::average_pool(const std::string& name, ValueId x, std::int64_t kernel, std::int64_t stride) {
+ValueId ZooBuilder::average_pool(const std::string& name, ValueId x, std::int64_t kernel,
+                                 std::int64_t stride) {
   Pool op;
   op.kind = Pool::Kind::average;
   op.window.kernel = {kernel, kernel};
@@ -106,19 +109,23 @@ ValueId ZooBuilder::concat(const std::string& name, const std::vector<ValueId>& 
   return append(name, Concat{1}, parts);
 }
 
-ValueId ZooBuilder::flatten(const std::string& name, ValueId x) { return append(name, Flatten{1}, {x}); }
+ValueId ZooBuilder::flatten(const std::string& name, ValueId x) {
+  return append(name, Flatten{1}, {x});
+}
 
 ValueId ZooBuilder::linear(const std::string& name, ValueId x, std::int64_t outputs) {
   Gemm op;
   op.trans_b = true;
   const std::int64_t features = extent(x, 1);
-  return append(name, op,
-                {x, weight(name + ".weight", {outputs, features}, features), filled(name + ".bias", outputs, 0)});
+  return append(
+      name, op,
+      {x, weight(name + ".weight", {outputs, features}, features), filled(name + ".bias", outputs, 0)});
 }
 
 ValueId ZooBuilder::times(const std::string& name, ValueId x, const Tensor& matrix, bool from_left) {
   const ValueId constant = graph_.add_constant(name + ".matrix", matrix);
-  return append(name, MatMul{}, from_left ? std::vector<ValueId>{constant, x} : std::vector<ValueId>{x, constant});
+  return append(name, MatMul{},
+                from_left ? std::vector<ValueId>{constant, x} : std::vector<ValueId>{x, constant});
 }
 
 Graph ZooBuilder::finish(ValueId output) {

@@ -42,8 +42,8 @@ Graph zoo_vgg16(const std::string& arch, const ZooOptions& options) {
   ValueId x = net.input();
   int module = 0;
   const auto next = [&] { return "features." + std::to_string(module++); };
-  for (const std::vector<std::int64_t>& stage :
-       std::vector<std::vector<std::int64_t>>{{64, 64}, {128, 128}, {256, 256, 256}, {512, 512, 512}, {512, 512, 512}}) {
+  for (const std::vector<std::int64_t>& stage : std::vector<std::vector<std::int64_t>>{
+           {64, 64}, {128, 128}, {256, 256, 256}, {512, 512, 512}, {512, 512, 512}}) {
     for (const std::int64_t width : stage) {
       x = net.conv(next(), x, {width, 3, 1, 1, true});
       x = net.relu(next(), x);

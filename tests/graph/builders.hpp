@@ -22,9 +22,15 @@ struct Arg {
   bool ranked = true;
 };
 
-inline Arg of_shape(wins::Shape shape, DType dtype = DType::f32) { return {std::move(shape), {}, dtype}; }
-inline Arg absent() { return {{}, {}, DType::f32, false}; }
-inline Arg unranked() { return {{}, {}, DType::f32, true, false}; }
+inline Arg of_shape(wins::Shape shape, DType dtype = DType::f32) {
+  return {std::move(shape), {}, dtype};
+}
+inline Arg absent() {
+  return {{}, {}, DType::f32, false};
+}
+inline Arg unranked() {
+  return {{}, {}, DType::f32, true, false};
+}
 inline Arg constant(Tensor tensor) {
   Arg arg;
   arg.dtype = tensor.dtype();
@@ -34,7 +40,9 @@ inline Arg constant(Tensor tensor) {
 inline Tensor vec(const Ints& values) {
   return Tensor::of<std::int64_t>({static_cast<std::int64_t>(values.size())}, values);
 }
-inline Arg ints(const Ints& values) { return constant(vec(values)); }
+inline Arg ints(const Ints& values) {
+  return constant(vec(values));
+}
 inline Arg floats(const std::vector<float>& values) {
   return constant(Tensor::of<float>({static_cast<std::int64_t>(values.size())}, values));
 }
@@ -90,7 +98,8 @@ inline std::string infer_error(Op op, const std::vector<Arg>& args, std::size_t 
   return error_of([&] { inferred(op, args, outputs); });
 }
 
-inline Window window(std::int64_t kernel, std::int64_t stride = 1, std::int64_t pad = 0, std::int64_t dilation = 1) {
+inline Window window(std::int64_t kernel, std::int64_t stride = 1, std::int64_t pad = 0,
+                     std::int64_t dilation = 1) {
   Window w;
   w.kernel = {kernel, kernel};
   w.stride = {stride, stride};

@@ -20,7 +20,9 @@ std::vector<Tensor> run(Op op, std::vector<Tensor> inputs, std::size_t outputs =
   return evaluate(node, pointers);
 }
 
-Tensor one(Op op, std::vector<Tensor> inputs) { return run(std::move(op), std::move(inputs)).front(); }
+Tensor one(Op op, std::vector<Tensor> inputs) {
+  return run(std::move(op), std::move(inputs)).front();
+}
 
 template <class T>
 std::vector<T> list(const Tensor& tensor) {
@@ -63,7 +65,8 @@ TEST_P(EveryType, TransposeSliceGatherPad) {
   }
   const auto expect = [&](const Tensor& actual, const Ints& wanted) {
     EXPECT_EQ(actual.dtype(), GetParam());
-    EXPECT_EQ(list<double>(actual.cast(DType::f64)), list<double>(vec(wanted).cast(GetParam()).cast(DType::f64)));
+    EXPECT_EQ(list<double>(actual.cast(DType::f64)),
+              list<double>(vec(wanted).cast(GetParam()).cast(DType::f64)));
   };
   expect(transposed, expected_transposed);
   expect(sliced, expected_sliced);
@@ -80,7 +83,8 @@ TEST_P(EveryType, ConcatUndoesSplit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EveryType,
-                         testing::Values(DType::f32, DType::f64, DType::i64, DType::i32, DType::u8, DType::boolean));
+                         testing::Values(DType::f32, DType::f64, DType::i64, DType::i32, DType::u8,
+                                         DType::boolean));
 
 TEST(Evaluate, PadModes) {
   const Tensor x = Tensor::of<float>({4}, {1, 2, 3, 4});
@@ -111,9 +115,10 @@ TEST(Evaluate, ShapesAndGenerators) {
   const Tensor x = counting({2, 3, 4}, DType::f32);
   EXPECT_EQ(list<std::int64_t>(one(Shape{1, {}}, {x})), (Ints{3, 4}));
   EXPECT_EQ(one(Reshape{}, {x, vec({0, -1})}).shape(), (wins::Shape{2, 12}));
-  EXPECT_EQ(list<std::int64_t>(one(Range{}, {Tensor::scalar<std::int64_t>(5), Tensor::scalar<std::int64_t>(-2),
-                                             Tensor::scalar<std::int64_t>(-3)})),
-            (Ints{5, 2, -1}));
+  EXPECT_EQ(
+      list<std::int64_t>(one(Range{}, {Tensor::scalar<std::int64_t>(5), Tensor::scalar<std::int64_t>(-2),
+                                       Tensor::scalar<std::int64_t>(-3)})),
+      (Ints{5, 2, -1}));
   EXPECT_EQ(list<float>(one(Range{}, {Tensor::scalar(0.0F), Tensor::scalar(1.0F), Tensor::scalar(0.4F)})),
             (std::vector<float>{0, 0.4F, 0.8F}));
   EXPECT_EQ(list<std::int64_t>(one(ConstantOfShape{vec({7})}, {vec({2, 2})})), (Ints{7, 7, 7, 7}));
@@ -124,10 +129,12 @@ TEST(Evaluate, ShapesAndGenerators) {
 
 TEST(Evaluate, CastsAreDefinedForEveryValue) {
   const Tensor x = Tensor::of<float>({5}, {-1.7F, 300.5F, 1e30F, -1e30F, NAN});
-  EXPECT_EQ(list<std::int32_t>(one(Cast{DType::i32}, {x})), (std::vector<std::int32_t>{-1, 300, INT32_MAX, INT32_MIN, 0}));
+  EXPECT_EQ(list<std::int32_t>(one(Cast{DType::i32}, {x})),
+            (std::vector<std::int32_t>{-1, 300, INT32_MAX, INT32_MIN, 0}));
   EXPECT_EQ(list<std::int64_t>(one(Cast{DType::i64}, {x})), (Ints{-1, 300, INT64_MAX, INT64_MIN, 0}));
   EXPECT_EQ(list<std::uint8_t>(one(Cast{DType::u8}, {x})), (std::vector<std::uint8_t>{0, 255, 255, 0, 0}));
-  EXPECT_EQ(list<bool>(one(Cast{DType::boolean}, {Tensor::of<float>({2}, {0.5F, 0})})), (std::vector<bool>{true, false}));
+  EXPECT_EQ(list<bool>(one(Cast{DType::boolean}, {Tensor::of<float>({2}, {0.5F, 0})})),
+            (std::vector<bool>{true, false}));
 }
 
 TEST(Evaluate, IntegerArithmeticWraps) {

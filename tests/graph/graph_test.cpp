@@ -47,17 +47,19 @@ TEST(Graph, RemoveUnusedDropsAndRenumbers) {
   EXPECT_EQ(graph.value(graph.inputs[0]).name, "x");
 }
 
-TEST(Validate, AcceptsAChain) { EXPECT_NO_THROW(validate(chain())); }
+TEST(Validate, AcceptsAChain) {
+  EXPECT_NO_THROW(validate(chain()));
+}
 
 TEST(Validate, ListsEveryFaultAtOnce) {
   Graph graph = chain();
-  graph.nodes[1].name = "first";          // duplicate node name
-  graph.nodes[2].inputs = {99, kNone};    // dangling id, missing operand
-  graph.values[4].name = "c";             // duplicate value name
+  graph.nodes[1].name = "first";              // duplicate node name
+  graph.nodes[2].inputs = {99, kNone};        // dangling id, missing operand
+  graph.values[4].name = "c";                 // duplicate value name
   std::swap(graph.nodes[0], graph.nodes[1]);  // order
   const std::string message = error_of([&] { validate(graph); });
-  for (const char* part : {"two nodes are named 'first'", "value 99", "input 1 is missing", "two values are named 'c'",
-                           "before it is computed", "'chain'"}) {
+  for (const char* part : {"two nodes are named 'first'", "value 99", "input 1 is missing",
+                           "two values are named 'c'", "before it is computed", "'chain'"}) {
     EXPECT_NE(message.find(part), std::string::npos) << part << " in: " << message;
   }
   EXPECT_EQ(message.find('\n'), std::string::npos);

@@ -7,7 +7,9 @@ namespace wins::graph {
 namespace {
 
 TEST(InferElementwise, Broadcasting) {
-  const auto add = [](wins::Shape a, wins::Shape b) { return inferred(Binary{}, {of_shape(a), of_shape(b)}); };
+  const auto add = [](wins::Shape a, wins::Shape b) {
+    return inferred(Binary{}, {of_shape(a), of_shape(b)});
+  };
   EXPECT_EQ(add({2, 3, 4}, {3, 1}), "2x3x4");
   EXPECT_EQ(add({1}, {5, 6}), "5x6");
   EXPECT_EQ(add({}, {2}), "2");
@@ -23,7 +25,8 @@ TEST(InferElementwise, Broadcasting) {
 
 TEST(InferElementwise, Normalisations) {
   const auto norm = [](std::int64_t c) {
-    return std::vector<Arg>{of_shape({-1, 4, 2, 2}), of_shape({c}), of_shape({c}), of_shape({c}), of_shape({c})};
+    return std::vector<Arg>{of_shape({-1, 4, 2, 2}), of_shape({c}), of_shape({c}), of_shape({c}),
+                            of_shape({c})};
   };
   EXPECT_EQ(inferred(BatchNorm{}, norm(4)), "?x4x2x2");
   EXPECT_NE(infer_error(BatchNorm{}, norm(5)), "");
@@ -43,7 +46,9 @@ TEST(InferLinear, GemmAndMatMul) {
   EXPECT_NE(infer_error(gemm, {of_shape({2, 5}), of_shape({7, 5}), of_shape({5})}), "");
   gemm.trans_a = true;
   EXPECT_EQ(inferred(gemm, {of_shape({5, 2}), of_shape({7, 5})}), "2x7");
-  const auto matmul = [](wins::Shape a, wins::Shape b) { return inferred(MatMul{}, {of_shape(a), of_shape(b)}); };
+  const auto matmul = [](wins::Shape a, wins::Shape b) {
+    return inferred(MatMul{}, {of_shape(a), of_shape(b)});
+  };
   EXPECT_EQ(matmul({2, 3}, {3, 4}), "2x4");
   EXPECT_EQ(matmul({3}, {3}), "scalar");
   EXPECT_EQ(matmul({3}, {5, 3, 4}), "5x4");
@@ -54,7 +59,9 @@ TEST(InferLinear, GemmAndMatMul) {
 }
 
 TEST(InferReshape, Targets) {
-  const auto reshape = [](wins::Shape x, const Ints& target) { return inferred(Reshape{}, {of_shape(x), ints(target)}); };
+  const auto reshape = [](wins::Shape x, const Ints& target) {
+    return inferred(Reshape{}, {of_shape(x), ints(target)});
+  };
   EXPECT_EQ(reshape({2, 3, 4}, {-1, 4}), "6x4");
   EXPECT_EQ(reshape({2, 3, 4}, {0, -1}), "2x12");
   EXPECT_EQ(reshape({-1, 8, 1, 1}, {0, -1}), "?x8");
@@ -62,7 +69,8 @@ TEST(InferReshape, Targets) {
   EXPECT_EQ(reshape({1}, {}), "scalar");
   EXPECT_EQ(inferred(Reshape{true}, {of_shape({0, 3}), ints({3, 0})}), "3x0");
   EXPECT_EQ(inferred(Reshape{}, {of_shape({2, 3}), of_shape({3}, DType::i64)}), "?x?x?");
-  for (const Ints& silly : std::vector<Ints>{{5, -1}, {7}, {-1, -1}, {-2}, {0, 0, 0}, {1LL << 62, 4}, {0, 6}}) {
+  for (const Ints& silly :
+       std::vector<Ints>{{5, -1}, {7}, {-1, -1}, {-2}, {0, 0, 0}, {1LL << 62, 4}, {0, 6}}) {
     EXPECT_NE(infer_error(Reshape{}, {of_shape({2, 3}), ints(silly)}), "") << to_string(silly);
   }
 }
@@ -94,7 +102,8 @@ TEST(InferReshape, ExpandShapeAndGenerators) {
   EXPECT_NE(infer_error(ConstantOfShape{}, {ints({-1})}), "");
   EXPECT_NE(infer_error(ConstantOfShape{}, {ints({1LL << 50})}), "");
   const auto range = [](std::int64_t a, std::int64_t b, std::int64_t d) {
-    return single_node(Range{}, {constant(Tensor::scalar(a)), constant(Tensor::scalar(b)), constant(Tensor::scalar(d))});
+    return single_node(
+        Range{}, {constant(Tensor::scalar(a)), constant(Tensor::scalar(b)), constant(Tensor::scalar(d))});
   };
   const auto length = [&](std::int64_t a, std::int64_t b, std::int64_t d) {
     Graph graph = range(a, b, d);
@@ -109,7 +118,8 @@ TEST(InferReshape, ExpandShapeAndGenerators) {
   EXPECT_THROW(length(0, 10, 0), Error);
   EXPECT_THROW(length(INT64_MIN, INT64_MAX, 1), Error);
   const auto float_range = [](float a, float b, float d) {
-    return infer_error(Range{}, {constant(Tensor::scalar(a)), constant(Tensor::scalar(b)), constant(Tensor::scalar(d))});
+    return infer_error(
+        Range{}, {constant(Tensor::scalar(a)), constant(Tensor::scalar(b)), constant(Tensor::scalar(d))});
   };
   EXPECT_EQ(float_range(0, 1, 0.25F), "");
   EXPECT_NE(float_range(0, INFINITY, 1), "");
@@ -171,7 +181,8 @@ TEST(InferMovement, GatherPadResize) {
   EXPECT_EQ(scale(2), "1x2x10x?");
   EXPECT_EQ(scale(0.6F), "1x2x3x?");
   EXPECT_EQ(inferred(Resize{}, {of_shape({1, 2, 5, 6}), absent(), absent(), ints({1, 2, 7, 3})}), "1x2x7x3");
-  EXPECT_EQ(inferred(Resize{}, {of_shape({1, 2, 5, 6}), absent(), floats({}), ints({1, 2, 7, 3})}), "1x2x7x3");
+  EXPECT_EQ(inferred(Resize{}, {of_shape({1, 2, 5, 6}), absent(), floats({}), ints({1, 2, 7, 3})}),
+            "1x2x7x3");
   EXPECT_THROW(scale(0), Error);
   EXPECT_THROW(scale(NAN), Error);
   EXPECT_THROW(scale(1e30F), Error);

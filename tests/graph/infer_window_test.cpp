@@ -164,8 +164,9 @@ TEST(InferPool, AutoPadAndErrors) {
 TEST(Specialize, ResolvesPads) {
   Window w = window(4, 3);
   w.auto_pad = AutoPad::same_lower;
-  const Graph graph = specialize(single_node(conv(w), {of_shape({-1, 1, -1, -1}), constant(Tensor(DType::f32, {1, 1, 4, 4}))}),
-                                 {{2, 1, 10, 9}});
+  const Graph graph = specialize(
+      single_node(conv(w), {of_shape({-1, 1, -1, -1}), constant(Tensor(DType::f32, {1, 1, 4, 4}))}),
+      {{2, 1, 10, 9}});
   const Window& resolved = graph.nodes[0].as<Conv>()->window;
   EXPECT_EQ(resolved.auto_pad, AutoPad::none);
   EXPECT_EQ(resolved.pads, (std::array<std::int64_t, 4>{2, 1, 1, 0}));
@@ -184,16 +185,19 @@ TEST(Specialize, ResolvedPoolsKeepTheirExtent) {
 TEST(Specialize, ResolvesConvTranspose) {
   for (const bool by_shape : {true, false}) {
     ConvTranspose op = transpose(window(3, 2));
-    if (by_shape) op.output_shape = {10, 12};
-    else op.window.auto_pad = AutoPad::same_upper;
-    Graph graph = specialize(single_node(op, {of_shape({1, 4, 5, 6}), constant(Tensor(DType::f32, {4, 6, 3, 3}))}),
-                             {{1, 4, 5, 6}});
+    if (by_shape)
+      op.output_shape = {10, 12};
+    else
+      op.window.auto_pad = AutoPad::same_upper;
+    Graph graph =
+        specialize(single_node(op, {of_shape({1, 4, 5, 6}), constant(Tensor(DType::f32, {4, 6, 3, 3}))}),
+                   {{1, 4, 5, 6}});
     const auto& resolved = *graph.nodes[0].as<ConvTranspose>();
     EXPECT_TRUE(resolved.output_shape.empty());
     EXPECT_EQ(resolved.window.auto_pad, AutoPad::none);
     // One row too many: the spec takes it from the end for SAME_UPPER, from the start otherwise.
-    EXPECT_EQ(resolved.window.pads,
-              by_shape ? (std::array<std::int64_t, 4>{1, 1, 0, 0}) : (std::array<std::int64_t, 4>{0, 0, 1, 1}));
+    EXPECT_EQ(resolved.window.pads, by_shape ? (std::array<std::int64_t, 4>{1, 1, 0, 0})
+                                             : (std::array<std::int64_t, 4>{0, 0, 1, 1}));
     infer_shapes(graph);
     EXPECT_EQ(to_string(*graph.value(graph.outputs[0]).shape), "1x6x10x12");
   }

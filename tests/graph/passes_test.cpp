@@ -186,7 +186,8 @@ TEST(Epilogues, TheLaterConvolutionTakesTheResidual) {
   for (const bool swapped : {false, true}) {
     Net net;
     const ValueId a = net.conv("a", net.x, 4), b = net.conv("b", net.x, 4);
-    const ValueId sum = swapped ? net.binary("sum", BinaryKind::add, b, a) : net.binary("sum", BinaryKind::add, a, b);
+    const ValueId sum =
+        swapped ? net.binary("sum", BinaryKind::add, b, a) : net.binary("sum", BinaryKind::add, a, b);
     const Graph fused = checked(net.finish({net.unary("relu", UnaryKind::relu, sum)}), fuse_epilogues, 2);
     ASSERT_EQ(ops_of(fused), "Conv Conv");
     EXPECT_EQ(fused.nodes[1].name, "b");
@@ -221,19 +222,22 @@ TEST(Epilogues, NeverAcrossOutputsOtherReadersOrBroadcasts) {
   y = itself.conv("conv", itself.x, 4);
   checked(itself.finish({itself.binary("twice", BinaryKind::add, y, y)}), fuse_epilogues, 0);
   Net wide;  // [9] runs along the width, not the channels
-  checked(wide.finish({wide.binary("add", BinaryKind::add, wide.conv("conv", wide.x, 4), wide.weight("c", {9}))}),
-          fuse_epilogues, 0);
+  checked(
+      wide.finish({wide.binary("add", BinaryKind::add, wide.conv("conv", wide.x, 4), wide.weight("c", {9}))}),
+      fuse_epilogues, 0);
   Net flipped;  // constant - conv
   checked(flipped.finish({flipped.binary("sub", BinaryKind::sub, flipped.weight("c", {4, 1, 1}),
                                          flipped.conv("conv", flipped.x, 4))}),
           fuse_epilogues, 0);
   Net slope;
   y = slope.conv("conv", slope.x, 4);
-  checked(slope.finish({slope.graph.add_node("prelu", PRelu{}, {y, slope.weight("s", {4, 1, 1})})}), fuse_epilogues, 0);
+  checked(slope.finish({slope.graph.add_node("prelu", PRelu{}, {y, slope.weight("s", {4, 1, 1})})}),
+          fuse_epilogues, 0);
   Net after;  // the activation comes before the add
   y = after.unary("relu", UnaryKind::relu, after.conv("conv", after.x, 4));
-  EXPECT_EQ(ops_of(checked(after.finish({after.binary("add", BinaryKind::add, y, after.x)}), fuse_epilogues, 1)),
-            "Conv Add");
+  EXPECT_EQ(
+      ops_of(checked(after.finish({after.binary("add", BinaryKind::add, y, after.x)}), fuse_epilogues, 1)),
+      "Conv Add");
   Net pooled;
   const ValueId mean = pooled.graph.add_node("mean", GlobalPool{}, {pooled.x});
   checked(pooled.finish({pooled.binary("add", BinaryKind::add, pooled.conv("conv", pooled.x, 4), mean)}),
@@ -242,19 +246,21 @@ TEST(Epilogues, NeverAcrossOutputsOtherReadersOrBroadcasts) {
 
 TEST(Epilogues, DynamicExtentsAreCompared) {
   Net same({-1, 4, -1, -1});
-  checked(same.finish({same.binary("add", BinaryKind::add, same.conv("conv", same.x, 4), same.x)}), fuse_epilogues, 1);
+  checked(same.finish({same.binary("add", BinaryKind::add, same.conv("conv", same.x, 4), same.x)}),
+          fuse_epilogues, 1);
   // A second input may broadcast: nothing says that its extents are the first one's.
   Net two({-1, 4, -1, -1});
   const ValueId other = two.graph.add_value("other", DType::f32, wins::Shape{-1, 4, -1, 1});
   two.graph.inputs.push_back(other);
-  checked(two.finish({two.binary("add", BinaryKind::add, two.conv("conv", two.x, 4), other)}), fuse_epilogues, 0, 1e-6,
-          {{2, 4, 7, 9}, {2, 4, 1, 1}});
+  checked(two.finish({two.binary("add", BinaryKind::add, two.conv("conv", two.x, 4), other)}), fuse_epilogues,
+          0, 1e-6, {{2, 4, 7, 9}, {2, 4, 1, 1}});
 }
 
 TEST(Composite, SiluHardSwishGelu) {
   Net silu;
   ValueId gate = silu.unary("gate", UnaryKind::sigmoid, silu.x);
-  EXPECT_EQ(ops_of(checked(silu.finish({silu.binary("mul", BinaryKind::mul, gate, silu.x)}), fuse_composite_activations, 1)),
+  EXPECT_EQ(ops_of(checked(silu.finish({silu.binary("mul", BinaryKind::mul, gate, silu.x)}),
+                           fuse_composite_activations, 1)),
             "Silu");
   Net swish;
   gate = swish.unary("gate", UnaryKind::hard_sigmoid, swish.x, 1.0F / 6, 0.5F);
@@ -263,12 +269,17 @@ TEST(Composite, SiluHardSwishGelu) {
             "HardSwish");
   for (const bool half_first : {false, true}) {
     Net gelu;
-    const auto number = [&](const char* name, float v) { return gelu.graph.add_constant(name, Tensor::scalar(v)); };
-    ValueId y = gelu.unary("erf", UnaryKind::erf, gelu.binary("div", BinaryKind::div, gelu.x, number("s", 1.41421354F)));
+    const auto number = [&](const char* name, float v) {
+      return gelu.graph.add_constant(name, Tensor::scalar(v));
+    };
+    ValueId y = gelu.unary("erf", UnaryKind::erf,
+                           gelu.binary("div", BinaryKind::div, gelu.x, number("s", 1.41421354F)));
     y = gelu.binary("one", BinaryKind::add, y, number("1", 1));
     const ValueId half = number("h", 0.5F);
-    if (half_first) y = gelu.binary("mul", BinaryKind::mul, gelu.binary("half", BinaryKind::mul, gelu.x, half), y);
-    else y = gelu.binary("half", BinaryKind::mul, gelu.binary("mul", BinaryKind::mul, gelu.x, y), half);
+    if (half_first)
+      y = gelu.binary("mul", BinaryKind::mul, gelu.binary("half", BinaryKind::mul, gelu.x, half), y);
+    else
+      y = gelu.binary("half", BinaryKind::mul, gelu.binary("mul", BinaryKind::mul, gelu.x, y), half);
     EXPECT_EQ(ops_of(checked(gelu.finish({y}), fuse_composite_activations, 1)), "Gelu");
   }
 }
@@ -279,7 +290,8 @@ TEST(Composite, LeavesOtherProducts) {
   checked(gated.finish({gated.binary("mul", BinaryKind::mul, gate, gated.x)}), fuse_composite_activations, 0);
   Net read;
   gate = read.unary("gate", UnaryKind::sigmoid, read.x);
-  checked(read.finish({read.binary("mul", BinaryKind::mul, gate, read.x), gate}), fuse_composite_activations, 0);
+  checked(read.finish({read.binary("mul", BinaryKind::mul, gate, read.x), gate}), fuse_composite_activations,
+          0);
 }
 
 TEST(Identities, AreDropped) {
@@ -299,7 +311,8 @@ TEST(Identities, AreDropped) {
 
 TEST(Identities, StayWhenTheyJoinInputAndOutputOrTwoOutputs) {
   Net direct;
-  EXPECT_EQ(ops_of(checked(direct.finish({direct.unary("id", UnaryKind::identity, direct.x)}), remove_identities, 0, 1e-12)),
+  EXPECT_EQ(ops_of(checked(direct.finish({direct.unary("id", UnaryKind::identity, direct.x)}),
+                           remove_identities, 0, 1e-12)),
             "Identity");
   Net twice;
   const ValueId y = twice.unary("relu", UnaryKind::relu, twice.x);
@@ -314,7 +327,8 @@ TEST(Winograd, RefusalsSayWhy) {
     Conv op;
     op.window = w;
     op.group = group;
-    const Graph graph = single_node(op, {of_shape({1, 4, 9, 9}), constant(Tensor(DType::f32, {4, 4 / group, w.kernel[0], w.kernel[1]}))});
+    const Graph graph = single_node(
+        op, {of_shape({1, 4, 9, 9}), constant(Tensor(DType::f32, {4, 4 / group, w.kernel[0], w.kernel[1]}))});
     return winograd_refusal(graph, graph.nodes[0]);
   };
   EXPECT_EQ(refusal(window(3, 1, 1)), "");
@@ -328,7 +342,8 @@ TEST(Winograd, RefusalsSayWhy) {
   const Graph dynamic = single_node(op, {of_shape({1, 4, 9, 9}), of_shape({4, 4, 3, 3})});
   EXPECT_EQ(winograd_refusal(dynamic, dynamic.nodes[0]), "weights are not constant");
   Graph graph = dynamic;
-  EXPECT_NE(error_of([&] { to_winograd(graph, "node", 2); }).find("weights are not constant"), std::string::npos);
+  EXPECT_NE(error_of([&] { to_winograd(graph, "node", 2); }).find("weights are not constant"),
+            std::string::npos);
   EXPECT_NE(error_of([&] { to_winograd(graph, "nothing", 2); }).find("'nothing'"), std::string::npos);
 }
 
@@ -345,7 +360,8 @@ TEST_P(WinogradForms, EqualTheConvolutionConcreteAndDynamic) {
     Conv pointwise;
     pointwise.window.pads = {1, 0, 0, 0};  // same extents as the first: H + 1, W - 1
     pointwise.window.kernel = {1, 2};
-    y = net.binary("add", BinaryKind::add, y, net.graph.add_node("side", pointwise, {net.x, net.weight("v", {5, 4, 1, 2})}));
+    y = net.binary("add", BinaryKind::add, y,
+                   net.graph.add_node("side", pointwise, {net.x, net.weight("v", {5, 4, 1, 2})}));
     const Graph graph = net.finish({net.unary("relu", UnaryKind::relu, y)});
     Graph winograd = graph;
     to_winograd(winograd, "conv", m);
@@ -367,7 +383,8 @@ TEST_P(WinogradForms, EqualTheConvolutionConcreteAndDynamic) {
 INSTANTIATE_TEST_SUITE_P(Sizes, WinogradForms,
                          testing::Combine(testing::Values(2, 4, 6),
                                           testing::Values(wins::Shape{2, 4, 7, 9}, wins::Shape{1, 4, 8, 6},
-                                                          wins::Shape{1, 4, 11, 13}, wins::Shape{1, 4, 3, 4})));
+                                                          wins::Shape{1, 4, 11, 13},
+                                                          wins::Shape{1, 4, 3, 4})));
 
 TEST(Winograd, PrunedRowsStayPrunedInThePortableForm) {
   Net net;

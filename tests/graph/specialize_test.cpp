@@ -40,8 +40,13 @@ TEST(Specialize, FoldsShapeArithmetic) {
 }
 
 TEST(Specialize, ChecksTheInputs) {
-  for (const std::vector<wins::Shape>& shapes : std::vector<std::vector<wins::Shape>>{
-           {}, {{2, 4, 5, 4}}, {{2, 3, 4}}, {{0, 3, 5, 4}}, {{-1, 3, 5, 4}}, {{1LL << 39, 3, 1LL << 39, 4}}}) {
+  for (const std::vector<wins::Shape>& shapes :
+       std::vector<std::vector<wins::Shape>>{{},
+                                             {{2, 4, 5, 4}},
+                                             {{2, 3, 4}},
+                                             {{0, 3, 5, 4}},
+                                             {{-1, 3, 5, 4}},
+                                             {{1LL << 39, 3, 1LL << 39, 4}}}) {
     EXPECT_NE(error_of([&] { specialize(view_graph(), shapes); }), "");
   }
   EXPECT_NE(error_of([] { specialize(view_graph(), {{2, 3, 5, 4}}, 100); }).find("'x'"), std::string::npos);
@@ -62,8 +67,9 @@ TEST(Specialize, SillyValuesAreErrorsThatNameTheNode) {
            error(ConstantOfShape{}, {ints({huge, huge})}),
            error(ConstantOfShape{}, {ints({huge})}),
            error(Reshape{}, {of_shape({2, 3}), ints({1LL << 62, 1LL << 62})}),
-           error(Range{}, {constant(Tensor::scalar<std::int64_t>(0)), constant(Tensor::scalar<std::int64_t>(huge)),
-                           constant(Tensor::scalar<std::int64_t>(1))}),
+           error(Range{},
+                 {constant(Tensor::scalar<std::int64_t>(0)), constant(Tensor::scalar<std::int64_t>(huge)),
+                  constant(Tensor::scalar<std::int64_t>(1))}),
            error(Pad{}, {of_shape({2, 3}), ints({huge, 0, 0, 0})}),
            error(Pad{}, {of_shape({2, 3}), ints({INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX})}),
            error(Resize{}, {of_shape({2, 3}), absent(), floats({1e12F, 1})}),

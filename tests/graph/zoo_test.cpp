@@ -28,7 +28,8 @@ TEST_P(Zoo, HasThePublishedParametersAndMultiplyAdds) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Torchvision, Zoo,
-                         testing::Values(Published{"resnet18", 11689512, 1.814}, Published{"resnet50", 25557032, 4.089},
+                         testing::Values(Published{"resnet18", 11689512, 1.814},
+                                         Published{"resnet50", 25557032, 4.089},
                                          Published{"vgg16", 138357544, 15.470},
                                          Published{"squeezenet1_0", 1248424, 0.819},
                                          Published{"densenet121", 7978856, 2.834}),
@@ -42,7 +43,8 @@ ZooOptions small_options(std::int64_t size) {
 }
 
 TEST(ZooSmall, OutputsAreSaneAndOptimisationKeepsThem) {
-  for (const std::string& name : {std::string("resnet8"), std::string("resnet14"), std::string("squeezenet1_0")}) {
+  for (const std::string& name :
+       {std::string("resnet8"), std::string("resnet14"), std::string("squeezenet1_0")}) {
     const Graph graph = zoo(name, small_options(32));
     validate(graph);
     const std::vector<Tensor> y = run_random(graph, {{2, 3, 32, 32}});
@@ -120,9 +122,8 @@ TEST(ZooSmall, SeedsAndErrors) {
 TEST(Cost, WinogradCountsKeptWeightsAndTiles) {
   Conv conv;
   conv.window = window(3, 1, 1);
-  Graph graph = single_node(conv,
-                            {of_shape({-1, 4, 5, 7}), constant(random_normal({6, 4, 3, 3}, 1)),
-                             constant(Tensor(DType::f32, {6}))});
+  Graph graph = single_node(conv, {of_shape({-1, 4, 5, 7}), constant(random_normal({6, 4, 3, 3}, 1)),
+                                   constant(Tensor(DType::f32, {6}))});
   to_winograd(graph, "node", 2);
   auto& mask = graph.nodes[0].as<WinogradConv>()->mask;
   for (std::size_t i = 0; i < 30; ++i) mask.keep[i] = 0;  // 30 of 96 rows of 4 weights

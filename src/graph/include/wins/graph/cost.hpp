@@ -14,8 +14,9 @@ struct NodeCost {
   std::string node;
   std::string op;
   std::int64_t direct_macs = 0;  ///< as a direct convolution, nothing pruned
-  std::int64_t macs = 0;         ///< as stored: for WinogradConv, kept weights x tiles (multiplications of the sub-GEMMs)
-  std::int64_t parameters = 0;   ///< kept weights + bias (BatchNorm: scale + shift)
+  /// As stored: for WinogradConv, kept weights x tiles (the multiplications of the sub-GEMMs).
+  std::int64_t macs = 0;
+  std::int64_t parameters = 0;        ///< kept weights + bias (BatchNorm: scale + shift)
   std::int64_t dense_parameters = 0;  ///< weights before pruning (p*p*K*C for WinogradConv) + bias
 };
 

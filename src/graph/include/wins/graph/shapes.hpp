@@ -26,10 +26,12 @@ Graph specialize(const Graph& graph, const std::vector<wins::Shape>& input_shape
 /// The input shapes with every dynamic extent replaced: the first by `batch`, spatial ones by
 /// `spatial`, or, when that is 0, by the metadata's `wins.input.height` and `wins.input.width`, or
 /// by 224; channels by `wins.input.channels` or 3. Throws `Error` naming an input of unknown rank.
-std::vector<wins::Shape> default_input_shapes(const Graph& graph, std::int64_t batch, std::int64_t spatial = 0);
+std::vector<wins::Shape> default_input_shapes(const Graph& graph, std::int64_t batch,
+                                              std::int64_t spatial = 0);
 
 /// Single-node evaluation on small constants, any operator without weights (used by
 /// `specialize`). Returns nothing when the operator is not supported there.
-std::optional<std::vector<Tensor>> evaluate_constant(const Node& node, const std::vector<const Tensor*>& inputs);
+std::optional<std::vector<Tensor>> evaluate_constant(const Node& node,
+                                                     const std::vector<const Tensor*>& inputs);
 
 }  // namespace wins::graph
