@@ -19,7 +19,7 @@ std::string cell(double x, double y, double side, double share, const std::strin
       escape(tip), dead ? "dead" : "heat", x, y, side, side, dead ? 1 : 0.12 + 0.88 * share);
   if (text_width(count.size()) + 4 <= side)
     out += fmt::format("<text class=\"count{}\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>",
-                       dead ? " none" : share > 0.5 ? " on" : "", x + side / 2, y + side / 2 + 4, escape(count));
+                       dead ? " none" : share > 0.62 ? " on" : "", x + side / 2, y + side / 2 + 4, escape(count));
   return out + "</g>";
 }
 

@@ -49,7 +49,7 @@ double time_of(const Layer& layer) { return layer.median_us.value_or(0); }
 
 std::string microseconds(const std::optional<double>& us) { return us ? fixed(us, 1) + " µs" : "no time"; }
 
-/// Bars of one pruned network beside the dense one, the layers that took longest first in the network's order.
+/// Bars of one pruned network beside the dense one: the layers that took longest, in the network's order.
 std::string layer_bars(const std::vector<Layer>& dense, const PrunedRow& row) {
   std::map<std::string, const Layer*> dense_by_name;
   for (const Layer& layer : dense) dense_by_name.emplace(layer.name, &layer);
@@ -89,13 +89,13 @@ std::string layer_bars(const std::vector<Layer>& dense, const PrunedRow& row) {
       group.remark = times(time_of(*before) / time_of(*layer));
     groups.push_back(std::move(group));
   }
+  // Their sum would dwarf every bar: as text.
+  std::string others;
   if (rest_count > 0) {
-    BarGroup group{fmt::format("{} other layers", rest_count), {}, ""};
-    if (!dense.empty()) group.bars.push_back({dense_rest, "dense", "sum, dense"});
-    group.bars.push_back({rest, row.method, "sum"});
-    groups.push_back(std::move(group));
+    others = fmt::format("<p class=\"note\">{} other layers, {} µs in all{}.</p>\n", rest_count, fixed(rest, 0),
+                         dense.empty() ? "" : " (dense " + fixed(dense_rest, 0) + " µs)");
   }
-  return bar_chart("time per layer", groups, " µs");
+  return bar_chart("time per layer", groups, " µs") + others;
 }
 
 std::string decision_table(const Json& decisions) {
