@@ -1,5 +1,7 @@
 // Tar archives, plain, gzip and xz, and the folder trees inside them.
+#include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "../src/data/archive.hpp"
