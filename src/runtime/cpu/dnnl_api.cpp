@@ -1,5 +1,10 @@
 #include "dnnl_api.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <span>
+
 #include "wins/base/error.hpp"
 
 namespace wins::runtime::cpu {
@@ -90,6 +95,19 @@ memory::desc blocked_desc(const Shape& shape, int block) {
 
 memory::desc any_desc(const Shape& shape) {
   return memory::desc(to_dims(shape), memory::data_type::f32, memory::format_tag::any);
+}
+
+std::string format_text(const memory::desc& desc) {
+#if DNNL_VERSION_MAJOR >= 3
+  return fmt::format("{}{}{}{}{}", fmt::join(desc.get_padded_dims(), "x"), desc.get_strides(), desc.get_inner_blks(),
+                     desc.get_inner_idxs(), desc.get_size());
+#else
+  const auto& blocking = desc.data.format_desc.blocking;
+  const auto rank = static_cast<std::size_t>(desc.data.ndims), inner = static_cast<std::size_t>(blocking.inner_nblks);
+  return fmt::format("{}{}{}{}{}", fmt::join(std::span(desc.data.padded_dims, rank), "x"),
+                     std::span(blocking.strides, rank), std::span(blocking.inner_blks, inner),
+                     std::span(blocking.inner_idxs, inner), desc.get_size());
+#endif
 }
 
 std::optional<DnnlEltwise> dnnl_eltwise(const graph::Activation& activation) {

@@ -23,6 +23,9 @@ dnnl::memory::desc blocked_desc(const Shape& shape, int block);
 /// The library chooses (weights).
 dnnl::memory::desc any_desc(const Shape& shape);
 
+/// Names the format of a blocked or strided tensor exactly: equal texts, equal bytes.
+std::string format_text(const dnnl::memory::desc& desc);
+
 struct DnnlEltwise {
   dnnl::algorithm algorithm;
   float alpha, beta;

@@ -87,7 +87,7 @@ Implementation build(const Layer& layer, std::string_view name) {
   result.output = layouts.target;
 
   const dnnl::memory::desc weights_desc = plan->weights;
-  const std::string key = fmt::format("{}/dnnl/{}/{}", problem.node.name, plan->implementation, weights_desc.get_size());
+  const std::string key = fmt::format("{}/dnnl/{}", problem.node.name, format_text(weights_desc));
   const auto weights = problem.env.weights.get<AlignedFloats>(key, [&] {
     return reorder_constant(problem.constant(1)->data<float>().data(), layer.given_weights, weights_desc);
   });

@@ -87,7 +87,7 @@ Implementation build_linear(const Problem& problem) {
   const auto bias_desc = has_bias ? plain_desc({l.outputs}) : dnnl::memory::desc();
   const DnnlPlan plan = make_inner_product({src, any_desc({l.outputs, l.inputs}), bias_desc, dst},
                                            make_attributes(false, l.activation));
-  const std::string key = fmt::format("{}/linear/{}/{}", problem.node.name, plan.implementation, l.rows);
+  const std::string key = fmt::format("{}/linear/{}", problem.node.name, format_text(plan.weights));
   const auto weights = problem.env.weights.get<AlignedFloats>(key, [&] { return scaled_weights(problem, l, plan.weights); });
   auto step = std::make_unique<DnnlStep>(plan);
   step->bind_input(DNNL_ARG_SRC, 0, src);

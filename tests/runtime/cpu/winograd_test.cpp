@@ -15,10 +15,10 @@ using winograd::Axis;
 struct Bound {
   double l2, max;
 };
-/// Float32 rounding of F(m,3), with the points that the winograd room chose.
+/// Float32 rounding of F(m,3) over up to 128 channels: 1.5 times what was measured.
 Bound bound(int m) {
-  if (m == 2) return {1e-6, 2e-6};
-  return m == 4 ? Bound{4e-6, 8e-6} : Bound{2e-5, 4e-5};
+  if (m == 2) return {5e-7, 7e-7};
+  return m == 4 ? Bound{1.5e-6, 3e-6} : Bound{6e-6, 2.2e-5};
 }
 
 std::string rows_kernel(int m) { return "cpu:winograd_f" + std::to_string(m) + "_rows_"; }
@@ -122,9 +122,9 @@ TEST(Winograd, ErrorBoundRefusesLargeTiles) {
   conv.window.pads = {1, 1, 1, 1};
   graph.outputs = {graph.add_node("conv", conv, {x, graph.add_constant("w", random_normal({64, 64, 3, 3}, 2, 0.05F))})};
   SessionOptions options;
-  options.error_bound = 1e-6;
+  options.error_bound = 5e-7;
   const Result result = run_both(graph, options);
-  EXPECT_LE(result.relative_l2, 1e-6);
+  EXPECT_LE(result.relative_l2, options.error_bound);
   for (const auto& [kernel, reason] : result.layer("conv").refused) {
     if (kernel == "cpu:winograd_f6_rows" || kernel == "cpu:winograd_f4_rows") {
       EXPECT_NE(reason.find("over the bound"), std::string::npos) << kernel << ": " << reason;
