@@ -3,7 +3,6 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
-#include <malloc.h>
 
 #include <filesystem>
 
@@ -43,16 +42,15 @@ at::Device open_device(const std::string& name) {
     fail("--device cuda: {}", libtorch_message(error));
   }
   require(present, "--device cuda: libtorch finds no usable CUDA device");
+  // float32 means float32: no silent TF32.
+  at::globalContext().setAllowTF32CuDNN(false);
+  at::globalContext().setAllowTF32CuBLAS(false);
   return {at::kCUDA, 0};
 }
 
 int use_threads(int threads) {
   const int count = threads > 0 ? threads : default_threads();
   at::set_num_threads(count);
-  // Activations are large and short-lived: kept in the heap instead of being mapped, zeroed by the
-  // system and unmapped at every step.
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, -1);
   return count;
 }
 

@@ -67,6 +67,23 @@ WinogradGradients backward_kernels(const WinogradLayer& layer, const at::Tensor&
   return gradients;
 }
 
+/// Row l, column (y, x): side(y', i) side(x', j) of live position l = (i, j), where side is B (y' the
+/// pixel row) or A^T. [L, n * n].
+at::Tensor position_matrix(const WinogradLayer& layer, const winograd::Matrix& side) {
+  const int p = layer.algorithm->p();
+  // B is [pixel, position]; A is [position, pixel].
+  const bool by_column = &side == &layer.algorithm->B;
+  const int n = by_column ? side.rows : side.cols;
+  const auto at = [&](int pixel, int position) { return by_column ? side(pixel, position) : side(position, pixel); };
+  std::vector<double> values;
+  for (const LivePosition& position : layer.live) {
+    for (int y = 0; y < n; ++y) {
+      for (int x = 0; x < n; ++x) values.push_back(at(y, position.xi / p) * at(x, position.xi % p));
+    }
+  }
+  return at::tensor(values, at::kDouble).view({static_cast<std::int64_t>(layer.live.size()), n * n});
+}
+
 class WinogradFunction : public torch::autograd::Function<WinogradFunction> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& U,
@@ -102,7 +119,11 @@ WinogradLayerPtr make_winograd_layer(const graph::WinogradConv& op, at::Device d
   layer->algorithm = &winograd::algorithm(op.m, op.r);
   layer->pads = op.pads;
   layer->live = live_positions(op.mask);
-  for (const LivePosition& position : layer->live) layer->live_xi.push_back(position.xi);
+  layer->input_transform = position_matrix(*layer, layer->algorithm->B).to(device);
+  layer->output_transform = position_matrix(*layer, layer->algorithm->A).t().contiguous().to(device);
+  std::vector<std::int64_t> positions;
+  for (const LivePosition& position : layer->live) positions.push_back(position.xi);
+  layer->live_xi = at::tensor(positions, at::kLong).to(device);
   const winograd::Mask& mask = op.mask;
   layer->row_mask = mask.axis == winograd::Axis::row;
   std::vector<float> keep(mask.keep.begin(), mask.keep.end());

@@ -20,8 +20,11 @@ struct WinogradLayer : torch::CustomClassHolder {
   const winograd::Algorithm* algorithm = nullptr;
   std::array<std::int64_t, 4> pads{};  ///< top, left, bottom, right
   std::vector<LivePosition> live;
-  std::vector<std::int64_t> live_xi;
   at::Tensor keep;  ///< 0/1 float mask that broadcasts to U [p*p, K, C]
+  // For the form by tensor operations, L = live positions, in float64:
+  at::Tensor live_xi;           ///< [L]
+  at::Tensor input_transform;   ///< [L, p*p]: V = this times the pixels of a tile
+  at::Tensor output_transform;  ///< [m*m, L]: pixels of a tile = this times M
   bool row_mask = true;
   int threads = 1;
 };

@@ -145,7 +145,7 @@ void make_plan(Plan& plan, const WinogradProblem& problem, const std::vector<Liv
 struct Workspace {
   std::vector<float> v, m;            ///< per live position [block, padded C], [block, padded]
   std::vector<float> rows;            ///< [p*p, padded K]: M of one tile with all rows
-  std::vector<float> zeros, trash;    ///< what lies outside the picture
+  std::vector<float> zeros;           ///< what lies outside the picture
   std::vector<std::size_t> v_at, m_at;
   std::vector<float> dU;              ///< per live position [count, padded C]
   std::vector<std::size_t> dU_at;
@@ -167,35 +167,68 @@ struct Workspace {
     rows.assign(static_cast<std::size_t>(plan.p * plan.p * plan.padded_filters), 0.0F);
     const auto widest = static_cast<std::size_t>(std::max(plan.padded_channels, plan.padded_filters));
     zeros.assign(widest, 0.0F);
-    trash.assign(widest, 0.0F);
   }
 };
 
-/// Position of one tile in the batch.
-struct Tile {
-  std::int64_t image = 0, top = 0, left = 0;  ///< in output pixels
+/// Walks over the tiles of a batch, row by row.
+class TileWalk {
+ public:
+  TileWalk(const Plan& plan, std::int64_t index) : grid_(plan.grid) {
+    const std::int64_t inside = index % grid_.count();
+    image = index / grid_.count();
+    top = inside / grid_.cols * grid_.m;
+    left = inside % grid_.cols * grid_.m;
+  }
+  [[gnu::always_inline]] void next() {
+    left += grid_.m;
+    if (left < grid_.cols * grid_.m) return;
+    left = 0;
+    top += grid_.m;
+    if (top < grid_.rows * grid_.m) return;
+    top = 0;
+    ++image;
+  }
+  std::int64_t image, top, left;  ///< in output pixels
+
+ private:
+  const winograd::TileGrid& grid_;
 };
 
-Tile tile_at(const Plan& plan, std::int64_t index) {
-  const std::int64_t per_image = plan.grid.count();
-  const std::int64_t inside = index % per_image;
-  return {index / per_image, inside / plan.grid.cols * plan.grid.m, inside % plan.grid.cols * plan.grid.m};
-}
-
-/// Pointers to the side x side pixels at (top, left) of an NHWC image; `outside` where there is none.
+/// Finds the side x side pixels of a tile in NHWC images. Scalar work for each tile is kept small: at
+/// 16 channels one transform is only some forty instructions.
 template <class T>
-[[gnu::always_inline]] inline void point_at(T* image, std::int64_t height, std::int64_t width,
-                                            std::int64_t depth, const std::array<std::int64_t, 2>& corner,
-                                            int side, T* outside, T** pointers) {
-  for (int y = 0; y < side; ++y) {
-    const std::int64_t row = corner[0] + y;
-    for (int x = 0; x < side; ++x) {
-      const std::int64_t col = corner[1] + x;
-      const bool inside = row >= 0 && row < height && col >= 0 && col < width;
-      pointers[y * side + x] = inside ? image + (row * width + col) * depth : outside;
+class Patches {
+ public:
+  Patches(T* images, std::int64_t height, std::int64_t width, std::int64_t depth, int side)
+      : images_(images), height_(height), width_(width), depth_(depth), side_(side) {
+    for (int y = 0; y < side; ++y) {
+      for (int x = 0; x < side; ++x) offsets_[y * side + x] = (y * width + x) * depth;
     }
   }
-}
+  /// Pointers to the pixels at (top, left) of an image; `outside` where there is none.
+  [[gnu::always_inline]] void locate(std::int64_t image, std::int64_t top, std::int64_t left, T* outside,
+                                     T** pointers) const {
+    T* plane = images_ + image * height_ * width_ * depth_;
+    if (top >= 0 && left >= 0 && top + side_ <= height_ && left + side_ <= width_) {
+      T* corner = plane + (top * width_ + left) * depth_;
+      for (int i = 0; i < side_ * side_; ++i) pointers[i] = corner + offsets_[i];
+      return;
+    }
+    for (int y = 0; y < side_; ++y) {
+      const bool row_inside = top + y >= 0 && top + y < height_;
+      for (int x = 0; x < side_; ++x) {
+        const bool inside = row_inside && left + x >= 0 && left + x < width_;
+        pointers[y * side_ + x] = inside ? plane + ((top + y) * width_ + left + x) * depth_ : outside;
+      }
+    }
+  }
+
+ private:
+  T* images_;
+  std::int64_t height_, width_, depth_;
+  int side_;
+  std::int64_t offsets_[kMaxTile * kMaxTile];
+};
 
 template <int kLanes, class Fast, bool kAccumulate>
 [[gnu::always_inline]] inline void transform(bool fast, const simd::AnyStep& step, const float* const* in,
@@ -216,17 +249,15 @@ template <int kLanes>
 [[gnu::always_inline]] inline void transform_input(const Plan& plan, const float* x, std::int64_t first,
                                                    std::int64_t count, Workspace& work) {
   const WinogradProblem& problem = *plan.problem;
+  const Patches<const float> patches(x, problem.height, problem.width, problem.channels, plan.p);
   const float* in[kMaxTile * kMaxTile];
   float* out[kMaxTile * kMaxTile] = {};
-  for (std::int64_t t = 0; t < count; ++t) {
-    const Tile tile = tile_at(plan, first + t);
-    const float* image = x + tile.image * problem.height * problem.width * problem.channels;
-    point_at<const float>(image, problem.height, problem.width, problem.channels,
-                          {tile.top - problem.pad_top, tile.left - problem.pad_left}, plan.p, work.zeros.data(), in);
-    for (std::size_t l = 0; l < plan.positions.size(); ++l) {
-      out[plan.positions[l].xi] = work.v.data() + work.v_at[l] + t * plan.padded_channels;
-    }
+  for (std::size_t l = 0; l < plan.positions.size(); ++l) out[plan.positions[l].xi] = work.v.data() + work.v_at[l];
+  TileWalk tile(plan, first);
+  for (std::int64_t t = 0; t < count; ++t, tile.next()) {
+    patches.locate(tile.image, tile.top - problem.pad_top, tile.left - problem.pad_left, work.zeros.data(), in);
     transform<kLanes, simd::InputF23, false>(plan.factors.fast, plan.input, in, out, nullptr, problem.channels);
+    for (const PackedPosition& position : plan.positions) out[position.xi] += plan.padded_channels;
   }
 }
 
@@ -238,7 +269,7 @@ template <int kLanes>
     const simd::GemmArgs args{work.v.data() + work.v_at[l], plan.padded_channels, 1, position.by_channel.data(),
                               position.padded, work.m.data() + work.m_at[l], position.padded,
                               plan.problem->channels, false};
-    simd::gemm<Vec, 6>(args, count, position.padded);
+    simd::gemm<Vec>(args, count, position.padded);
   }
 }
 
@@ -246,10 +277,12 @@ template <int kLanes>
 [[gnu::always_inline]] inline void transform_output(const Plan& plan, const float* bias, float* y,
                                                     std::int64_t first, std::int64_t count, Workspace& work) {
   const WinogradProblem& problem = *plan.problem;
+  const Patches<float> patches(y, problem.out_h, problem.out_w, problem.filters, plan.grid.m);
   const float* in[kMaxTile * kMaxTile];
   float* out[kMaxTile * kMaxTile];
   std::fill(in, in + plan.p * plan.p, work.zeros.data());
-  for (std::int64_t t = 0; t < count; ++t) {
+  TileWalk tile(plan, first);
+  for (std::int64_t t = 0; t < count; ++t, tile.next()) {
     for (std::size_t l = 0; l < plan.positions.size(); ++l) {
       const PackedPosition& position = plan.positions[l];
       const float* m = work.m.data() + work.m_at[l] + t * position.padded;
@@ -262,10 +295,7 @@ template <int kLanes>
       for (std::int64_t j = 0; j < position.count; ++j) all[position.rows[static_cast<std::size_t>(j)]] = m[j];
       in[position.xi] = all;
     }
-    const Tile tile = tile_at(plan, first + t);
-    float* image = y + tile.image * problem.out_h * problem.out_w * problem.filters;
-    point_at<float>(image, problem.out_h, problem.out_w, problem.filters, {tile.top, tile.left}, plan.grid.m,
-                    nullptr, out);
+    patches.locate(tile.image, tile.top, tile.left, nullptr, out);
     transform<kLanes, simd::OutputF23, false>(plan.factors.fast, plan.output, in, out, bias, problem.filters);
   }
 }
@@ -275,18 +305,17 @@ template <int kLanes>
 [[gnu::always_inline]] inline void transform_gradient(const Plan& plan, const float* dy, std::int64_t first,
                                                       std::int64_t count, Workspace& work) {
   const WinogradProblem& problem = *plan.problem;
+  const Patches<const float> patches(dy, problem.out_h, problem.out_w, problem.filters, plan.grid.m);
   const float* in[kMaxTile * kMaxTile];
   float* out[kMaxTile * kMaxTile] = {};
-  for (std::int64_t t = 0; t < count; ++t) {
+  TileWalk tile(plan, first);
+  for (std::int64_t t = 0; t < count; ++t, tile.next()) {
     for (std::size_t l = 0; l < plan.positions.size(); ++l) {
       const PackedPosition& position = plan.positions[l];
       out[position.xi] = position.rows.empty() ? work.m.data() + work.m_at[l] + t * position.padded
                                                : work.rows.data() + position.xi * plan.padded_filters;
     }
-    const Tile tile = tile_at(plan, first + t);
-    const float* image = dy + tile.image * problem.out_h * problem.out_w * problem.filters;
-    point_at<const float>(image, problem.out_h, problem.out_w, problem.filters, {tile.top, tile.left}, plan.grid.m,
-                          work.zeros.data(), in);
+    patches.locate(tile.image, tile.top, tile.left, work.zeros.data(), in);
     transform<kLanes, simd::OutputAdjointF23, false>(plan.factors.fast, plan.output_adjoint, in, out, nullptr,
                                                      problem.filters);
     for (std::size_t l = 0; l < plan.positions.size(); ++l) {
@@ -308,7 +337,7 @@ template <int kLanes>
     const simd::GemmArgs args{work.m.data() + work.m_at[l], 1, position.padded, work.v.data() + work.v_at[l],
                               plan.padded_channels, work.dU.data() + work.dU_at[l], plan.padded_channels,
                               count, true};
-    simd::gemm<Vec, 6>(args, position.count, plan.padded_channels);
+    simd::gemm<Vec>(args, position.count, plan.padded_channels);
   }
 }
 
@@ -323,19 +352,18 @@ template <int kLanes>
     const simd::GemmArgs args{work.m.data() + work.m_at[l], position.padded, 1, position.by_row.data(),
                               plan.padded_channels, work.v.data() + work.v_at[l], plan.padded_channels,
                               position.count, false};
-    simd::gemm<Vec, 6>(args, count, plan.padded_channels);
+    simd::gemm<Vec>(args, count, plan.padded_channels);
   }
+  const Patches<float> patches(dx, problem.height, problem.width, problem.channels, plan.p);
   const float* in[kMaxTile * kMaxTile];
   float* out[kMaxTile * kMaxTile];
   std::fill(in, in + plan.p * plan.p, work.zeros.data());
-  for (std::int64_t t = 0; t < count; ++t) {
+  TileWalk tile(plan, first);
+  for (std::int64_t t = 0; t < count; ++t, tile.next()) {
     for (std::size_t l = 0; l < plan.positions.size(); ++l) {
       in[plan.positions[l].xi] = work.v.data() + work.v_at[l] + t * plan.padded_channels;
     }
-    const Tile tile = tile_at(plan, first + t);
-    float* image = dx + tile.image * problem.height * problem.width * problem.channels;
-    point_at<float>(image, problem.height, problem.width, problem.channels,
-                    {tile.top - problem.pad_top, tile.left - problem.pad_left}, plan.p, nullptr, out);
+    patches.locate(tile.image, tile.top - problem.pad_top, tile.left - problem.pad_left, nullptr, out);
     transform<kLanes, simd::InputAdjointF23, true>(plan.factors.fast, plan.input_adjoint, in, out, nullptr,
                                                    problem.channels);
   }

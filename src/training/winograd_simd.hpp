@@ -200,20 +200,18 @@ template <class Vec, int kRows, int kVecs>
 [[gnu::always_inline]] inline void gemm_columns(const GemmArgs& g, std::int64_t rows, std::int64_t col) {
   std::int64_t row = 0;
   for (; row + kRows <= rows; row += kRows) gemm_tile<Vec, kRows, kVecs>(g, row, col);
-  if (row + 4 <= rows) {
-    gemm_tile<Vec, 4, kVecs>(g, row, col);
-    row += 4;
-  }
+  for (; row + 4 <= rows; row += 4) gemm_tile<Vec, 4, kVecs>(g, row, col);
   for (; row < rows; ++row) gemm_tile<Vec, 1, kVecs>(g, row, col);
 }
 
-/// `cols` is a multiple of the lanes.
-template <class Vec, int kRows>
+/// `cols` is a multiple of the lanes. The tiles fill 16 vector registers, or 32 with 16 lanes.
+template <class Vec>
 [[gnu::always_inline]] inline void gemm(const GemmArgs& g, std::int64_t rows, std::int64_t cols) {
   constexpr std::int64_t kLanes = sizeof(Vec) / sizeof(float);
+  constexpr int kRows = kLanes == 16 ? 12 : 6;
   std::int64_t col = 0;
   for (; col + 2 * kLanes <= cols; col += 2 * kLanes) gemm_columns<Vec, kRows, 2>(g, rows, col);
-  if (col < cols) gemm_columns<Vec, kRows, 1>(g, rows, col);
+  if (col < cols) gemm_columns<Vec, 12, 1>(g, rows, col);
 }
 
 }  // namespace wins::training::simd

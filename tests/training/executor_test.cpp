@@ -199,7 +199,7 @@ TEST_P(Operator, EqualsTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Operator, testing::ValuesIn(all_cases()),
-                         [](const testing::TestParamInfo<Case>& info) { return info.param.name; });
+                         [](const auto& test) { return test.param.name; });
 
 TEST(Executor, LogarithmAndSquareRootEqualTheReference) {
   for (const auto kind : {graph::UnaryKind::log, graph::UnaryKind::sqrt}) {
