@@ -132,8 +132,8 @@ class Indexer {
         contents_.bytes.resize(begin + std::min<std::size_t>(picture.size(), 8));
         return;
       }
-      require(picture.size() <= kMaxPictureBytes, "{}: {} is larger than {} MiB", name_, contents_.paths.back(),
-              kMaxPictureBytes >> 20);
+      require(picture.size() <= kMaxPictureBytes, "{}: {} is larger than {} MiB", name_,
+              contents_.paths.back(), kMaxPictureBytes >> 20);
       require(static_cast<std::int64_t>(contents_.bytes.size()) <= limit_,
               "{}: pictures of more than {} MiB in an archive of this size; unpack it", name_, limit_ >> 20);
     }
@@ -147,7 +147,8 @@ class Indexer {
       if (got == 0) return text;
       check(got);
       text.append(block, static_cast<std::size_t>(std::max<la_ssize_t>(got, 0)));
-      require(text.size() <= kMaxTableBytes, "{}: classes.tsv is larger than {} MiB", name_, kMaxTableBytes >> 20);
+      require(text.size() <= kMaxTableBytes, "{}: classes.tsv is larger than {} MiB", name_,
+              kMaxTableBytes >> 20);
     }
   }
 
@@ -186,7 +187,8 @@ std::unique_ptr<Dataset> open_archive(const fs::path& path, const std::string& s
   const std::uintmax_t size = fs::file_size(path, error);
   require(!error, "{}: {}", path.string(), error.message());
   const Handle reader = new_reader(path.string());
-  check_status(reader.get(), archive_read_open_filename(reader.get(), path.c_str(), kReadBlock), path.string());
+  check_status(reader.get(), archive_read_open_filename(reader.get(), path.c_str(), kReadBlock),
+               path.string());
   return build(reader.get(), size, split, path.string());
 }
 

@@ -46,8 +46,8 @@ void cut_out(Image& image, std::int64_t side, const std::vector<float>& mean, Ra
 void check(const Augment& augment) {
   require(augment.pad_crop >= 0 && augment.pad_crop <= 4096, "augmentation pad_crop {}: expected 0 to 4096",
           augment.pad_crop);
-  require(augment.random_resized >= 0 && augment.random_resized <= 1, "augmentation random_resized {}: expected [0, 1]",
-          augment.random_resized);
+  require(augment.random_resized >= 0 && augment.random_resized <= 1,
+          "augmentation random_resized {}: expected [0, 1]", augment.random_resized);
   require(augment.cutout >= 0 && augment.cutout <= 65536, "augmentation cutout {}: expected 0 to 65536",
           augment.cutout);
 }
@@ -64,20 +64,22 @@ Image fit(const Preprocess& preprocess, Image image) {
   const auto extent = [&](double side, std::int64_t least) {
     return std::max(static_cast<std::int64_t>(std::floor(side * scale + 1e-6)), least);
   };
-  const std::int64_t full_height = extent(height, preprocess.height), full_width = extent(width, preprocess.width);
+  const std::int64_t full_height = extent(height, preprocess.height),
+                     full_width = extent(width, preprocess.width);
   const auto centre = [](std::int64_t all, std::int64_t part) {
     return static_cast<std::int64_t>(std::nearbyint(static_cast<double>(all - part) / 2));
   };
   return resize(image, full_height, full_width,
-                {centre(full_height, preprocess.height), centre(full_width, preprocess.width), preprocess.height,
-                 preprocess.width});
+                {centre(full_height, preprocess.height), centre(full_width, preprocess.width),
+                 preprocess.height, preprocess.width});
 }
 
 Image fit_randomly(const Preprocess& preprocess, const Augment& augment, Image image, Random& random) {
   if (augment.random_resized > 0) {
     require(image.height > 0 && image.width > 0, "picture of {} x {} pixels", image.width, image.height);
     const Window window = random_window(image, augment.random_resized, random);
-    image = resize(to_channels(crop(image, window), preprocess.channels), preprocess.height, preprocess.width);
+    image =
+        resize(to_channels(crop(image, window), preprocess.channels), preprocess.height, preprocess.width);
   } else {
     image = fit(preprocess, std::move(image));
   }

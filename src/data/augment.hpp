@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "wins/data/loader.hpp"
 #include "random.hpp"
+#include "wins/data/loader.hpp"
 
 namespace wins::data {
 

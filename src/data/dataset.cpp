@@ -21,7 +21,8 @@ std::unique_ptr<Dataset> open_dataset(const fs::path& path, const std::string& s
   require(fs::exists(status), "{}: no such file or folder", path.string());
   check_split(split, path.string());
   if (fs::is_directory(status)) return holds_idx(path) ? open_idx(path, split) : open_folder(path, split);
-  require(has_archive_extension(path), "{}: neither a folder nor a .tar, .tar.gz or .tar.xz archive", path.string());
+  require(has_archive_extension(path), "{}: neither a folder nor a .tar, .tar.gz or .tar.xz archive",
+          path.string());
   return open_archive(path, split);
 }
 

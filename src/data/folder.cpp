@@ -50,7 +50,8 @@ std::vector<std::string> list_pictures(const fs::path& path) {
     const std::string file_name = at->path().filename().string();
     std::error_code ignored;
     if (at->is_directory(ignored)) {
-      if (file_name[0] == '.' || at.depth() >= kMaxDepth || leads_upwards(*at)) at.disable_recursion_pending();
+      if (file_name[0] == '.' || at.depth() >= kMaxDepth || leads_upwards(*at))
+        at.disable_recursion_pending();
     } else if (file_name[0] != '.' && has_picture_extension(file_name)) {
       files.push_back(at->path().lexically_relative(path).generic_string());
     }

@@ -46,7 +46,8 @@ std::string inflate_gzip(const std::string& bytes, const std::string& name) {
     } else {
       // Z_BUF_ERROR: no input is left but the member has not ended.
       require(status != Z_BUF_ERROR, "{}: truncated gzip", name);
-      require(status == Z_OK, "{}: broken gzip: {}", name, stream.msg != nullptr ? stream.msg : "damaged data");
+      require(status == Z_OK, "{}: broken gzip: {}", name,
+              stream.msg != nullptr ? stream.msg : "damaged data");
     }
   }
 }

@@ -27,7 +27,10 @@ std::uint32_t big_endian(const std::string& bytes, std::size_t at) {
 class IdxDataset : public Dataset {
  public:
   IdxDataset(IdxArray pictures, IdxArray labels, std::vector<std::string> classes, std::string name)
-      : pictures_(std::move(pictures)), labels_(std::move(labels)), classes_(std::move(classes)), name_(std::move(name)) {}
+      : pictures_(std::move(pictures)),
+        labels_(std::move(labels)),
+        classes_(std::move(classes)),
+        name_(std::move(name)) {}
 
   std::size_t size() const override { return labels_.values.size(); }
   std::int64_t label(std::size_t index) const override { return labels_.values.at(index); }
@@ -106,10 +109,10 @@ IdxArray parse_idx(std::string bytes, std::size_t rank, const std::string& name)
   return array;
 }
 
-std::unique_ptr<Dataset> make_idx_dataset(IdxArray pictures, IdxArray labels, std::vector<std::string> classes,
-                                          const std::string& name) {
-  require(pictures.extents.at(0) == labels.extents.at(0), "{}: {} pictures but {} labels", name, pictures.extents[0],
-          labels.extents[0]);
+std::unique_ptr<Dataset> make_idx_dataset(IdxArray pictures, IdxArray labels,
+                                          std::vector<std::string> classes, const std::string& name) {
+  require(pictures.extents.at(0) == labels.extents.at(0), "{}: {} pictures but {} labels", name,
+          pictures.extents[0], labels.extents[0]);
   require(pictures.extents[1] <= kMaxPixels / pictures.extents[2], "{}: pictures of {} x {} pixels", name,
           pictures.extents[1], pictures.extents[2]);
   const std::size_t used = labels_used(labels);
@@ -132,10 +135,12 @@ std::unique_ptr<Dataset> open_idx(const fs::path& folder, const std::string& spl
   if (classes.empty()) {
     // Both splits must agree on the number of classes, even where one lacks the last of them.
     std::size_t count = labels_used(labels);
-    if (const auto path = find_idx(folder, other, "labels", 1)) count = std::max(count, labels_used(read_idx(*path, 1)));
+    if (const auto path = find_idx(folder, other, "labels", 1))
+      count = std::max(count, labels_used(read_idx(*path, 1)));
     for (std::size_t i = 0; i < count; ++i) classes.push_back(std::to_string(i));
   }
-  return make_idx_dataset(read_idx(pictures_path, 3), std::move(labels), std::move(classes), pictures_path.string());
+  return make_idx_dataset(read_idx(pictures_path, 3), std::move(labels), std::move(classes),
+                          pictures_path.string());
 }
 
 }  // namespace wins::data

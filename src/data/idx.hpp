@@ -23,8 +23,8 @@ IdxArray parse_idx(std::string bytes, std::size_t rank, const std::string& name)
 
 /// Pairs pictures with labels. `classes` may be empty: then they are called "0", "1", ... up to
 /// the largest label. Throws `Error` naming `name` when counts or labels do not fit.
-std::unique_ptr<Dataset> make_idx_dataset(IdxArray pictures, IdxArray labels, std::vector<std::string> classes,
-                                          const std::string& name);
+std::unique_ptr<Dataset> make_idx_dataset(IdxArray pictures, IdxArray labels,
+                                          std::vector<std::string> classes, const std::string& name);
 
 /// Whether `folder` holds IDX files of any split.
 bool holds_idx(const std::filesystem::path& folder);

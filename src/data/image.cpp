@@ -18,7 +18,9 @@ bool starts_with(Bytes bytes, const std::array<std::uint8_t, N>& magic) {
 
 }  // namespace
 
-bool looks_like_jpeg(Bytes bytes) { return starts_with<3>(bytes, {0xff, 0xd8, 0xff}); }
+bool looks_like_jpeg(Bytes bytes) {
+  return starts_with<3>(bytes, {0xff, 0xd8, 0xff});
+}
 
 bool looks_like_png(Bytes bytes) {
   return starts_with<8>(bytes, {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'});

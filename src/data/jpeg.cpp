@@ -51,7 +51,9 @@ Image cmyk_to_rgb(const Image& cmyk, bool inverted) {
 }
 
 /// A warning that leaves the pixels right; every other one means damaged or missing data.
-bool harmless(const char* warning) { return std::strstr(warning, "extraneous bytes before marker") != nullptr; }
+bool harmless(const char* warning) {
+  return std::strstr(warning, "extraneous bytes before marker") != nullptr;
+}
 
 }  // namespace
 
@@ -60,7 +62,8 @@ Image decode_jpeg(Bytes bytes, const std::string& name) {
   require(handle != nullptr, "{}: the JPEG decoder does not start: {}", name, tjGetErrorStr2(nullptr));
   int width = 0, height = 0, subsampling = 0, colour_space = 0;
   const auto size = static_cast<unsigned long>(bytes.size());
-  if (tjDecompressHeader3(handle.get(), bytes.data(), size, &width, &height, &subsampling, &colour_space) != 0 &&
+  if (tjDecompressHeader3(handle.get(), bytes.data(), size, &width, &height, &subsampling, &colour_space) !=
+          0 &&
       tjGetErrorCode(handle.get()) == TJERR_FATAL)
     fail("{}: broken JPEG: {}", name, tjGetErrorStr2(handle.get()));
   check_extents(width, height, bytes.size(), kPixelsPerByte, name);
@@ -70,8 +73,8 @@ Image decode_jpeg(Bytes bytes, const std::string& name) {
   Image image{height, width, grey ? 1 : four_inks ? 4 : 3, {}};
   image.pixels.resize(static_cast<std::size_t>(image.height * image.width * image.channels));
   const int format = grey ? TJPF_GRAY : four_inks ? TJPF_CMYK : TJPF_RGB;
-  const int status = tjDecompress2(handle.get(), bytes.data(), size, image.pixels.data(), width, 0, height, format,
-                                   TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
+  const int status = tjDecompress2(handle.get(), bytes.data(), size, image.pixels.data(), width, 0, height,
+                                   format, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
   if (status != 0) {
     const char* message = tjGetErrorStr2(handle.get());
     const bool fatal = tjGetErrorCode(handle.get()) == TJERR_FATAL;

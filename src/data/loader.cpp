@@ -61,7 +61,8 @@ struct Loader::State {
     }
     const auto all = static_cast<std::int64_t>(dataset.size());
     options.batch_size = std::min(options.batch_size, all);
-    count = options.drop_last ? all / options.batch_size : (all + options.batch_size - 1) / options.batch_size;
+    count =
+        options.drop_last ? all / options.batch_size : (all + options.batch_size - 1) / options.batch_size;
     next_to_open = next_to_deliver = options.first_batch;
     options.threads = std::clamp(options.threads, 1, 256);
     depth = static_cast<std::size_t>(options.threads / options.batch_size + 2);
@@ -256,7 +257,9 @@ Loader::Loader(const Dataset& dataset, const Preprocess& preprocess, const Loade
 
 Loader::~Loader() = default;
 
-std::int64_t Loader::batches() const { return state_->count; }
+std::int64_t Loader::batches() const {
+  return state_->count;
+}
 
 bool Loader::next(Batch& batch) {
   while (auto slot = state_->take()) {
@@ -268,7 +271,8 @@ bool Loader::next(Batch& batch) {
     return true;
   }
   const std::int64_t bad = broken();
-  require(bad == 0 || state_->delivered > 0, "every picture is broken ({}), the first: {}", bad, state_->first_broken);
+  require(bad == 0 || state_->delivered > 0, "every picture is broken ({}), the first: {}", bad,
+          state_->first_broken);
   return false;
 }
 

@@ -93,7 +93,8 @@ Image decode_png(Bytes bytes, const std::string& name) {
 
   Image image{height, width, png_get_channels(reader.png, reader.info), {}};
   const std::size_t stride = png_get_rowbytes(reader.png, reader.info);
-  require((image.channels == 1 || image.channels == 3) && stride == static_cast<std::size_t>(width * image.channels),
+  require((image.channels == 1 || image.channels == 3) &&
+              stride == static_cast<std::size_t>(width * image.channels),
           "{}: PNG with {} channels after conversion", name, image.channels);
   image.pixels.resize(stride * static_cast<std::size_t>(height));
   reader.rows.resize(static_cast<std::size_t>(height));

@@ -16,7 +16,8 @@ template <class T>
 T parse_number(const std::string& key, std::string_view text) {
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  require(error == std::errc() && end == text.data() + text.size(), "metadata {}: '{}' is not a number", key, text);
+  require(error == std::errc() && end == text.data() + text.size(), "metadata {}: '{}' is not a number", key,
+          text);
   return value;
 }
 
@@ -59,15 +60,19 @@ void read(const Metadata& metadata, const char* key, std::vector<float>& values)
   if (entry == metadata.end()) return;
   values.clear();
   if (entry->second.empty()) return;
-  for (const std::string& part : split_text(entry->second, ',')) values.push_back(parse_number<float>(key, part));
+  for (const std::string& part : split_text(entry->second, ','))
+    values.push_back(parse_number<float>(key, part));
 }
 
 }  // namespace
 
 Metadata Preprocess::to_metadata() const {
-  return {{"wins.input.channels", std::to_string(channels)}, {"wins.input.height", std::to_string(height)},
-          {"wins.input.width", std::to_string(width)},       {"wins.input.resize", std::to_string(resize)},
-          {"wins.input.mean", join(mean)},                   {"wins.input.deviation", join(deviation)},
+  return {{"wins.input.channels", std::to_string(channels)},
+          {"wins.input.height", std::to_string(height)},
+          {"wins.input.width", std::to_string(width)},
+          {"wins.input.resize", std::to_string(resize)},
+          {"wins.input.mean", join(mean)},
+          {"wins.input.deviation", join(deviation)},
           {"wins.classes", join(classes)}};
 }
 
@@ -85,20 +90,20 @@ Preprocess Preprocess::from_metadata(const Metadata& metadata) {
 }
 
 void check(const Preprocess& preprocess) {
-  require(preprocess.channels == 1 || preprocess.channels == 3, "wins.input.channels is {}: pictures have 1 or 3",
-          preprocess.channels);
-  require(preprocess.height >= 1 && preprocess.height <= kMaxExtent, "wins.input.height is {}: expected 1 to {}",
-          preprocess.height, kMaxExtent);
+  require(preprocess.channels == 1 || preprocess.channels == 3,
+          "wins.input.channels is {}: pictures have 1 or 3", preprocess.channels);
+  require(preprocess.height >= 1 && preprocess.height <= kMaxExtent,
+          "wins.input.height is {}: expected 1 to {}", preprocess.height, kMaxExtent);
   require(preprocess.width >= 1 && preprocess.width <= kMaxExtent, "wins.input.width is {}: expected 1 to {}",
           preprocess.width, kMaxExtent);
-  require(preprocess.resize >= 0 && preprocess.resize <= kMaxExtent, "wins.input.resize is {}: expected 0 to {}",
-          preprocess.resize, kMaxExtent);
+  require(preprocess.resize >= 0 && preprocess.resize <= kMaxExtent,
+          "wins.input.resize is {}: expected 0 to {}", preprocess.resize, kMaxExtent);
   const auto channels = static_cast<std::size_t>(preprocess.channels);
   for (const auto* values : {&preprocess.mean, &preprocess.deviation}) {
     const bool is_mean = values == &preprocess.mean;
     const char* key = is_mean ? "wins.input.mean" : "wins.input.deviation";
-    require(values->empty() || values->size() == channels, "{} has {} values for {} channels", key, values->size(),
-            channels);
+    require(values->empty() || values->size() == channels, "{} has {} values for {} channels", key,
+            values->size(), channels);
     for (const float value : *values)
       require(std::isfinite(value) && (is_mean || value > 0), "{} holds {}", key, value);
   }

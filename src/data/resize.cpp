@@ -50,7 +50,9 @@ void resize_row(const std::uint8_t* row, std::int64_t channels, const Taps& taps
   }
 }
 
-std::uint8_t to_byte(float value) { return static_cast<std::uint8_t>(std::clamp(value + 0.5F, 0.0F, 255.0F)); }
+std::uint8_t to_byte(float value) {
+  return static_cast<std::uint8_t>(std::clamp(value + 0.5F, 0.0F, 255.0F));
+}
 
 /// Horizontally resized input rows, each computed once, dropped when no output row needs it any more.
 class RowCache {
@@ -62,7 +64,8 @@ class RowCache {
     const std::size_t slot = static_cast<std::size_t>(y) % rows_.size();
     if (held_[slot] != y) {
       rows_[slot].resize(taps_.first.size() * static_cast<std::size_t>(image_.channels));
-      resize_row(image_.pixels.data() + y * image_.width * image_.channels, image_.channels, taps_, rows_[slot].data());
+      resize_row(image_.pixels.data() + y * image_.width * image_.channels, image_.channels, taps_,
+                 rows_[slot].data());
       held_[slot] = y;
     }
     return rows_[slot].data();
@@ -78,8 +81,8 @@ class RowCache {
 }  // namespace
 
 Image resize(const Image& image, std::int64_t height, std::int64_t width, const Window& window) {
-  require(image.height > 0 && image.width > 0 && height > 0 && width > 0, "cannot resize {} x {} to {} x {} pixels",
-          image.width, image.height, width, height);
+  require(image.height > 0 && image.width > 0 && height > 0 && width > 0,
+          "cannot resize {} x {} to {} x {} pixels", image.width, image.height, width, height);
   require(window.top >= 0 && window.left >= 0 && window.top + window.height <= height &&
               window.left + window.width <= width,
           "resize: window outside {} x {} pixels", width, height);
@@ -110,7 +113,8 @@ Image resize(const Image& image, std::int64_t height, std::int64_t width) {
 }
 
 Image crop(const Image& image, const Window& window) {
-  if (window.top == 0 && window.left == 0 && window.height == image.height && window.width == image.width) return image;
+  if (window.top == 0 && window.left == 0 && window.height == image.height && window.width == image.width)
+    return image;
   Image out{window.height, window.width, image.channels, {}};
   out.pixels.assign(static_cast<std::size_t>(window.height * window.width * image.channels), 0);
   const std::int64_t left = std::max<std::int64_t>(window.left, 0);

@@ -21,7 +21,9 @@ std::string_view first_folder(std::string_view path) {
   return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
 }
 
-std::int64_t folders_in(std::string_view path) { return std::count(path.begin(), path.end(), '/'); }
+std::int64_t folders_in(std::string_view path) {
+  return std::count(path.begin(), path.end(), '/');
+}
 
 /// Drops leading folders that hold everything, as archives have, but never the class folder.
 std::string common_root(const std::vector<std::string>& paths) {
@@ -40,7 +42,8 @@ std::string common_root(const std::vector<std::string>& paths) {
 }
 
 /// The folder that stands for `split`: itself, or val for test and the other way round.
-std::string split_folder(const std::set<std::string>& present, const std::string& split, const std::string& name) {
+std::string split_folder(const std::set<std::string>& present, const std::string& split,
+                         const std::string& name) {
   if (present.count(split) != 0) return split;
   const std::string substitute = split == "test" ? "val" : split == "val" ? "test" : "";
   if (present.count(substitute) != 0) return substitute;
@@ -81,8 +84,8 @@ Tree arrange_tree(const std::vector<std::string>& paths, const std::string& spli
     tree.pictures.push_back(i);
     loose += folder.empty() ? 1 : 0;
   }
-  require(loose == 0 || loose == tree.pictures.size(), "{}: {} of {} pictures lie outside the class folders", name,
-          loose, tree.pictures.size());
+  require(loose == 0 || loose == tree.pictures.size(), "{}: {} of {} pictures lie outside the class folders",
+          name, loose, tree.pictures.size());
 
   std::sort(tree.pictures.begin(), tree.pictures.end(),
             [&](std::size_t a, std::size_t b) { return paths[a] < paths[b]; });

@@ -13,15 +13,18 @@ constexpr double kGroupGap = 12;
 
 struct Layout {
   double width;
-  double name_width;    ///< 0: the name stands above its bars
+  double name_width;  ///< 0: the name stands above its bars
   double remark_width;
   const char* css_class;
 };
 
-bool names_above(const Layout& layout) { return layout.name_width == 0; }
+bool names_above(const Layout& layout) {
+  return layout.name_width == 0;
+}
 
 double group_height(const BarGroup& group, const Layout& layout) {
-  return static_cast<double>(group.bars.size()) * (kBarHeight + kBarGap) + kGroupGap + (names_above(layout) ? 17 : 0);
+  return static_cast<double>(group.bars.size()) * (kBarHeight + kBarGap) + kGroupGap +
+         (names_above(layout) ? 17 : 0);
 }
 
 double largest(const std::vector<BarGroup>& groups) {
@@ -31,13 +34,16 @@ double largest(const std::vector<BarGroup>& groups) {
   return most;
 }
 
-int decimals_for(double most) { return most >= 100 ? 0 : most >= 10 ? 1 : 2; }
+int decimals_for(double most) {
+  return most >= 100 ? 0 : most >= 10 ? 1 : 2;
+}
 
 void draw_bar(Svg& svg, const Bar& bar, double x, double y, double pixels, const std::string& value) {
   const double width = std::max(pixels, 1.0);
-  svg.raw(fmt::format("<g class=\"{}\"><title>{}</title><rect class=\"bar\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" "
-                      "height=\"{:.0f}\" rx=\"2\"/></g>",
-                      style_of(bar.method).css_class, escape(bar.tip), x, y, width, kBarHeight));
+  svg.raw(fmt::format(
+      "<g class=\"{}\"><title>{}</title><rect class=\"bar\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" "
+      "height=\"{:.0f}\" rx=\"2\"/></g>",
+      style_of(bar.method).css_class, escape(bar.tip), x, y, width, kBarHeight));
   svg.text(x + width + 6, y + kBarHeight - 2.5, "value", "start", value);
 }
 
@@ -50,7 +56,8 @@ std::string draw(const std::string& title, const std::vector<BarGroup>& groups, 
   Svg svg(layout.width, height, layout.css_class, title);
   const double left = layout.name_width;
   const double room = layout.width - left - layout.remark_width - 70;
-  const auto name_limit = static_cast<std::size_t>((names_above(layout) ? layout.width - 60 : left - 12) / 7.0);
+  const auto name_limit =
+      static_cast<std::size_t>((names_above(layout) ? layout.width - 60 : left - 12) / 7.0);
   double y = 4;
   for (const BarGroup& group : groups) {
     const double bars = static_cast<double>(group.bars.size()) * (kBarHeight + kBarGap);
@@ -67,7 +74,8 @@ std::string draw(const std::string& title, const std::vector<BarGroup>& groups, 
     svg.raw("</g>");
     for (const Bar& bar : group.bars) {
       if (bar.value)
-        draw_bar(svg, bar, left, y, most > 0 ? *bar.value / most * room : 0, fixed(bar.value, decimals) + unit);
+        draw_bar(svg, bar, left, y, most > 0 ? *bar.value / most * room : 0,
+                 fixed(bar.value, decimals) + unit);
       y += kBarHeight + kBarGap;
     }
     y += kGroupGap;
@@ -87,7 +95,8 @@ std::string shorten(const std::string& name, std::size_t limit) {
   return name.substr(0, head) + "…" + name.substr(boundary(name.size() - (limit - limit / 2)));
 }
 
-std::string bar_chart(const std::string& title, const std::vector<BarGroup>& groups, const std::string& unit) {
+std::string bar_chart(const std::string& title, const std::vector<BarGroup>& groups,
+                      const std::string& unit) {
   if (groups.empty()) return {};
   std::size_t longest = 0;
   bool remarks = false;

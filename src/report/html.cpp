@@ -12,12 +12,23 @@ std::string escape(std::string_view text) {
   out.reserve(text.size());
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
     }
   }
   return out;
@@ -40,7 +51,9 @@ std::string signed_fixed(std::optional<double> value, int decimals, double facto
   return positive ? "+" + digits : digits;
 }
 
-std::string times(std::optional<double> value) { return value ? fixed(value, 2) + "×" : "–"; }
+std::string times(std::optional<double> value) {
+  return value ? fixed(value, 2) + "×" : "–";
+}
 
 void HtmlTable::add(const std::vector<std::string>& cells, bool emphasis) {
   body_ += emphasis ? "<tr class=\"main\">" : "<tr>";
@@ -54,7 +67,8 @@ std::string HtmlTable::str() const {
   std::string head;
   for (const std::string& title : titles_) {
     const bool numeric = title[0] == '#';
-    head += fmt::format("<th scope=\"col\"{}>{}</th>", numeric ? " class=\"n\"" : "", title.substr(numeric ? 1 : 0));
+    head += fmt::format("<th scope=\"col\"{}>{}</th>", numeric ? " class=\"n\"" : "",
+                        title.substr(numeric ? 1 : 0));
   }
   return "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>" + head + "</tr></thead><tbody>\n" + body_ +
          "</tbody></table></div>\n";
@@ -81,24 +95,33 @@ MethodStyle style_of(const std::string& method) {
 std::string marker(int shape, double x, double y, double radius) {
   const auto polygon = [&](std::initializer_list<std::pair<double, double>> corners) {
     std::string points;
-    for (const auto& [dx, dy] : corners) points += fmt::format("{:.1f},{:.1f} ", x + dx * radius, y + dy * radius);
+    for (const auto& [dx, dy] : corners)
+      points += fmt::format("{:.1f},{:.1f} ", x + dx * radius, y + dy * radius);
     return fmt::format("<polygon class=\"mark\" points=\"{}\"/>", points);
   };
   switch (shape) {
-    case 1: return fmt::format("<circle class=\"mark\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\"/>", x, y, radius);
-    case 2: return polygon({{-.9, -.9}, {.9, -.9}, {.9, .9}, {-.9, .9}});
-    case 3: return polygon({{0, -1.3}, {1.3, 0}, {0, 1.3}, {-1.3, 0}});
-    case 4: return polygon({{0, -1.15}, {1.15, .95}, {-1.15, .95}});
-    case 5: return polygon({{0, 1.15}, {1.15, -.95}, {-1.15, -.95}});
-    case 0: return polygon({{-1.2, -.35}, {1.2, -.35}, {1.2, .35}, {-1.2, .35}});
-    default: return polygon({{-.5, -1.1}, {.5, -1.1}, {1.1, 0}, {.5, 1.1}, {-.5, 1.1}, {-1.1, 0}});
+    case 1:
+      return fmt::format("<circle class=\"mark\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\"/>", x, y, radius);
+    case 2:
+      return polygon({{-.9, -.9}, {.9, -.9}, {.9, .9}, {-.9, .9}});
+    case 3:
+      return polygon({{0, -1.3}, {1.3, 0}, {0, 1.3}, {-1.3, 0}});
+    case 4:
+      return polygon({{0, -1.15}, {1.15, .95}, {-1.15, .95}});
+    case 5:
+      return polygon({{0, 1.15}, {1.15, -.95}, {-1.15, -.95}});
+    case 0:
+      return polygon({{-1.2, -.35}, {1.2, -.35}, {1.2, .35}, {-1.2, .35}});
+    default:
+      return polygon({{-.5, -1.1}, {.5, -1.1}, {1.1, 0}, {.5, 1.1}, {-.5, 1.1}, {-1.1, 0}});
   }
 }
 
 std::string method_badge(const std::string& method) {
   const MethodStyle style = style_of(method);
-  return fmt::format("<span class=\"badge {}\"><svg viewBox=\"0 0 16 16\" aria-hidden=\"true\">{}</svg>{}</span>",
-                     style.css_class, marker(style.shape, 8, 8, 5), escape(style.label));
+  return fmt::format(
+      "<span class=\"badge {}\"><svg viewBox=\"0 0 16 16\" aria-hidden=\"true\">{}</svg>{}</span>",
+      style.css_class, marker(style.shape, 8, 8, 5), escape(style.label));
 }
 
 std::string section(const std::string& title, const std::string& explanation, const std::string& content) {
@@ -109,7 +132,8 @@ std::string section(const std::string& title, const std::string& explanation, co
 
 std::string folded(const std::string& summary_html, const std::string& content, bool open) {
   if (content.empty()) return {};
-  return fmt::format("<details{}><summary>{}</summary>\n{}</details>\n", open ? " open" : "", summary_html, content);
+  return fmt::format("<details{}><summary>{}</summary>\n{}</details>\n", open ? " open" : "", summary_html,
+                     content);
 }
 
 }  // namespace wins::report

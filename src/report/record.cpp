@@ -46,9 +46,13 @@ const Json& child(const Json& object, const char* key) {
 std::vector<Layer> read_layers(const Json& layers) {
   std::vector<Layer> result;
   for (const Json& entry : layers) {
-    Layer layer{text(entry, "name"), text(entry, "kernel"), number(entry, "median_us"), {},
+    Layer layer{text(entry, "name"),
+                text(entry, "kernel"),
+                number(entry, "median_us"),
+                {},
                 number(entry, "rows").value_or(0)};
-    if (layer.median_us && (*layer.median_us < 0 || *layer.median_us > kMostMicroseconds)) layer.median_us.reset();
+    if (layer.median_us && (*layer.median_us < 0 || *layer.median_us > kMostMicroseconds))
+      layer.median_us.reset();
     for (const Json& kept : list(entry, "kept"))
       layer.kept.push_back(kept.is_number() && std::isfinite(kept.get<double>()) ? kept.get<double>() : 0);
     if (layer.units <= 0) layer.kept.clear();

@@ -20,7 +20,9 @@ Json parse(const Run& run) {
   }
 }
 
-bool has(const Json& record, const char* key) { return record.is_object() && record.contains(key); }
+bool has(const Json& record, const char* key) {
+  return record.is_object() && record.contains(key);
+}
 
 std::string body_of(const Run& run, const Json& record) {
   if (has(record, "rows") && has(record, "baseline")) return demo_report(record);
@@ -45,8 +47,10 @@ std::string html_report(const std::vector<Run>& runs) {
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>wins report</title>\n"
       "<style>{}</style>\n</head>\n<body>\n<main>\n<h1>Winograd pruning report</h1>\n"
-      "<p class=\"lead\">Convolutional networks pruned inside the Winograd domain: what it cost in accuracy and "
-      "what it gained in time.</p>\n{}<footer>Written by <code>wins report</code>.</footer>\n</main>\n</body>\n</html>\n",
+      "<p class=\"lead\">Convolutional networks pruned inside the Winograd domain: what it cost in accuracy "
+      "and "
+      "what it gained in time.</p>\n{}<footer>Written by <code>wins "
+      "report</code>.</footer>\n</main>\n</body>\n</html>\n",
       kStyle, articles);
 }
 

@@ -123,7 +123,8 @@ std::vector<double> round_ticks(double low, double high, int wanted) {
 
 std::string scatter_chart(const Scatter& all) {
   Scatter scatter = all;
-  std::erase_if(scatter.points, [](const ScatterPoint& p) { return std::abs(p.x) > 1e12 || std::abs(p.y) > 1e12; });
+  std::erase_if(scatter.points,
+                [](const ScatterPoint& p) { return std::abs(p.x) > 1e12 || std::abs(p.y) > 1e12; });
   if (scatter.reference && std::abs(*scatter.reference) > 1e12) scatter.reference.reset();
   if (scatter.points.empty()) return {};
   return draw(scatter, 560, 380, "wide") + draw(scatter, 350, 330, "narrow");

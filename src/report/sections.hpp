@@ -33,6 +33,7 @@ std::string heat_map_section(const std::vector<PrunedRow>& rows, std::size_t ope
 std::string decisions_section(const std::vector<PrunedRow>& rows);
 std::string training_section(const std::vector<PrunedRow>& rows);
 /// Time of each layer. `dense` may be empty.
-std::string layer_time_section(const std::vector<Layer>& dense, const std::vector<PrunedRow>& rows, std::size_t open);
+std::string layer_time_section(const std::vector<Layer>& dense, const std::vector<PrunedRow>& rows,
+                               std::size_t open);
 
 }  // namespace wins::report

@@ -14,16 +14,19 @@ std::string contenders(const Json& batch) {
   for (const Json& row : list(batch, "rows")) {
     const std::string name = text(row, "name");
     const auto median = number(row, "median_ms");
-    table.add({escape(name), fixed(median, 3), fixed(number(row, "min_ms"), 3), fixed(number(row, "p99_ms"), 3),
-               times(number(row, "ratio"))},
+    table.add({escape(name), fixed(median, 3), fixed(number(row, "min_ms"), 3),
+               fixed(number(row, "p99_ms"), 3), times(number(row, "ratio"))},
               groups.empty());
-    groups.push_back({name, {{median, groups.empty() ? "" : "dense", name + ": " + fixed(median, 3) + " ms"}},
+    groups.push_back({name,
+                      {{median, groups.empty() ? "" : "dense", name + ": " + fixed(median, 3) + " ms"}},
                       times(number(row, "ratio"))});
   }
   return bar_chart("median time of each contender", groups, " ms") + table.str();
 }
 
-std::string megabytes(const Json& batch, const char* key) { return fixed(number(batch, key), 2, 1e-6) + " MB"; }
+std::string megabytes(const Json& batch, const char* key) {
+  return fixed(number(batch, key), 2, 1e-6) + " MB";
+}
 
 std::string batch_report(const Json& batch) {
   const PrunedRow ours{&batch, "", read_layers(list(batch, "layers"))};
@@ -31,15 +34,18 @@ std::string batch_report(const Json& batch) {
       fmt::format("Workspace {}, activations {}, packed weights {}.", megabytes(batch, "workspace_bytes"),
                   megabytes(batch, "arena_bytes"), megabytes(batch, "weight_bytes"));
   return section("Batch " + escape(text(batch, "batch")),
-                 "All contenders took turns in one run; ratios are times of the first. " + memory, contenders(batch)) +
+                 "All contenders took turns in one run; ratios are times of the first. " + memory,
+                 contenders(batch)) +
          layer_time_section({}, {ours}, 0) + heat_map_section({ours}, 0);
 }
 
 std::string sensitivity_section(const Json& record) {
   HtmlTable table({"layer", "#ratio %", "#held-out top-1 %"});
   for (const Json& row : list(record, "sensitivity"))
-    table.add({escape(text(row, "layer")), fixed(number(row, "ratio"), 0, 100), fixed(number(row, "accuracy"), 2, 100)});
-  return section("Sensitivity", "Accuracy with one layer pruned and all others dense, without fine-tuning.", table.str());
+    table.add({escape(text(row, "layer")), fixed(number(row, "ratio"), 0, 100),
+               fixed(number(row, "accuracy"), 2, 100)});
+  return section("Sensitivity", "Accuracy with one layer pruned and all others dense, without fine-tuning.",
+                 table.str());
 }
 
 }  // namespace
@@ -57,9 +63,11 @@ std::string prune_report(const Json& record) {
     figures += tile("Pruning ratio", fixed(number(record, "ratio"), 2, 100) + " %",
                     "target " + fixed(number(record, "ratio_target"), 2, 100) + " %");
   if (number(record, "pruned_flops"))
-    figures += tile("Pruned FLOPs", fixed(number(record, "pruned_flops"), 2, 100) + " %", "of the dense network");
+    figures +=
+        tile("Pruned FLOPs", fixed(number(record, "pruned_flops"), 2, 100) + " %", "of the dense network");
   if (number(record, "held_out_accuracy"))
-    figures += tile("Held-out accuracy", fixed(number(record, "held_out_accuracy"), 2, 100) + " %", "after training");
+    figures += tile("Held-out accuracy", fixed(number(record, "held_out_accuracy"), 2, 100) + " %",
+                    "after training");
   if (!figures.empty()) figures = "<div class=\"tiles\">\n" + figures + "</div>\n";
   return figures + layer_time_section({}, rows, 0) + heat_map_section(rows, 0) + decisions_section(rows) +
          sensitivity_section(record) + training_section(rows);

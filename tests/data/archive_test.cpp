@@ -13,7 +13,9 @@ using namespace testing;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-ByteVector bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
+ByteVector bytes_of(const std::string& text) {
+  return {text.begin(), text.end()};
+}
 
 std::vector<TarEntry> small_set() {
   return {{"./set/classes.tsv", bytes_of("n1\tgoldfish\n")},
@@ -36,13 +38,16 @@ void expect_small_set(const Dataset& train) {
 TEST(Archive, PlainGzipAndXz) {
   const TempFolder folder;
   expect_small_set(*open_dataset(folder.write("a.tar", tar_of(small_set())), "train"));
-  expect_small_set(*open_dataset(folder.write("a.tar.gz", tar_of(small_set(), archive_write_add_filter_gzip)), "train"));
-  expect_small_set(*open_dataset(folder.write("a.TAR.XZ", tar_of(small_set(), archive_write_add_filter_xz)), "train"));
+  expect_small_set(
+      *open_dataset(folder.write("a.tar.gz", tar_of(small_set(), archive_write_add_filter_gzip)), "train"));
+  expect_small_set(
+      *open_dataset(folder.write("a.TAR.XZ", tar_of(small_set(), archive_write_add_filter_xz)), "train"));
   EXPECT_EQ(open_dataset(folder.path() / "a.tar", "test")->size(), 1U);
 }
 
 TEST(Archive, BrokenPicturesAreNamedWhenLoaded) {
-  const std::string tar = tar_of({{"c/empty.jpg", {}}, {"c/good.png", png_of(noise(3, 3, 1))}, {"c/text.jpg", bytes_of("hello")}});
+  const std::string tar = tar_of(
+      {{"c/empty.jpg", {}}, {"c/good.png", png_of(noise(3, 3, 1))}, {"c/text.jpg", bytes_of("hello")}});
   const auto dataset = open_archive_bytes(tar, "train", "t.tar");
   ASSERT_EQ(dataset->size(), 3U);
   EXPECT_THAT(error_of([&] { dataset->load(0); }), HasSubstr("t.tar:c/empty.jpg: empty"));
@@ -62,12 +67,15 @@ TEST(Archive, TruncatedAndForeignFilesAreNamed) {
   EXPECT_THAT(error_of([&] { open_dataset(text, "train"); }), HasSubstr("text.tar: "));
   const fs::path empty = folder.write("empty.tar", std::string());
   EXPECT_THAT(error_of([&] { open_dataset(empty, "train"); }), HasSubstr("empty.tar: "));
-  EXPECT_THAT(error_of([&] { open_archive_bytes(tar_of({{"a.txt", bytes_of("x")}}), "train", "n.tar"); }),
+  EXPECT_THAT(error_of([&] {
+                open_archive_bytes(tar_of({{"a.txt", bytes_of("x")}}), "train", "n.tar");
+              }),
               HasSubstr("n.tar: no pictures"));
 }
 
 TEST(Archive, PathsThatClimbOutAreLeftOut) {
-  const std::string tar = tar_of({{"../../etc/a.png", png_of(noise(3, 3, 1))}, {"/c/b.png", png_of(noise(3, 3, 1))}});
+  const std::string tar =
+      tar_of({{"../../etc/a.png", png_of(noise(3, 3, 1))}, {"/c/b.png", png_of(noise(3, 3, 1))}});
   const auto dataset = open_archive_bytes(tar, "train", "t.tar");
   ASSERT_EQ(dataset->size(), 1U);
   EXPECT_EQ(dataset->name(0), "t.tar:c/b.png");
@@ -82,7 +90,8 @@ TEST(Archive, ExpansionIsBounded) {
   const ByteVector start = png_of(noise(3, 3, 1));
   std::copy(start.begin(), start.end(), zeros.begin());
   const std::string bomb = tar_of({{"c/zeros.png", zeros}}, archive_write_add_filter_gzip);
-  EXPECT_THAT(error_of([&] { open_archive_bytes(bomb, "train", "bomb.tar.gz"); }), HasSubstr("bomb.tar.gz: pictures of more"));
+  EXPECT_THAT(error_of([&] { open_archive_bytes(bomb, "train", "bomb.tar.gz"); }),
+              HasSubstr("bomb.tar.gz: pictures of more"));
 }
 
 }  // namespace

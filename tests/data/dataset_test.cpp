@@ -95,7 +95,8 @@ TEST(Idx, CountsMustAgree) {
   folder.write("train-labels-idx1-ubyte", idx_of({3}, {0, 1, 2}));
   EXPECT_THAT(error_of([&] { open_dataset(folder.path(), "train"); }), HasSubstr("2 pictures but 3 labels"));
   fs::remove(folder.path() / "train-labels-idx1-ubyte");
-  EXPECT_THAT(error_of([&] { open_dataset(folder.path(), "train"); }), HasSubstr("no file train-labels-idx1-ubyte"));
+  EXPECT_THAT(error_of([&] { open_dataset(folder.path(), "train"); }),
+              HasSubstr("no file train-labels-idx1-ubyte"));
 }
 
 TEST(Folder, SplitsAndClasses) {
@@ -121,7 +122,8 @@ TEST(Folder, SplitsAndClasses) {
   EXPECT_EQ(test->label(1), 2);
   EXPECT_THAT(error_of([&] { open_dataset(folder.path(), "dev"); }), HasSubstr("unknown split dev"));
   fs::remove_all(folder.path() / "train");
-  EXPECT_THAT(error_of([&] { open_dataset(folder.path(), "train"); }), HasSubstr("no split train (found: val)"));
+  EXPECT_THAT(error_of([&] { open_dataset(folder.path(), "train"); }),
+              HasSubstr("no split train (found: val)"));
 }
 
 TEST(Folder, WithoutSplitsAndWithoutClasses) {
@@ -139,7 +141,8 @@ TEST(Folder, WithoutSplitsAndWithoutClasses) {
   EXPECT_EQ(unlabelled->label(0), kNoLabel);
   EXPECT_TRUE(unlabelled->classes().empty());
   loose.write("c/a.png", png_of(noise(2, 2, 3)));
-  EXPECT_THAT(error_of([&] { open_dataset(loose.path(), "train"); }), HasSubstr("2 of 3 pictures lie outside"));
+  EXPECT_THAT(error_of([&] { open_dataset(loose.path(), "train"); }),
+              HasSubstr("2 of 3 pictures lie outside"));
 }
 
 TEST(Folder, ReadableNamesFromTheTable) {
@@ -148,7 +151,9 @@ TEST(Folder, ReadableNamesFromTheTable) {
   folder.write("set/val/n01/a.png", png_of(noise(2, 2, 3)));
   folder.write("set/val/n02/a.png", png_of(noise(2, 2, 3)));
   for (const char* path : {"", "set", "set/val"})
-    EXPECT_THAT(open_dataset(folder.path() / path, "val")->classes(), ElementsAre("goldfish, Carassius", "n02")) << path;
+    EXPECT_THAT(open_dataset(folder.path() / path, "val")->classes(),
+                ElementsAre("goldfish, Carassius", "n02"))
+        << path;
   folder.write("set/classes.tsv", std::string("n01\tx\nbroken\n"));
   EXPECT_THAT(error_of([&] { open_dataset(folder.path() / "set", "val"); }), HasSubstr("line 2 has no tab"));
 }
@@ -162,7 +167,8 @@ TEST(Folder, LinksThatLeadUpwardsEnd) {
 
 TEST(Dataset, BadPathsAreNamed) {
   const TempFolder folder;
-  EXPECT_THAT(error_of([&] { open_dataset(folder.path() / "none", "train"); }), HasSubstr("none: no such file"));
+  EXPECT_THAT(error_of([&] { open_dataset(folder.path() / "none", "train"); }),
+              HasSubstr("none: no such file"));
   EXPECT_THAT(error_of([&] { open_dataset(folder.path(), "train"); }), HasSubstr("no pictures"));
   const fs::path text = folder.write("data.txt", std::string("x"));
   EXPECT_THAT(error_of([&] { open_dataset(text, "train"); }), HasSubstr("neither a folder nor a .tar"));

@@ -40,8 +40,8 @@ class TempFolder {
   std::filesystem::path write(const std::string& name, const ByteVector& bytes) const {
     const std::filesystem::path file = path_ / name;
     std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()),
-                                                static_cast<std::streamsize>(bytes.size()));
+    std::ofstream(file, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     return file;
   }
   std::filesystem::path write(const std::string& name, const std::string& text) const {
@@ -75,9 +75,9 @@ inline ByteVector jpeg_of(const Image& image, int subsampling = TJSAMP_444, int 
   unsigned char* out = nullptr;
   unsigned long size = 0;
   const int format = image.channels == 1 ? TJPF_GRAY : image.channels == 3 ? TJPF_RGB : TJPF_CMYK;
-  const int status =
-      tjCompress2(handle, image.pixels.data(), static_cast<int>(image.width), 0, static_cast<int>(image.height), format,
-                  &out, &size, image.channels == 1 ? static_cast<int>(TJSAMP_GRAY) : subsampling, 100, flags);
+  const int status = tjCompress2(
+      handle, image.pixels.data(), static_cast<int>(image.width), 0, static_cast<int>(image.height), format,
+      &out, &size, image.channels == 1 ? static_cast<int>(TJSAMP_GRAY) : subsampling, 100, flags);
   EXPECT_EQ(status, 0) << tjGetErrorStr2(handle);
   ByteVector bytes(out, out + size);
   tjFree(out);
@@ -94,7 +94,8 @@ struct PngForm {
   ByteVector palette_alpha = {};
 };
 
-inline ByteVector png_of(std::int64_t height, std::int64_t width, const ByteVector& rows, const PngForm& form) {
+inline ByteVector png_of(std::int64_t height, std::int64_t width, const ByteVector& rows,
+                         const PngForm& form) {
   ByteVector bytes;
   png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
   png_infop info = png_create_info_struct(png);
@@ -107,7 +108,8 @@ inline ByteVector png_of(std::int64_t height, std::int64_t width, const ByteVect
       nullptr);
   png_set_IHDR(png, info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), form.depth,
                form.colour_type, form.interlace, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-  if (!form.palette.empty()) png_set_PLTE(png, info, form.palette.data(), static_cast<int>(form.palette.size()));
+  if (!form.palette.empty())
+    png_set_PLTE(png, info, form.palette.data(), static_cast<int>(form.palette.size()));
   if (!form.palette_alpha.empty())
     png_set_tRNS(png, info, form.palette_alpha.data(), static_cast<int>(form.palette_alpha.size()), nullptr);
   png_write_info(png, info);
@@ -152,7 +154,8 @@ inline ByteVector gzip_of(const ByteVector& bytes) {
 using TarEntry = std::pair<std::string, ByteVector>;
 
 /// A tar archive; `compress` switches a filter on (archive_write_add_filter_xz and the like).
-inline std::string tar_of(const std::vector<TarEntry>& entries, const std::function<int(archive*)>& compress = {}) {
+inline std::string tar_of(const std::vector<TarEntry>& entries,
+                          const std::function<int(archive*)>& compress = {}) {
   std::size_t bound = 1 << 16;
   for (const TarEntry& entry : entries) bound += entry.second.size() + 4096;
   std::string out(bound, '\0');
@@ -182,7 +185,8 @@ inline std::string error_of(const std::function<void()>& body) {
   try {
     body();
   } catch (const Error& error) {
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << "more than one line: " << error.what();
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos)
+        << "more than one line: " << error.what();
     return error.what();
   }
   ADD_FAILURE() << "no error";

@@ -86,7 +86,8 @@ TEST(Png, HugeExtentsAreRefusedBeforeMemoryIsTaken) {
   ByteVector bytes = png_of(noise(4, 4, 3));
   // IHDR's extents and its checksum, as libpng would verify them.
   const auto store = [&](std::size_t at, std::uint32_t value) {
-    for (int i = 0; i < 4; ++i) bytes[at + static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(value >> (24 - 8 * i));
+    for (int i = 0; i < 4; ++i)
+      bytes[at + static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(value >> (24 - 8 * i));
   };
   const auto set_extents = [&](std::uint32_t width, std::uint32_t height) {
     store(16, width);
@@ -103,7 +104,8 @@ TEST(Jpeg, EverySubsamplingDecodes) {
   const Image image = ramp(19, 41, 3);  // one chroma everywhere: no subsampling may change it
   for (int subsampling = 0; subsampling < TJ_NUMSAMP; ++subsampling) {
     if (subsampling == TJSAMP_GRAY) continue;
-    EXPECT_LE(largest_difference(decode_image(jpeg_of(image, subsampling), "x.jpg"), image), 6) << subsampling;
+    EXPECT_LE(largest_difference(decode_image(jpeg_of(image, subsampling), "x.jpg"), image), 6)
+        << subsampling;
   }
 }
 
@@ -111,7 +113,8 @@ TEST(Jpeg, GreyAndProgressive) {
   const Image grey = ramp(20, 31, 1);
   EXPECT_LE(largest_difference(decode_image(jpeg_of(grey), "x.jpg"), grey), 4);
   const Image colour = ramp(24, 24, 3);
-  EXPECT_LE(largest_difference(decode_image(jpeg_of(colour, TJSAMP_444, TJFLAG_PROGRESSIVE), "x.jpg"), colour), 6);
+  EXPECT_LE(
+      largest_difference(decode_image(jpeg_of(colour, TJSAMP_444, TJFLAG_PROGRESSIVE), "x.jpg"), colour), 6);
 }
 
 TEST(Jpeg, CmykBecomesRgb) {
@@ -150,7 +153,10 @@ TEST(Image, ContentDecidesNotTheName) {
   const Image image = noise(5, 5, 1);
   EXPECT_EQ(decode_image(png_of(image), "x.JPEG").pixels, image.pixels);
   EXPECT_THAT(error_of([] { decode_image({}, "zero.jpg"); }), HasSubstr("zero.jpg: empty"));
-  EXPECT_THAT(error_of([] { decode_image({'G', 'I', 'F', '8'}, "a.jpg"); }), HasSubstr("neither a JPEG nor a PNG"));
+  EXPECT_THAT(error_of([] {
+                decode_image({'G', 'I', 'F', '8'}, "a.jpg");
+              }),
+              HasSubstr("neither a JPEG nor a PNG"));
   EXPECT_THAT(error_of([] { read_image("/nowhere/a.jpg"); }), HasSubstr("/nowhere/a.jpg"));
 }
 

@@ -113,7 +113,8 @@ TEST(Loader, ShufflesEveryPictureOnce) {
   const FakeDataset dataset(50);
   Loader loader(dataset, small(), training_options(2));
   std::vector<std::size_t> seen;
-  for (const Batch& batch : drain(loader)) seen.insert(seen.end(), batch.indices.begin(), batch.indices.end());
+  for (const Batch& batch : drain(loader))
+    seen.insert(seen.end(), batch.indices.begin(), batch.indices.end());
   EXPECT_FALSE(std::is_sorted(seen.begin(), seen.end()));
   std::sort(seen.begin(), seen.end());
   std::vector<std::size_t> all(50);
@@ -155,7 +156,8 @@ TEST(Loader, BrokenPicturesAreReplacedInTrainingAndLeftOutOtherwise) {
   std::size_t count = 0;
   for (const Batch& batch : drain(training)) {
     count += batch.indices.size();
-    for (const std::size_t index : batch.indices) EXPECT_EQ(std::set<std::size_t>({1, 4, 5}).count(index), 0U);
+    for (const std::size_t index : batch.indices)
+      EXPECT_EQ(std::set<std::size_t>({1, 4, 5}).count(index), 0U);
   }
   EXPECT_EQ(count, 9U);
 }

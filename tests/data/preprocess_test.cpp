@@ -43,10 +43,11 @@ TEST(Preprocess, MetadataRoundTrip) {
 }
 
 TEST(Preprocess, BadMetadataIsNamed) {
-  for (const auto& [key, value] : std::map<std::string, std::string>{{"wins.input.height", "12px"},
-                                                                     {"wins.input.mean", "0.5,x"},
-                                                                     {"wins.input.deviation", "0.5,,1"},
-                                                                     {"wins.input.width", "99999999999999999999"}})
+  for (const auto& [key, value] :
+       std::map<std::string, std::string>{{"wins.input.height", "12px"},
+                                          {"wins.input.mean", "0.5,x"},
+                                          {"wins.input.deviation", "0.5,,1"},
+                                          {"wins.input.width", "99999999999999999999"}})
     EXPECT_THAT(error_of([&, k = key, v = value] { Preprocess::from_metadata({{k, v}}); }), HasSubstr(key));
   const Image image = noise(4, 4, 3);
   const auto message = [&](Preprocess preprocess) { return error_of([&] { preprocess.apply(image); }); };

@@ -12,9 +12,13 @@ namespace {
 using namespace testing;
 
 /// The definition, pixel by pixel in double: a separable triangle over input pixel centres.
-double triangle(double distance, double support) { return std::max(0.0, 1 - std::abs(distance) / support); }
+double triangle(double distance, double support) {
+  return std::max(0.0, 1 - std::abs(distance) / support);
+}
 
-double centre(std::int64_t pixel) { return static_cast<double>(pixel) + 0.5; }
+double centre(std::int64_t pixel) {
+  return static_cast<double>(pixel) + 0.5;
+}
 
 double resized_pixel(const Image& in, std::int64_t height, std::int64_t width, std::int64_t y, std::int64_t x,
                      std::int64_t c) {
@@ -34,15 +38,16 @@ double resized_pixel(const Image& in, std::int64_t height, std::int64_t width, s
 }
 
 TEST(Resize, MatchesTheDefinition) {
-  const std::int64_t sizes[][4] = {{17, 23, 8, 8},  {8, 8, 17, 23}, {31, 5, 4, 19}, {1, 1, 3, 2},
-                                   {40, 40, 1, 1},  {9, 9, 9, 4},   {6, 50, 6, 7},  {3, 200, 3, 3}};
+  const std::int64_t sizes[][4] = {{17, 23, 8, 8}, {8, 8, 17, 23}, {31, 5, 4, 19}, {1, 1, 3, 2},
+                                   {40, 40, 1, 1}, {9, 9, 9, 4},   {6, 50, 6, 7},  {3, 200, 3, 3}};
   for (const auto& [h, w, height, width] : sizes) {
     for (const std::int64_t channels : {1, 3}) {
       const Image in = noise(h, w, channels);
       const Image out = resize(in, height, width);
       ASSERT_EQ(out.pixels.size(), static_cast<std::size_t>(height * width * channels));
       for (std::int64_t i = 0; i < height * width * channels; ++i) {
-        const double wanted = resized_pixel(in, height, width, i / channels / width, i / channels % width, i % channels);
+        const double wanted =
+            resized_pixel(in, height, width, i / channels / width, i / channels % width, i % channels);
         EXPECT_NEAR(out.pixels[static_cast<std::size_t>(i)], wanted, 0.501) << h << "x" << w << " at " << i;
       }
     }

@@ -17,7 +17,8 @@ using ::testing::HasSubstr;
 TEST(Ticks, AreRoundAndCoverTheRange) {
   EXPECT_THAT(round_ticks(0, 100, 5), ElementsAre(0, 20, 40, 60, 80, 100));
   EXPECT_THAT(round_ticks(0, 84, 4), ElementsAre(0, 25, 50, 75, 100));
-  const double ranges[][2] = {{90.3, 93.24}, {0, 2.5}, {-7, 13}, {5, 5}, {0, 0}, {1e-9, 2e-9}, {1e12, 1e12 + 1}, {-1e12, 1e12}};
+  const double ranges[][2] = {{90.3, 93.24}, {0, 2.5},     {-7, 13},         {5, 5},
+                              {0, 0},        {1e-9, 2e-9}, {1e12, 1e12 + 1}, {-1e12, 1e12}};
   for (const auto& [low, high] : ranges) {
     const auto ticks = round_ticks(low, high, 5);
     ASSERT_GE(ticks.size(), 2U);
@@ -42,7 +43,8 @@ TEST(Scatter, PlacesPointsOnTheScale) {
 }
 
 TEST(Bars, LengthsAreProportional) {
-  const std::string svg = bar_chart("t", {{"a", {{100.0, "dense", "tip"}, {25.0, "wins", "tip"}}, "4.00×"}}, " µs");
+  const std::string svg =
+      bar_chart("t", {{"a", {{100.0, "dense", "tip"}, {25.0, "wins", "tip"}}, "4.00×"}}, " µs");
   // Wide: 1080 - 90 (names) - 70 (remark) - 70 (value) = 850 pixels for the longest bar.
   EXPECT_THAT(svg, HasSubstr("width=\"850.0\""));
   EXPECT_THAT(svg, HasSubstr("width=\"212.5\""));

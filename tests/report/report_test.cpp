@@ -21,16 +21,33 @@ Json layer(const std::string& name, double us, int rows) {
 }
 
 Json demo_record() {
-  Json record = {{"command", "wins demo --out out/demo"}, {"version", "0.1.7"}, {"seed", 41}, {"dataset", "fashion"},
+  Json record = {{"command", "wins demo --out out/demo"},
+                 {"version", "0.1.7"},
+                 {"seed", 41},
+                 {"dataset", "fashion"},
                  {"host", {{"cpu", "Test CPU 9000"}, {"cores", 2}, {"isa", {"avx2"}}}}};
   record["baseline"] = {{"top1", 93.27}, {"median_ms", 1.234}};
   record["dense_layers"] = {{{"name", "conv_a"}, {"kernel", "cpu:dense"}, {"median_us", 100.0}}};
-  Json row = {{"method", "wins-ab"}, {"criterion", "output-aware"}, {"ratio_target", 0.84}, {"ratio", 0.8412},
-              {"pruned_flops", 0.713}, {"top1", 92.05}, {"gap", -1.22}, {"median_ms", 0.567},
-              {"speedup_vs_dense_winograd", 2.18}, {"speedup_vs_onnxruntime", 3.07}, {"workspace_mb", 1.5}};
+  Json row = {{"method", "wins-ab"},
+              {"criterion", "output-aware"},
+              {"ratio_target", 0.84},
+              {"ratio", 0.8412},
+              {"pruned_flops", 0.713},
+              {"top1", 92.05},
+              {"gap", -1.22},
+              {"median_ms", 0.567},
+              {"speedup_vs_dense_winograd", 2.18},
+              {"speedup_vs_onnxruntime", 3.07},
+              {"workspace_mb", 1.5}};
   row["layers"] = {layer("conv_a", 40.0, 64)};
-  row["ab"] = {{{"layer", "conv_a"}, {"time_wins_us", 41.5}, {"time_wins_b_us", 39.5}, {"outlook_before", 0.911},
-                {"outlook_after", 0.907}, {"gain", 0.0123}, {"price", 0.004}, {"balanced", true},
+  row["ab"] = {{{"layer", "conv_a"},
+                {"time_wins_us", 41.5},
+                {"time_wins_b_us", 39.5},
+                {"outlook_before", 0.911},
+                {"outlook_after", 0.907},
+                {"gain", 0.0123},
+                {"price", 0.004},
+                {"balanced", true},
                 {"reason", "gain pays for it"}}};
   row["training_log"] = {{{"epoch", 1.0}, {"loss", 0.4321}, {"held_out_accuracy", 0.9187}}};
   Json other = row;
@@ -41,7 +58,9 @@ Json demo_record() {
   return record;
 }
 
-std::string page(const Json& record) { return html_report({{"run.json", record.dump()}}); }
+std::string page(const Json& record) {
+  return html_report({{"run.json", record.dump()}});
+}
 
 /// Every element that opens closes, in order. Void elements of HTML are left out; SVG's close themselves.
 void expect_balanced(const std::string& html) {
@@ -77,12 +96,14 @@ std::string error_of(const std::string& json) {
 TEST(Report, ShowsEverySectionAndNumber) {
   const std::string html = page(demo_record());
   expect_balanced(html);
-  for (const char* part : {"Accuracy against pruning ratio", "Results", "Time per layer", "Rows kept per position",
-                           "What WINS-AB decided", "Training", "wins demo --out out/demo", "0.1.7", "Test CPU 9000", "fashion",
-                           "<dt>seed</dt><dd>41</dd>"})
+  for (const char* part :
+       {"Accuracy against pruning ratio", "Results", "Time per layer", "Rows kept per position",
+        "What WINS-AB decided", "Training", "wins demo --out out/demo", "0.1.7", "Test CPU 9000", "fashion",
+        "<dt>seed</dt><dd>41</dd>"})
     EXPECT_THAT(html, HasSubstr(part));
-  for (const char* number : {"93.27", "1.234", "84.1", "71.3", "92.05", "−1.22", "0.567", "2.18×", "3.07×", "90.31",
-                             "41.5", "39.5", "91.10", "90.70", "1.23", "0.40", "0.4321", "91.87", "2.50×"})
+  for (const char* number :
+       {"93.27", "1.234", "84.1", "71.3", "92.05", "−1.22", "0.567", "2.18×", "3.07×", "90.31", "41.5",
+        "39.5", "91.10", "90.70", "1.23", "0.40", "0.4321", "91.87", "2.50×"})
     EXPECT_THAT(html, HasSubstr(number));
   EXPECT_THAT(html, HasSubstr("gain pays for it"));
   EXPECT_THAT(html, HasSubstr("position (3, 3): 16 of 64 kept"));
@@ -109,12 +130,15 @@ TEST(Report, EscapesEveryText) {
   Json record = demo_record();
   poison(record);
   record["host"]["<script>key</script>"] = "x";
-  Json bench = {{"batches", {{{"batch", "<script>"}, {"rows", {{{"name", "x"}, {"median_ms", 1.0}}}},
-                              {"layers", {layer("conv", 1, 8)}}}}}};
+  Json bench = {{"batches",
+                 {{{"batch", "<script>"},
+                   {"rows", {{{"name", "x"}, {"median_ms", 1.0}}}},
+                   {"layers", {layer("conv", 1, 8)}}}}}};
   poison(bench);
   Json prune = {{"method", "x"}, {"ratio", 0.5}, {"sensitivity", {{{"layer", "x"}, {"ratio", 0.1}}}}};
   poison(prune);
-  const std::string html = html_report({{"<script>.json", record.dump()}, {"b", bench.dump()}, {"p", prune.dump()}});
+  const std::string html =
+      html_report({{"<script>.json", record.dump()}, {"b", bench.dump()}, {"p", prune.dump()}});
   EXPECT_THAT(html, Not(HasSubstr("<script")));
   EXPECT_THAT(html, HasSubstr("&lt;script&gt;alert(1)"));
   expect_balanced(html);
@@ -171,7 +195,8 @@ TEST(Report, ExtremeNumbersAndManyLayers) {
   }
   Json record = demo_record();
   record["rows"][0]["layers"] = Json::array();
-  for (int i = 0; i < 200; ++i) record["rows"][0]["layers"].push_back(layer("conv" + std::to_string(i), 1 + i % 97, 64));
+  for (int i = 0; i < 200; ++i)
+    record["rows"][0]["layers"].push_back(layer("conv" + std::to_string(i), 1 + i % 97, 64));
   const std::string html = page(record);
   expect_balanced(html);
   EXPECT_THAT(html, HasSubstr("160 other layers"));
@@ -180,16 +205,23 @@ TEST(Report, ExtremeNumbersAndManyLayers) {
 
 TEST(Report, BenchAndPruneRecords) {
   const Json bench = {{"command", "wins bench"},
-                      {"batches", {{{"batch", 8}, {"workspace_bytes", 2500000},
-                                    {"rows", {{{"name", "wins a.onnx"}, {"median_ms", 12.345}, {"ratio", 1.0}},
-                                              {{"name", "onnxruntime"}, {"median_ms", 23.456}, {"ratio", 1.9}}}},
-                                    {"layers", {layer("conv", 77, 32)}}}}}};
-  const Json prune = {{"method", "wins-b"}, {"ratio", 0.8401}, {"ratio_target", 0.84}, {"pruned_flops", 0.7},
-                      {"layers", {layer("conv", 0, 32)}}, {"sensitivity", {{{"layer", "c1"}, {"ratio", 0.5}, {"accuracy", 0.8}}}}};
+                      {"batches",
+                       {{{"batch", 8},
+                         {"workspace_bytes", 2500000},
+                         {"rows",
+                          {{{"name", "wins a.onnx"}, {"median_ms", 12.345}, {"ratio", 1.0}},
+                           {{"name", "onnxruntime"}, {"median_ms", 23.456}, {"ratio", 1.9}}}},
+                         {"layers", {layer("conv", 77, 32)}}}}}};
+  const Json prune = {{"method", "wins-b"},
+                      {"ratio", 0.8401},
+                      {"ratio_target", 0.84},
+                      {"pruned_flops", 0.7},
+                      {"layers", {layer("conv", 0, 32)}},
+                      {"sensitivity", {{{"layer", "c1"}, {"ratio", 0.5}, {"accuracy", 0.8}}}}};
   const std::string html = html_report({{"bench.json", bench.dump()}, {"prune.json", prune.dump()}});
   expect_balanced(html);
-  for (const char* part : {"Batch 8", "12.345", "23.456", "1.90×", "2.50 MB", "77", "bench.json", "prune.json", "84.01 %",
-                           "WINS-B", "Sensitivity", "80.00"})
+  for (const char* part : {"Batch 8", "12.345", "23.456", "1.90×", "2.50 MB", "77", "bench.json",
+                           "prune.json", "84.01 %", "WINS-B", "Sensitivity", "80.00"})
     EXPECT_THAT(html, HasSubstr(part));
 }
 
