@@ -49,7 +49,7 @@ std::string tiles(const Json& record, const PrunedRow& row) {
 
 std::string results_table(const Json& record, const std::vector<PrunedRow>& rows, std::size_t emphasised) {
   HtmlTable table({"method", "criterion", "#target PR&nbsp;%", "#PR&nbsp;%", "#pruned FLOPs&nbsp;%",
-                   "#top-1&nbsp;%", "#gap", "#median ms", "#vs dense Winograd", "#vs ONNX Runtime",
+                   "#top&#8209;1&nbsp;%", "#gap", "#median ms", "#vs dense Winograd", "#vs ONNX Runtime",
                    "#workspace MB"});
   const Json& baseline = child(record, "baseline");
   if (!baseline.empty()) {
