@@ -12,6 +12,7 @@
 #include "options.hpp"
 #include "tensors.hpp"
 #include "wins/base/error.hpp"
+#include "wins/graph/passes.hpp"
 
 namespace wins::training {
 namespace {
@@ -59,7 +60,11 @@ Trainer::Trainer(const graph::Graph& graph, const data::Dataset& dataset, const 
   fingerprint_ = fingerprint(graph, dataset, preprocess, options_, teaches ? teacher : nullptr);
   network_ = std::make_unique<Network>(graph, device, true);
   require(!network_->parameters().empty(), "graph '{}' has no weights to train", graph.name);
-  if (teaches) teacher_ = std::make_unique<Network>(*teacher, device, false);
+  if (teaches) {
+    graph::Graph folded = *teacher;
+    graph::optimize_for_inference(folded);
+    teacher_ = std::make_unique<Network>(std::move(folded), device, false);
+  }
   optimizer_ = std::make_unique<Sgd>(network_->parameters(), options_.momentum, options_.weight_decay);
   plan_steps();
 }
