@@ -15,7 +15,8 @@ class AlignedFloats {
  public:
   AlignedFloats() = default;
   explicit AlignedFloats(std::int64_t count)
-      : data_(static_cast<float*>(::operator new[](bytes_for(count), std::align_val_t{kAlignment}))), count_(count) {}
+      : data_(static_cast<float*>(::operator new[](bytes_for(count), std::align_val_t{kAlignment}))),
+        count_(count) {}
   float* data() { return data_.get(); }
   const float* data() const { return data_.get(); }
   std::int64_t size() const { return count_; }
@@ -33,8 +34,12 @@ class AlignedFloats {
 };
 
 /// a / b, rounded up; for counts.
-constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
 /// `a` rounded up to a multiple of `b`.
-constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return divide_up(a, b) * b; }
+constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) {
+  return divide_up(a, b) * b;
+}
 
 }  // namespace wins::runtime::cpu

@@ -9,7 +9,9 @@
 namespace wins::runtime::cpu {
 namespace {
 
-std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+std::size_t aligned(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 struct Range {
   std::size_t begin, end;
@@ -41,7 +43,8 @@ ArenaPlan plan_arena(const std::vector<Lifetime>& lifetimes) {
   for (const std::size_t i : order) {
     std::vector<Range> taken;
     for (const std::size_t j : placed) {
-      const bool together = lifetimes[i].first <= lifetimes[j].last && lifetimes[j].first <= lifetimes[i].last;
+      const bool together =
+          lifetimes[i].first <= lifetimes[j].last && lifetimes[j].first <= lifetimes[i].last;
       if (together) taken.push_back({plan.offsets[j], plan.offsets[j] + aligned(lifetimes[j].bytes)});
     }
     std::sort(taken.begin(), taken.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });

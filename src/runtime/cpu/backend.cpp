@@ -70,7 +70,8 @@ class CpuExecutable : public Executable {
     auto* base = reinterpret_cast<std::byte*>(arena_.data());
     for (Buffer& buffer : program_.buffers) {
       void* at = base + buffer.offset;
-      if (buffer.constant && buffer.constant->defined()) at = const_cast<std::byte*>(buffer.constant->bytes());  // only read
+      if (buffer.constant && buffer.constant->defined())
+        at = const_cast<std::byte*>(buffer.constant->bytes());  // only read
       pointers_.push_back(at);
     }
     ready_ = true;
@@ -82,8 +83,8 @@ class CpuExecutable : public Executable {
       const Buffer& buffer = program_.buffers[b];
       if (!buffer.graph_input) continue;
       const Tensor& input = inputs.at(*buffer.graph_input);
-      require(input.byte_size() == buffer.bytes, "cpu: input {} has {} bytes, the plan expects {}", *buffer.graph_input,
-              input.byte_size(), buffer.bytes);
+      require(input.byte_size() == buffer.bytes, "cpu: input {} has {} bytes, the plan expects {}",
+              *buffer.graph_input, input.byte_size(), buffer.bytes);
       pointers_[b] = const_cast<std::byte*>(input.bytes());  // steps never write to inputs
     }
   }
@@ -92,8 +93,10 @@ class CpuExecutable : public Executable {
     const PlannedStep& planned = program_.steps[s];
     input_pointers_.clear();
     output_pointers_.clear();
-    for (const std::size_t b : planned.inputs) input_pointers_.push_back(b == kNoBuffer ? nullptr : pointers_[b]);
-    for (const std::size_t b : planned.outputs) output_pointers_.push_back(b == kNoBuffer ? nullptr : pointers_[b]);
+    for (const std::size_t b : planned.inputs)
+      input_pointers_.push_back(b == kNoBuffer ? nullptr : pointers_[b]);
+    for (const std::size_t b : planned.outputs)
+      output_pointers_.push_back(b == kNoBuffer ? nullptr : pointers_[b]);
     planned.step->run({input_pointers_.data(), output_pointers_.data(), workspace_.data()});
   }
 
@@ -101,7 +104,8 @@ class CpuExecutable : public Executable {
     std::vector<Tensor> outputs;
     for (const GraphOutput& output : program_.outputs) {
       Tensor tensor(output.dtype, output.shape);
-      if (tensor.byte_size() > 0) std::memcpy(tensor.mutable_bytes(), pointers_[output.buffer], tensor.byte_size());
+      if (tensor.byte_size() > 0)
+        std::memcpy(tensor.mutable_bytes(), pointers_[output.buffer], tensor.byte_size());
       outputs.push_back(std::move(tensor));
     }
     return outputs;
@@ -130,14 +134,16 @@ class CpuBackend : public Backend {
     const int threads = options.threads > 0 ? options.threads : default_threads();
     const TeamSize team(threads);
     const WinogradKernels& winograd = winograd_kernels();
-    const Environment environment{graph,    options, threads, std::max(8, winograd.lanes), winograd,
-                                  machine(winograd.lanes), *store};
+    const Environment environment{
+        graph, options, threads, std::max(8, winograd.lanes), winograd, machine(winograd.lanes), *store};
     return std::make_unique<CpuExecutable>(compile_program(environment), threads, cache);
   }
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cpu_backend() { return std::make_unique<CpuBackend>(); }
+std::unique_ptr<Backend> make_cpu_backend() {
+  return std::make_unique<CpuBackend>();
+}
 
 }  // namespace wins::runtime

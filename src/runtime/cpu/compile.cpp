@@ -50,9 +50,10 @@ class Compiler {
   std::size_t add_buffer(ValueId id, Layout layout) {
     const Value& value = env_.graph.value(id);
     Buffer buffer;
-    buffer.bytes = layout == Layout::plain
-                       ? plain_bytes(value)
-                       : static_cast<std::size_t>(blocked_count(value.shape.value(), env_.block)) * sizeof(float);
+    buffer.bytes =
+        layout == Layout::plain
+            ? plain_bytes(value)
+            : static_cast<std::size_t>(blocked_count(value.shape.value(), env_.block)) * sizeof(float);
     program_.buffers.push_back(std::move(buffer));
     const std::size_t index = program_.buffers.size() - 1;
     home(id).buffers[static_cast<std::size_t>(layout)] = index;
@@ -104,11 +105,13 @@ class Compiler {
 
   void add_node(const Node& node) {
     Problem problem{env_, node, {}};
-    for (const ValueId id : node.inputs) problem.existing.push_back(id == kNone ? Layout::plain : home(id).first);
+    for (const ValueId id : node.inputs)
+      problem.existing.push_back(id == kNone ? Layout::plain : home(id).first);
     LayerPlan line;
     std::optional<Implementation> chosen = choose(problem, line);
     if (!chosen) {
-      unsupported_ += fmt::format("{}{} ({})", unsupported_.empty() ? "" : ", ", node.name, graph::op_name(node.op));
+      unsupported_ +=
+          fmt::format("{}{} ({})", unsupported_.empty() ? "" : ", ", node.name, graph::op_name(node.op));
       for (const ValueId id : node.outputs) add_buffer(id, Layout::plain);
       return;
     }
@@ -117,7 +120,8 @@ class Compiler {
       const Need wanted = i < chosen->inputs.size() ? chosen->inputs[i] : Need::none;
       const bool read = node.inputs[i] != kNone && wanted != Need::none;
       planned.inputs.push_back(
-          read ? buffer_of(node.inputs[i], wanted == Need::plain ? Layout::plain : Layout::blocked) : kNoBuffer);
+          read ? buffer_of(node.inputs[i], wanted == Need::plain ? Layout::plain : Layout::blocked)
+               : kNoBuffer);
     }
     for (const ValueId id : node.outputs) {
       planned.outputs.push_back(id == kNone ? kNoBuffer : add_buffer(id, chosen->output));
@@ -164,7 +168,8 @@ class Compiler {
         result = candidate.kernel.build(problem);
         result->cost = candidate.cost;
       } catch (const dnnl::error& error) {
-        line.refused.emplace_back(std::string(candidate.kernel.name), fmt::format("oneDNN: {}", error.what()));
+        line.refused.emplace_back(std::string(candidate.kernel.name),
+                                  fmt::format("oneDNN: {}", error.what()));
       }
     }
     return result;
@@ -250,6 +255,8 @@ class Compiler {
 
 }  // namespace
 
-Program compile_program(const Environment& environment) { return Compiler(environment).run(); }
+Program compile_program(const Environment& environment) {
+  return Compiler(environment).run();
+}
 
 }  // namespace wins::runtime::cpu

@@ -15,8 +15,8 @@ inline constexpr std::size_t kNoBuffer = static_cast<std::size_t>(-1);
 /// One value in one layout.
 struct Buffer {
   std::size_t bytes = 0;
-  std::size_t offset = 0;                    ///< in the arena
-  std::optional<std::size_t> graph_input;    ///< memory of the caller
+  std::size_t offset = 0;                  ///< in the arena
+  std::optional<std::size_t> graph_input;  ///< memory of the caller
   std::optional<Tensor> constant;
 };
 

@@ -24,7 +24,8 @@ double microseconds_since(Clock::time_point start) {
 /// The row kernel itself on data in the first cache: its best rate is the peak that counts.
 double measure_flops(const WinogradKernels& kernels) {
   constexpr std::int32_t kColumns = 64;
-  AlignedFloats u(kColumns * kernels.max_rows), v(kColumns * 2 * kernels.lanes), m((kernels.max_rows + 1) * 2 * kernels.lanes);
+  AlignedFloats u(kColumns * kernels.max_rows), v(kColumns * 2 * kernels.lanes),
+      m((kernels.max_rows + 1) * 2 * kernels.lanes);
   std::fill_n(u.data(), u.size(), 0.5F);
   std::fill_n(v.data(), v.size(), 0.5F);
   std::vector<RowGroup> groups(16);
@@ -39,12 +40,12 @@ double measure_flops(const WinogradKernels& kernels) {
   return 16.0 * kernels.max_rows * kColumns * 2 * kernels.lanes * 2 / std::max(best, 0.1);
 }
 
-/// Reading 8 MB, best of a few passes.
+/// Reading 8 MB, best of several passes.
 double measure_bytes() {
   std::vector<std::int64_t> data(std::size_t{1} << 20, 1);
   double best = 1e30;
   volatile std::int64_t sink = 0;
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 8; ++i) {
     const auto start = Clock::now();
     std::int64_t sums[8] = {};
     for (std::size_t j = 0; j < data.size(); j += 8) {
@@ -73,7 +74,9 @@ std::string Machine::text() const {
                      flops_per_us * 1e-3, bytes_per_us * 1e-3, l2_bytes / 1024);
 }
 
-std::string Cost::text() const { return fmt::format("{:.0f} us, {:.1f} MFLOP, {:.1f} MB", us, flops * 1e-6, bytes * 1e-6); }
+std::string Cost::text() const {
+  return fmt::format("{:.0f} us, {:.1f} MFLOP, {:.1f} MB", us, flops * 1e-6, bytes * 1e-6);
+}
 
 const Machine& machine(int lanes) {
   static std::mutex guard;
@@ -96,23 +99,28 @@ Cost predict(const WinogradGeometry& geometry, const WinogradWork& work, const W
   const double vector_us = 2 * lanes / machine.flops_per_us;
 
   const double share = schedule.split_rows ? schedule.threads : 1;
-  const double parallel_blocks = schedule.split_rows ? 1 : std::min<double>(schedule.threads, static_cast<double>(schedule.blocks));
-  const double rounds = static_cast<double>((schedule.blocks + static_cast<std::int64_t>(parallel_blocks) - 1) /
-                                            static_cast<std::int64_t>(parallel_blocks));
+  const double parallel_blocks =
+      schedule.split_rows ? 1 : std::min<double>(schedule.threads, static_cast<double>(schedule.blocks));
+  const double rounds =
+      static_cast<double>((schedule.blocks + static_cast<std::int64_t>(parallel_blocks) - 1) /
+                          static_cast<std::int64_t>(parallel_blocks));
   const double vectors = static_cast<double>(schedule.groups) / static_cast<double>(schedule.blocks);
   const double chunk_share = std::min(share, static_cast<double>(work.chunks));
-  const double compute = vectors * vector_us * (input_ops / share + (multiply_ops + output_ops) / chunk_share);
+  const double compute =
+      vectors * vector_us * (input_ops / share + (multiply_ops + output_ops) / chunk_share);
 
   // Weights stream past every block of tiles; V streams past every chunk once it leaves the cache.
   const double u_bytes = static_cast<double>(work.weights) * (work.sparse ? 8 : 4);
   const double v_bytes = work.live * channels * vectors * lanes * 4;
-  const double spilled = std::max(0.0, v_bytes - machine.l2_bytes * 0.6) * (1 + static_cast<double>(work.chunks) / chunk_share);
+  const double spilled =
+      std::max(0.0, v_bytes - machine.l2_bytes * 0.6) * (1 + static_cast<double>(work.chunks) / chunk_share);
   const double shared_v = schedule.split_rows ? v_bytes : 0;  // half of it comes from other cores
   const double stream = (u_bytes / chunk_share + spilled + shared_v) / machine.bytes_per_us;
   const double hidden = u_bytes / chunk_share < machine.l2_bytes * 0.4 && schedule.blocks > 1 ? 0.2 : 0.6;
 
   Cost cost;
-  cost.us = rounds * (compute + hidden * stream) + machine.fork_us * (schedule.split_rows ? 2.0 * static_cast<double>(schedule.blocks) : 1);
+  cost.us = rounds * (compute + hidden * stream) +
+            machine.fork_us * (schedule.split_rows ? 2.0 * static_cast<double>(schedule.blocks) : 1);
   cost.flops = 2 * static_cast<double>(work.weights) * static_cast<double>(schedule.groups) * lanes;
   cost.bytes = u_bytes * static_cast<double>(schedule.blocks);
   return cost;

@@ -10,11 +10,11 @@ namespace wins::runtime::cpu {
 
 /// The machine as the model sees it; `machine()` measures it once per process.
 struct Machine {
-  int lanes = 8;                    ///< float lanes of the kernels
-  double flops_per_us = 50e3;       ///< one core, multiply and add counted
-  double bytes_per_us = 8e3;        ///< one core, from memory or the last cache
-  double l2_bytes = 512 * 1024.0;   ///< of one core
-  double fork_us = 3;               ///< starting and joining the team
+  int lanes = 8;                   ///< float lanes of the kernels
+  double flops_per_us = 50e3;      ///< one core, multiply and add counted
+  double bytes_per_us = 8e3;       ///< one core, from memory or the last cache
+  double l2_bytes = 512 * 1024.0;  ///< of one core
+  double fork_us = 3;              ///< starting and joining the team
   std::string text() const;
 };
 

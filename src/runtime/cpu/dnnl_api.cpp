@@ -15,7 +15,9 @@ using dnnl::memory;
 
 constexpr auto kInference = dnnl::prop_kind::forward_inference;
 
-memory::dims to_dims(const Shape& shape) { return shape.empty() ? memory::dims{1} : memory::dims(shape); }
+memory::dims to_dims(const Shape& shape) {
+  return shape.empty() ? memory::dims{1} : memory::dims(shape);
+}
 
 template <class Description>
 DnnlPlan plan_of(const Description& description) {
@@ -41,7 +43,9 @@ struct WindowDims {
 #if DNNL_VERSION_MAJOR >= 3
 constexpr auto kHardSwish = DnnlEltwise{algorithm::eltwise_hardswish, 1.0F / 6.0F, 0.5F};
 
-void append_eltwise(dnnl::post_ops& ops, const DnnlEltwise& f) { ops.append_eltwise(f.algorithm, f.alpha, f.beta); }
+void append_eltwise(dnnl::post_ops& ops, const DnnlEltwise& f) {
+  ops.append_eltwise(f.algorithm, f.alpha, f.beta);
+}
 
 template <class Primitive, class... Args>
 auto describe(const dnnl::primitive_attr& attr, const Args&... args) {
@@ -88,7 +92,8 @@ memory::desc plain_desc(const Shape& shape) {
 }
 
 memory::desc blocked_desc(const Shape& shape, int block) {
-  require(shape.size() == 4 && (block == 8 || block == 16), "cpu: {} cannot be blocked by {}", to_string(shape), block);
+  require(shape.size() == 4 && (block == 8 || block == 16), "cpu: {} cannot be blocked by {}",
+          to_string(shape), block);
   return memory::desc(to_dims(shape), memory::data_type::f32,
                       block == 16 ? memory::format_tag::nChw16c : memory::format_tag::nChw8c);
 }
@@ -99,11 +104,12 @@ memory::desc any_desc(const Shape& shape) {
 
 std::string format_text(const memory::desc& desc) {
 #if DNNL_VERSION_MAJOR >= 3
-  return fmt::format("{}{}{}{}{}", fmt::join(desc.get_padded_dims(), "x"), desc.get_strides(), desc.get_inner_blks(),
-                     desc.get_inner_idxs(), desc.get_size());
+  return fmt::format("{}{}{}{}{}", fmt::join(desc.get_padded_dims(), "x"), desc.get_strides(),
+                     desc.get_inner_blks(), desc.get_inner_idxs(), desc.get_size());
 #else
   const auto& blocking = desc.data.format_desc.blocking;
-  const auto rank = static_cast<std::size_t>(desc.data.ndims), inner = static_cast<std::size_t>(blocking.inner_nblks);
+  const auto rank = static_cast<std::size_t>(desc.data.ndims),
+             inner = static_cast<std::size_t>(blocking.inner_nblks);
   return fmt::format("{}{}{}{}{}", fmt::join(std::span(desc.data.padded_dims, rank), "x"),
                      std::span(blocking.strides, rank), std::span(blocking.inner_blks, inner),
                      std::span(blocking.inner_idxs, inner), desc.get_size());
@@ -113,22 +119,38 @@ std::string format_text(const memory::desc& desc) {
 std::optional<DnnlEltwise> dnnl_eltwise(const graph::Activation& activation) {
   using graph::UnaryKind;
   switch (activation.kind) {
-    case UnaryKind::relu: return DnnlEltwise{algorithm::eltwise_relu, 0, 0};
-    case UnaryKind::leaky_relu: return DnnlEltwise{algorithm::eltwise_relu, activation.alpha, 0};
-    case UnaryKind::clip: return DnnlEltwise{algorithm::eltwise_clip, activation.alpha, activation.beta};
-    case UnaryKind::sigmoid: return DnnlEltwise{algorithm::eltwise_logistic, 0, 0};
-    case UnaryKind::tanh: return DnnlEltwise{algorithm::eltwise_tanh, 0, 0};
-    case UnaryKind::elu: return DnnlEltwise{algorithm::eltwise_elu, activation.alpha, 0};
-    case UnaryKind::silu: return DnnlEltwise{algorithm::eltwise_swish, 1, 0};
-    case UnaryKind::gelu: return DnnlEltwise{algorithm::eltwise_gelu_erf, 0, 0};
-    case UnaryKind::gelu_tanh: return DnnlEltwise{algorithm::eltwise_gelu_tanh, 0, 0};
-    case UnaryKind::mish: return DnnlEltwise{algorithm::eltwise_mish, 0, 0};
-    case UnaryKind::hard_swish: return kHardSwish;
-    case UnaryKind::exp: return DnnlEltwise{algorithm::eltwise_exp, 0, 0};
-    case UnaryKind::sqrt: return DnnlEltwise{algorithm::eltwise_sqrt, 0, 0};
-    case UnaryKind::abs: return DnnlEltwise{algorithm::eltwise_abs, 0, 0};
-    case UnaryKind::neg: return DnnlEltwise{algorithm::eltwise_linear, -1, 0};
-    default: return std::nullopt;
+    case UnaryKind::relu:
+      return DnnlEltwise{algorithm::eltwise_relu, 0, 0};
+    case UnaryKind::leaky_relu:
+      return DnnlEltwise{algorithm::eltwise_relu, activation.alpha, 0};
+    case UnaryKind::clip:
+      return DnnlEltwise{algorithm::eltwise_clip, activation.alpha, activation.beta};
+    case UnaryKind::sigmoid:
+      return DnnlEltwise{algorithm::eltwise_logistic, 0, 0};
+    case UnaryKind::tanh:
+      return DnnlEltwise{algorithm::eltwise_tanh, 0, 0};
+    case UnaryKind::elu:
+      return DnnlEltwise{algorithm::eltwise_elu, activation.alpha, 0};
+    case UnaryKind::silu:
+      return DnnlEltwise{algorithm::eltwise_swish, 1, 0};
+    case UnaryKind::gelu:
+      return DnnlEltwise{algorithm::eltwise_gelu_erf, 0, 0};
+    case UnaryKind::gelu_tanh:
+      return DnnlEltwise{algorithm::eltwise_gelu_tanh, 0, 0};
+    case UnaryKind::mish:
+      return DnnlEltwise{algorithm::eltwise_mish, 0, 0};
+    case UnaryKind::hard_swish:
+      return kHardSwish;
+    case UnaryKind::exp:
+      return DnnlEltwise{algorithm::eltwise_exp, 0, 0};
+    case UnaryKind::sqrt:
+      return DnnlEltwise{algorithm::eltwise_sqrt, 0, 0};
+    case UnaryKind::abs:
+      return DnnlEltwise{algorithm::eltwise_abs, 0, 0};
+    case UnaryKind::neg:
+      return DnnlEltwise{algorithm::eltwise_linear, -1, 0};
+    default:
+      return std::nullopt;
   }
 }
 
@@ -143,14 +165,17 @@ dnnl::primitive_attr make_attributes(bool sum, const graph::Activation& activati
 
 DnnlPlan make_convolution(const DnnlOperands& o, const DnnlWindow& window, const dnnl::primitive_attr& attr) {
   const WindowDims w(window);
-  return make_weighted<dnnl::convolution_forward>(attr, kInference, algorithm::convolution_direct, o.src, o.weights,
-                                                  o.bias, o.dst, w.stride, w.dilation, w.before, w.after);
+  return make_weighted<dnnl::convolution_forward>(attr, kInference, algorithm::convolution_direct, o.src,
+                                                  o.weights, o.bias, o.dst, w.stride, w.dilation, w.before,
+                                                  w.after);
 }
 
-DnnlPlan make_deconvolution(const DnnlOperands& o, const DnnlWindow& window, const dnnl::primitive_attr& attr) {
+DnnlPlan make_deconvolution(const DnnlOperands& o, const DnnlWindow& window,
+                            const dnnl::primitive_attr& attr) {
   const WindowDims w(window);
-  return make_weighted<dnnl::deconvolution_forward>(attr, kInference, algorithm::deconvolution_direct, o.src, o.weights,
-                                                    o.bias, o.dst, w.stride, w.dilation, w.before, w.after);
+  return make_weighted<dnnl::deconvolution_forward>(attr, kInference, algorithm::deconvolution_direct, o.src,
+                                                    o.weights, o.bias, o.dst, w.stride, w.dilation, w.before,
+                                                    w.after);
 }
 
 DnnlPlan make_inner_product(const DnnlOperands& o, const dnnl::primitive_attr& attr) {
@@ -161,21 +186,22 @@ DnnlPlan make_matmul(const DnnlOperands& o, const dnnl::primitive_attr& attr) {
   return make_weighted<dnnl::matmul>(attr, o.src, o.weights, o.bias, o.dst);
 }
 
-DnnlPlan make_pooling(algorithm kind, const memory::desc& src, const memory::desc& dst, const DnnlWindow& window) {
+DnnlPlan make_pooling(algorithm kind, const memory::desc& src, const memory::desc& dst,
+                      const DnnlWindow& window) {
   const WindowDims w(window);
 #if DNNL_VERSION_MAJOR >= 3
   return make_plain<dnnl::pooling_forward>(describe<dnnl::pooling_forward>(
       user_scratchpad(), kInference, kind, src, dst, w.stride, w.kernel, w.dilation, w.before, w.after));
 #else
-  return make_plain<dnnl::pooling_forward>(
-      describe<dnnl::pooling_forward>(user_scratchpad(), kInference, kind, src, dst, w.stride, w.kernel, w.before, w.after));
+  return make_plain<dnnl::pooling_forward>(describe<dnnl::pooling_forward>(
+      user_scratchpad(), kInference, kind, src, dst, w.stride, w.kernel, w.before, w.after));
 #endif
 }
 
 DnnlPlan make_eltwise(const DnnlEltwise& f, const memory::desc& desc) {
 #if DNNL_VERSION_MAJOR >= 3
-  return make_plain<dnnl::eltwise_forward>(
-      describe<dnnl::eltwise_forward>(user_scratchpad(), kInference, f.algorithm, desc, desc, f.alpha, f.beta));
+  return make_plain<dnnl::eltwise_forward>(describe<dnnl::eltwise_forward>(
+      user_scratchpad(), kInference, f.algorithm, desc, desc, f.alpha, f.beta));
 #else
   return make_plain<dnnl::eltwise_forward>(
       describe<dnnl::eltwise_forward>(user_scratchpad(), kInference, f.algorithm, desc, f.alpha, f.beta));
@@ -184,26 +210,28 @@ DnnlPlan make_eltwise(const DnnlEltwise& f, const memory::desc& desc) {
 
 DnnlPlan make_softmax(const memory::desc& desc, int axis, bool log) {
 #if DNNL_VERSION_MAJOR >= 3
-  return make_plain<dnnl::softmax_forward>(
-      describe<dnnl::softmax_forward>(user_scratchpad(), kInference,
-                                      log ? algorithm::softmax_log : algorithm::softmax_accurate, desc, desc, axis));
+  return make_plain<dnnl::softmax_forward>(describe<dnnl::softmax_forward>(
+      user_scratchpad(), kInference, log ? algorithm::softmax_log : algorithm::softmax_accurate, desc, desc,
+      axis));
 #else
   if (log) {
     return make_plain<dnnl::logsoftmax_forward>(
         describe<dnnl::logsoftmax_forward>(user_scratchpad(), kInference, desc, axis));
   }
-  return make_plain<dnnl::softmax_forward>(describe<dnnl::softmax_forward>(user_scratchpad(), kInference, desc, axis));
+  return make_plain<dnnl::softmax_forward>(
+      describe<dnnl::softmax_forward>(user_scratchpad(), kInference, desc, axis));
 #endif
 }
 
 DnnlPlan make_lrn(const memory::desc& desc, const graph::Lrn& lrn) {
 #if DNNL_VERSION_MAJOR >= 3
   return make_plain<dnnl::lrn_forward>(describe<dnnl::lrn_forward>(user_scratchpad(), kInference,
-                                                                   algorithm::lrn_across_channels, desc, desc, lrn.size,
-                                                                   lrn.alpha, lrn.beta, lrn.bias));
+                                                                   algorithm::lrn_across_channels, desc, desc,
+                                                                   lrn.size, lrn.alpha, lrn.beta, lrn.bias));
 #else
-  return make_plain<dnnl::lrn_forward>(describe<dnnl::lrn_forward>(
-      user_scratchpad(), kInference, algorithm::lrn_across_channels, desc, lrn.size, lrn.alpha, lrn.beta, lrn.bias));
+  return make_plain<dnnl::lrn_forward>(describe<dnnl::lrn_forward>(user_scratchpad(), kInference,
+                                                                   algorithm::lrn_across_channels, desc,
+                                                                   lrn.size, lrn.alpha, lrn.beta, lrn.bias));
 #endif
 }
 

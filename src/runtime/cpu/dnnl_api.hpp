@@ -52,8 +52,10 @@ struct DnnlOperands {
   dnnl::memory::desc src, weights, bias, dst;
 };
 /// These throw dnnl::error when oneDNN has no implementation.
-DnnlPlan make_convolution(const DnnlOperands& operands, const DnnlWindow& window, const dnnl::primitive_attr& attr);
-DnnlPlan make_deconvolution(const DnnlOperands& operands, const DnnlWindow& window, const dnnl::primitive_attr& attr);
+DnnlPlan make_convolution(const DnnlOperands& operands, const DnnlWindow& window,
+                          const dnnl::primitive_attr& attr);
+DnnlPlan make_deconvolution(const DnnlOperands& operands, const DnnlWindow& window,
+                            const dnnl::primitive_attr& attr);
 DnnlPlan make_inner_product(const DnnlOperands& operands, const dnnl::primitive_attr& attr);
 DnnlPlan make_matmul(const DnnlOperands& operands, const dnnl::primitive_attr& attr);
 DnnlPlan make_pooling(dnnl::algorithm algorithm, const dnnl::memory::desc& src, const dnnl::memory::desc& dst,

@@ -22,7 +22,8 @@ void DnnlStep::bind_output(int arg, std::size_t index, const dnnl::memory::desc&
   bindings_.push_back({attach(arg, desc), index, true});
 }
 
-void DnnlStep::bind_constant(int arg, const dnnl::memory::desc& desc, std::shared_ptr<const AlignedFloats> data) {
+void DnnlStep::bind_constant(int arg, const dnnl::memory::desc& desc,
+                             std::shared_ptr<const AlignedFloats> data) {
   attach(arg, desc).set_data_handle(const_cast<float*>(data->data()));  // oneDNN only reads it
   constants_.push_back(std::move(data));
 }
@@ -46,7 +47,8 @@ void DnnlStep::run(const Arguments& arguments) {
   stream_.wait();
 }
 
-AlignedFloats reorder_constant(const float* values, const dnnl::memory::desc& from, const dnnl::memory::desc& to) {
+AlignedFloats reorder_constant(const float* values, const dnnl::memory::desc& from,
+                               const dnnl::memory::desc& to) {
   AlignedFloats result(static_cast<std::int64_t>(to.get_size() / sizeof(float)));
   std::fill_n(result.data(), result.size(), 0.0F);
   dnnl::memory source(from, dnnl_engine(), const_cast<float*>(values));  // only read

@@ -51,6 +51,7 @@ class DnnlStep : public Step {
 };
 
 /// `values` in row-major order, reordered to `to` by the library.
-AlignedFloats reorder_constant(const float* values, const dnnl::memory::desc& from, const dnnl::memory::desc& to);
+AlignedFloats reorder_constant(const float* values, const dnnl::memory::desc& from,
+                               const dnnl::memory::desc& to);
 
 }  // namespace wins::runtime::cpu

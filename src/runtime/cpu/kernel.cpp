@@ -11,10 +11,13 @@ struct Lister {
   using List = std::vector<Kernel>;
 
   template <class T>
-  List operator()(const T&) const { return {}; }
+  List operator()(const T&) const {
+    return {};
+  }
 
   List operator()(const graph::Conv&) const {
-    return {winograd_rows_kernel(6), winograd_rows_kernel(4), winograd_rows_kernel(2), direct_convolution_kernel()};
+    return {winograd_rows_kernel(6), winograd_rows_kernel(4), winograd_rows_kernel(2),
+            direct_convolution_kernel()};
   }
   List operator()(const graph::WinogradConv&) const {
     return {winograd_rows_kernel(2), winograd_rows_kernel(4), winograd_rows_kernel(6),

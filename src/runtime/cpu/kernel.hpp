@@ -10,9 +10,9 @@
 
 #include "cost.hpp"
 #include "weight_store.hpp"
+#include "winograd_kernels.hpp"
 #include "wins/graph/graph.hpp"
 #include "wins/runtime/session.hpp"
-#include "winograd_kernels.hpp"
 
 namespace wins::runtime::cpu {
 
@@ -21,7 +21,9 @@ enum class Layout : std::uint8_t { plain, blocked };
 
 /// What a step wants of one of its node's inputs.
 enum class Need : std::uint8_t { none, plain, blocked };
-constexpr Need need(Layout layout) { return layout == Layout::plain ? Need::plain : Need::blocked; }
+constexpr Need need(Layout layout) {
+  return layout == Layout::plain ? Need::plain : Need::blocked;
+}
 
 /// Fixed while one graph is compiled.
 struct Environment {

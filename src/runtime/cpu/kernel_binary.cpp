@@ -22,7 +22,8 @@ struct Walk {
   /// Joins neighbouring axes that all operands walk through in one go.
   void join() {
     for (std::size_t i = extents.size(); i-- > 1;) {
-      const bool joined = extents[i - 1] == 1 || (a[i - 1] == a[i] * extents[i] && b[i - 1] == b[i] * extents[i]);
+      const bool joined =
+          extents[i - 1] == 1 || (a[i - 1] == a[i] * extents[i] && b[i - 1] == b[i] * extents[i]);
       if (!joined) continue;
       extents[i] *= extents[i - 1];
       for (Dims* dims : {&extents, &a, &b}) dims->erase(dims->begin() + static_cast<std::ptrdiff_t>(i) - 1);
@@ -47,16 +48,31 @@ Shape with_rank(const Shape& shape, std::size_t rank) {
   return result;
 }
 
-struct Add { float operator()(float a, float b) const { return a + b; } };
-struct Sub { float operator()(float a, float b) const { return a - b; } };
-struct Mul { float operator()(float a, float b) const { return a * b; } };
-struct Div { float operator()(float a, float b) const { return a / b; } };
-struct Pow { float operator()(float a, float b) const { return std::pow(a, b); } };
-struct Min { float operator()(float a, float b) const { return b < a ? b : a; } };
-struct Max { float operator()(float a, float b) const { return a < b ? b : a; } };
+struct Add {
+  float operator()(float a, float b) const { return a + b; }
+};
+struct Sub {
+  float operator()(float a, float b) const { return a - b; }
+};
+struct Mul {
+  float operator()(float a, float b) const { return a * b; }
+};
+struct Div {
+  float operator()(float a, float b) const { return a / b; }
+};
+struct Pow {
+  float operator()(float a, float b) const { return std::pow(a, b); }
+};
+struct Min {
+  float operator()(float a, float b) const { return b < a ? b : a; }
+};
+struct Max {
+  float operator()(float a, float b) const { return a < b ? b : a; }
+};
 
 template <class F>
-void run_row(std::int64_t count, const float* a, std::int64_t pitch_a, const float* b, std::int64_t pitch_b, float* y) {
+void run_row(std::int64_t count, const float* a, std::int64_t pitch_a, const float* b, std::int64_t pitch_b,
+             float* y) {
   const F f;
   if (pitch_a == 1 && pitch_b == 1) {
     for (std::int64_t i = 0; i < count; ++i) y[i] = f(a[i], b[i]);
@@ -73,13 +89,20 @@ using RowFunction = void (*)(std::int64_t, const float*, std::int64_t, const flo
 
 RowFunction row_function(BinaryKind kind) {
   switch (kind) {
-    case BinaryKind::add: return &run_row<Add>;
-    case BinaryKind::sub: return &run_row<Sub>;
-    case BinaryKind::mul: return &run_row<Mul>;
-    case BinaryKind::div: return &run_row<Div>;
-    case BinaryKind::pow: return &run_row<Pow>;
-    case BinaryKind::min: return &run_row<Min>;
-    default: return &run_row<Max>;
+    case BinaryKind::add:
+      return &run_row<Add>;
+    case BinaryKind::sub:
+      return &run_row<Sub>;
+    case BinaryKind::mul:
+      return &run_row<Mul>;
+    case BinaryKind::div:
+      return &run_row<Div>;
+    case BinaryKind::pow:
+      return &run_row<Pow>;
+    case BinaryKind::min:
+      return &run_row<Min>;
+    default:
+      return &run_row<Max>;
   }
 }
 
@@ -92,7 +115,11 @@ struct Padding {
 class BinaryStep : public Step {
  public:
   BinaryStep(Walk walk, BinaryKind kind, bool relu, Padding padding, int threads)
-      : walk_(std::move(walk)), function_(row_function(kind)), relu_(relu), padding_(padding), threads_(threads) {
+      : walk_(std::move(walk)),
+        function_(row_function(kind)),
+        relu_(relu),
+        padding_(padding),
+        threads_(threads) {
     walk_.join();
     for (std::size_t i = 0; i + 1 < walk_.extents.size(); ++i) rows_ *= walk_.extents[i];
   }
@@ -103,7 +130,8 @@ class BinaryStep : public Step {
   void run(const Arguments& arguments) override {
     const float* operands[2];
     for (std::size_t i = 0; i < 2; ++i) {
-      operands[i] = constants_[i].size() > 0 ? constants_[i].data() : static_cast<const float*>(arguments.inputs[i]);
+      operands[i] =
+          constants_[i].size() > 0 ? constants_[i].data() : static_cast<const float*>(arguments.inputs[i]);
     }
     auto* y = static_cast<float*>(arguments.outputs[0]);
     const std::int64_t parts = std::min<std::int64_t>(rows_, std::int64_t{4} * threads_);
@@ -159,7 +187,8 @@ class BinaryStep : public Step {
 std::optional<std::string> refuse(const Problem& problem) {
   const auto& op = std::get<Binary>(problem.node.op);
   if (problem.input(0).dtype != DType::f32 || problem.input(1).dtype != DType::f32) return "not float32";
-  if (op.activation.kind != UnaryKind::identity && !dnnl_eltwise(op.activation)) return "activation not in oneDNN";
+  if (op.activation.kind != UnaryKind::identity && !dnnl_eltwise(op.activation))
+    return "activation not in oneDNN";
   if (element_count(problem.output_shape()) == 0) return "empty";
   return std::nullopt;
 }
@@ -179,7 +208,8 @@ struct Plan {
 Plan plan_layouts(const Problem& problem) {
   Plan plan;
   const Shape& shape = problem.output_shape();
-  bool blocked = shape.size() == 4 && (problem.existing[0] == Layout::blocked || problem.existing[1] == Layout::blocked);
+  bool blocked =
+      shape.size() == 4 && (problem.existing[0] == Layout::blocked || problem.existing[1] == Layout::blocked);
   for (std::size_t i = 0; i < 2; ++i) {
     const Shape operand = with_rank(problem.input_shape(i), shape.size());
     const bool many = shape.size() == 4 && operand[1] != 1;
@@ -198,7 +228,8 @@ Dims blocked_extents(const Shape& shape, Layout layout, int block) {
 }
 
 Walk make_walk(const Problem& problem, const Plan& plan) {
-  const Shape shape = with_rank(problem.output_shape(), std::max<std::size_t>(1, problem.output_shape().size()));
+  const Shape shape =
+      with_rank(problem.output_shape(), std::max<std::size_t>(1, problem.output_shape().size()));
   Dims extents = shape;
   Dims operands[2];
   for (std::size_t i = 0; i < 2; ++i) operands[i] = with_rank(problem.input_shape(i), shape.size());
@@ -221,7 +252,8 @@ Implementation build(const Problem& problem) {
     padding = {blocks, shape[2] * shape[3], block, static_cast<int>(shape[1] - (blocks - 1) * block)};
   }
   const bool relu = op.activation.kind == UnaryKind::relu;
-  auto step = std::make_unique<BinaryStep>(make_walk(problem, plan), op.kind, relu, padding, problem.env.threads);
+  auto step =
+      std::make_unique<BinaryStep>(make_walk(problem, plan), op.kind, relu, padding, problem.env.threads);
   Implementation result;
   for (std::size_t i = 0; i < 2; ++i) {
     const Tensor* constant = problem.constant(i);
@@ -241,7 +273,8 @@ Implementation build(const Problem& problem) {
     step->set_after(std::move(after));
   }
   for (std::size_t i = 2; i-- > 0;) {
-    const bool same = problem.input_shape(i) == shape && plan.operands[i] == plan.output && problem.constant(i) == nullptr;
+    const bool same =
+        problem.input_shape(i) == shape && plan.operands[i] == plan.output && problem.constant(i) == nullptr;
     if (same) result.in_place = static_cast<int>(i);
   }
   result.name = "cpu:binary";
@@ -252,6 +285,8 @@ Implementation build(const Problem& problem) {
 
 }  // namespace
 
-Kernel binary_kernel() { return {"cpu:binary", &refuse, &predict, &build}; }
+Kernel binary_kernel() {
+  return {"cpu:binary", &refuse, &predict, &build};
+}
 
 }  // namespace wins::runtime::cpu

@@ -20,7 +20,9 @@ dnnl::memory::desc desc_of(const Problem& problem, const Shape& shape, Layout la
   return layout == Layout::plain ? plain_desc(shape) : blocked_desc(shape, problem.env.block);
 }
 
-DnnlWindow window_of(const graph::Window& w) { return {w.stride, w.kernel, w.dilation, w.pads}; }
+DnnlWindow window_of(const graph::Window& w) {
+  return {w.stride, w.kernel, w.dilation, w.pads};
+}
 
 /// ONNX weights under the dimensions that oneDNN expects: grouped ones have a leading extent.
 Shape conv_weight_shape(const Shape& w, std::int64_t group) {
@@ -35,7 +37,8 @@ dnnl::memory::desc transposed_weights(const Shape& w, std::int64_t group) {
   if (group == 1) {
     return {dims{outputs, inputs, w[2], w[3]}, type, dims{area, outputs * area, w[3], 1}};
   }
-  return {dims{group, outputs, inputs, w[2], w[3]}, type, dims{inputs * outputs * area, area, outputs * area, w[3], 1}};
+  return {dims{group, outputs, inputs, w[2], w[3]}, type,
+          dims{inputs * outputs * area, area, outputs * area, w[3], 1}};
 }
 
 struct Layouts {
@@ -64,7 +67,8 @@ struct Layer {
 
 Implementation build(const Layer& layer, std::string_view name) {
   const Problem& problem = layer.problem;
-  Layouts layouts{problem.input_shape(0)[1] <= kFewChannels ? Layout::plain : Layout::blocked, Layout::blocked};
+  Layouts layouts{problem.input_shape(0)[1] <= kFewChannels ? Layout::plain : Layout::blocked,
+                  Layout::blocked};
   std::optional<DnnlPlan> plan;
   try {
     plan = layer.plan(layouts);
@@ -125,32 +129,36 @@ std::optional<std::string> refuse_common(const Problem& problem) {
 std::optional<std::string> refuse_convolution(const Problem& problem) {
   const auto* conv = problem.node.as<Conv>();
   if (conv == nullptr) return "carried in the Winograd domain";
-  if (conv->activation.kind != UnaryKind::identity && !dnnl_eltwise(conv->activation)) return "activation not in oneDNN";
+  if (conv->activation.kind != UnaryKind::identity && !dnnl_eltwise(conv->activation))
+    return "activation not in oneDNN";
   return refuse_common(problem);
 }
 
 /// Multiply-adds of the layer, from its output and its weights.
 double layer_flops(const Problem& problem, const Shape& pixels) {
   const Shape& w = problem.input_shape(1);
-  return 2.0 * static_cast<double>(w[0] * w[1] * w[2] * w[3]) * static_cast<double>(pixels[0] * pixels[2] * pixels[3]);
+  return 2.0 * static_cast<double>(w[0] * w[1] * w[2] * w[3]) *
+         static_cast<double>(pixels[0] * pixels[2] * pixels[3]);
 }
 
 double layer_bytes(const Problem& problem) {
-  return 4.0 * static_cast<double>(element_count(problem.input_shape(0)) + element_count(problem.input_shape(1)) +
-                                   element_count(problem.output_shape()));
+  return 4.0 *
+         static_cast<double>(element_count(problem.input_shape(0)) + element_count(problem.input_shape(1)) +
+                             element_count(problem.output_shape()));
 }
 
 Cost predict_convolution(const Problem& problem) {
   const auto& conv = std::get<Conv>(problem.node.op);
   const bool depthwise = conv.group > 1;
-  return predict_roofline(layer_flops(problem, problem.output_shape()), layer_bytes(problem), depthwise ? 0.25 : 0.8,
-                          problem.env.threads, problem.env.machine);
+  return predict_roofline(layer_flops(problem, problem.output_shape()), layer_bytes(problem),
+                          depthwise ? 0.25 : 0.8, problem.env.threads, problem.env.machine);
 }
 
 Implementation build_convolution(const Problem& problem) {
   const auto& conv = std::get<Conv>(problem.node.op);
   const Shape shape = conv_weight_shape(problem.input_shape(1), conv.group);
-  return build({problem, shape, plain_desc(shape), window_of(conv.window), conv.activation, false}, "cpu:direct");
+  return build({problem, shape, plain_desc(shape), window_of(conv.window), conv.activation, false},
+               "cpu:direct");
 }
 
 std::optional<std::string> refuse_deconvolution(const Problem& problem) {
@@ -160,15 +168,16 @@ std::optional<std::string> refuse_deconvolution(const Problem& problem) {
 }
 
 Cost predict_deconvolution(const Problem& problem) {
-  return predict_roofline(layer_flops(problem, problem.input_shape(0)), layer_bytes(problem), 0.5, problem.env.threads,
-                          problem.env.machine);
+  return predict_roofline(layer_flops(problem, problem.input_shape(0)), layer_bytes(problem), 0.5,
+                          problem.env.threads, problem.env.machine);
 }
 
 Implementation build_deconvolution(const Problem& problem) {
   const auto& op = std::get<ConvTranspose>(problem.node.op);
   const Shape& w = problem.input_shape(1);
   const std::int64_t inputs = w[0] / op.group;
-  const Shape shape = op.group == 1 ? Shape{w[1], inputs, w[2], w[3]} : Shape{op.group, w[1], inputs, w[2], w[3]};
+  const Shape shape =
+      op.group == 1 ? Shape{w[1], inputs, w[2], w[3]} : Shape{op.group, w[1], inputs, w[2], w[3]};
   DnnlWindow window = window_of(op.window);
   // Output padding lengthens the output, hence shortens the padding after.
   for (std::size_t i = 0; i < 2; ++i) window.pads[2 + i] -= op.output_padding[i];

@@ -132,7 +132,8 @@ Implementation build_softmax(const Problem& problem) {
   const auto& op = std::get<graph::Softmax>(problem.node.op);
   const auto rank = static_cast<std::int64_t>(problem.output_shape().size());
   const auto desc = plain_desc(problem.output_shape());
-  auto step = std::make_unique<DnnlStep>(make_softmax(desc, static_cast<int>((op.axis + rank) % rank), op.log));
+  auto step =
+      std::make_unique<DnnlStep>(make_softmax(desc, static_cast<int>((op.axis + rank) % rank), op.log));
   step->bind_input(DNNL_ARG_SRC, 0, desc);
   step->bind_output(DNNL_ARG_DST, 0, desc);
   Implementation result;
@@ -167,9 +168,17 @@ Implementation build_lrn(const Problem& problem) {
 
 }  // namespace
 
-Kernel eltwise_kernel() { return {"cpu:eltwise", &refuse_eltwise, &predict_copy, &build_eltwise}; }
-Kernel scale_shift_kernel() { return {"cpu:scale_shift", &refuse_scale_shift, &predict_copy, &build_scale_shift}; }
-Kernel softmax_kernel() { return {"cpu:softmax", &refuse_softmax, &predict_copy, &build_softmax}; }
-Kernel lrn_kernel() { return {"cpu:lrn", &refuse_lrn, &predict_copy, &build_lrn}; }
+Kernel eltwise_kernel() {
+  return {"cpu:eltwise", &refuse_eltwise, &predict_copy, &build_eltwise};
+}
+Kernel scale_shift_kernel() {
+  return {"cpu:scale_shift", &refuse_scale_shift, &predict_copy, &build_scale_shift};
+}
+Kernel softmax_kernel() {
+  return {"cpu:softmax", &refuse_softmax, &predict_copy, &build_softmax};
+}
+Kernel lrn_kernel() {
+  return {"cpu:lrn", &refuse_lrn, &predict_copy, &build_lrn};
+}
 
 }  // namespace wins::runtime::cpu

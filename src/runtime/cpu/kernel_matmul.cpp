@@ -40,24 +40,29 @@ Linear linear_of(const Problem& problem) {
 std::optional<std::string> refuse_linear(const Problem& problem) {
   if (!problem.is_float()) return "not float32";
   if (problem.constant(1) == nullptr) return "weights are not constant";
-  if (problem.input_shape(1).size() != 2 || problem.input_shape(0).size() < 2) return "not a matrix of weights";
+  if (problem.input_shape(1).size() != 2 || problem.input_shape(0).size() < 2)
+    return "not a matrix of weights";
   if (element_count(problem.input_shape(0)) == 0) return "empty";
   const auto* gemm = problem.node.as<Gemm>();
   if (gemm == nullptr) return std::nullopt;
   if (gemm->trans_a) return "X is transposed";
-  if (gemm->activation.kind != UnaryKind::identity && !dnnl_eltwise(gemm->activation)) return "activation not in oneDNN";
+  if (gemm->activation.kind != UnaryKind::identity && !dnnl_eltwise(gemm->activation))
+    return "activation not in oneDNN";
   if (!problem.has_input(2)) return std::nullopt;
   const Tensor* c = problem.constant(2);
   if (c == nullptr) return "bias is not constant";
-  const bool per_output = c->size() == problem.output_shape().back() && c->rank() > 0 && c->shape().back() == c->size();
+  const bool per_output =
+      c->size() == problem.output_shape().back() && c->rank() > 0 && c->shape().back() == c->size();
   if (!per_output && c->size() != 1) return "bias is not one value for each output";
   return std::nullopt;
 }
 
 Cost predict_linear(const Problem& problem) {
   const Linear l = linear_of(problem);
-  const auto m = static_cast<double>(l.rows), k = static_cast<double>(l.inputs), n = static_cast<double>(l.outputs);
-  return predict_roofline(2 * m * k * n, 4 * (m * k + k * n + m * n), 0.6, problem.env.threads, problem.env.machine);
+  const auto m = static_cast<double>(l.rows), k = static_cast<double>(l.inputs),
+             n = static_cast<double>(l.outputs);
+  return predict_roofline(2 * m * k * n, 4 * (m * k + k * n + m * n), 0.6, problem.env.threads,
+                          problem.env.machine);
 }
 
 AlignedFloats scaled_weights(const Problem& problem, const Linear& l, const dnnl::memory::desc& to) {
@@ -88,7 +93,8 @@ Implementation build_linear(const Problem& problem) {
   const DnnlPlan plan = make_inner_product({src, any_desc({l.outputs, l.inputs}), bias_desc, dst},
                                            make_attributes(false, l.activation));
   const std::string key = fmt::format("{}/linear/{}", problem.node.name, format_text(plan.weights));
-  const auto weights = problem.env.weights.get<AlignedFloats>(key, [&] { return scaled_weights(problem, l, plan.weights); });
+  const auto weights =
+      problem.env.weights.get<AlignedFloats>(key, [&] { return scaled_weights(problem, l, plan.weights); });
   auto step = std::make_unique<DnnlStep>(plan);
   step->bind_input(DNNL_ARG_SRC, 0, src);
   step->bind_constant(DNNL_ARG_WEIGHTS, plan.weights, weights);
@@ -112,6 +118,8 @@ std::optional<std::string> refuse_matmul(const Problem& problem) {
   if (!problem.is_float()) return "not float32";
   if (problem.input_shape(0).size() < 2 || problem.input_shape(1).size() < 2) return "a vector operand";
   if (element_count(problem.output_shape()) == 0) return "empty";
+  if (problem.constant(1) != nullptr && problem.input_shape(1).size() == 2)
+    return "cpu:linear packs the weights";
   return std::nullopt;
 }
 
@@ -147,7 +155,11 @@ Implementation build_matmul(const Problem& problem) {
 
 }  // namespace
 
-Kernel inner_product_kernel() { return {"cpu:linear", &refuse_linear, &predict_linear, &build_linear}; }
-Kernel matmul_kernel() { return {"cpu:matmul", &refuse_matmul, &predict_matmul, &build_matmul}; }
+Kernel inner_product_kernel() {
+  return {"cpu:linear", &refuse_linear, &predict_linear, &build_linear};
+}
+Kernel matmul_kernel() {
+  return {"cpu:matmul", &refuse_matmul, &predict_matmul, &build_matmul};
+}
 
 }  // namespace wins::runtime::cpu

@@ -89,7 +89,8 @@ class BlockedConcatStep : public Step {
     if (first + block_ > channels_) std::fill_n(y, pixels_ * block_, 0.0F);
     for (std::size_t i = 0; i < parts_.size(); ++i) {
       const Part& part = parts_[i];
-      const std::int64_t begin = std::max(first, part.start), end = std::min(first + block_, part.start + part.channels);
+      const std::int64_t begin = std::max(first, part.start),
+                         end = std::min(first + block_, part.start + part.channels);
       if (begin >= end) continue;
       const std::int64_t source_blocks = divide_up(part.channels, block_);
       const auto* x = static_cast<const float*>(arguments.inputs[i]) + n * source_blocks * pixels_ * block_;
@@ -129,8 +130,8 @@ Implementation build_concat(const Problem& problem) {
     const Shape& part = problem.input_shape(i);
     lengths.push_back(element_count(Shape(part.begin() + static_cast<std::ptrdiff_t>(axis), part.end())));
   }
-  result.step = std::make_unique<PlainConcatStep>(element_count(Shape(shape.begin(), split)), std::move(lengths),
-                                                  problem.env.threads);
+  result.step = std::make_unique<PlainConcatStep>(element_count(Shape(shape.begin(), split)),
+                                                  std::move(lengths), problem.env.threads);
   return result;
 }
 
@@ -147,7 +148,8 @@ class CopyStep : public Step {
  public:
   explicit CopyStep(std::size_t bytes) : bytes_(bytes) {}
   void run(const Arguments& arguments) override {
-    if (arguments.outputs[0] != arguments.inputs[0]) std::memcpy(arguments.outputs[0], arguments.inputs[0], bytes_);
+    if (arguments.outputs[0] != arguments.inputs[0])
+      std::memcpy(arguments.outputs[0], arguments.inputs[0], bytes_);
   }
 
  private:
@@ -165,11 +167,17 @@ Implementation build_alias(const Problem& problem) {
   return result;
 }
 
-Cost predict_alias(const Problem&) { return {}; }
+Cost predict_alias(const Problem&) {
+  return {};
+}
 
 }  // namespace
 
-Kernel concat_kernel() { return {"cpu:concat", &refuse_concat, &predict_copy, &build_concat}; }
-Kernel alias_kernel() { return {"cpu:alias", &refuse_alias, &predict_alias, &build_alias}; }
+Kernel concat_kernel() {
+  return {"cpu:concat", &refuse_concat, &predict_copy, &build_concat};
+}
+Kernel alias_kernel() {
+  return {"cpu:alias", &refuse_alias, &predict_alias, &build_alias};
+}
 
 }  // namespace wins::runtime::cpu

@@ -20,7 +20,8 @@ std::optional<std::string> refuse_reduction(const Problem& problem, const Reduce
   if (!op.keep_dims) return "drops the axes";
   const Tensor* axes = problem.constant(1);
   if (axes == nullptr || axes->dtype() != DType::i64 || axes->size() != 2) return "not over rows and columns";
-  const std::int64_t product = (axes->data<std::int64_t>()[0] + 4) % 4 * 10 + (axes->data<std::int64_t>()[1] + 4) % 4;
+  const std::int64_t product =
+      (axes->data<std::int64_t>()[0] + 4) % 4 * 10 + (axes->data<std::int64_t>()[1] + 4) % 4;
   if (product != 23 && product != 32) return "not over rows and columns";
   return std::nullopt;
 }
@@ -34,8 +35,10 @@ std::optional<std::string> refuse_window(const Problem& problem, const Pool& op)
   const graph::Window& w = op.window;
   if (w.dilation != std::array<std::int64_t, 2>{1, 1}) return "dilated";
   for (std::size_t axis = 0; axis < 2; ++axis) {
-    const std::int64_t after = padding_after(problem.input_shape(0)[2 + axis], problem.output_shape()[2 + axis], w, axis);
-    if (w.pads[axis] >= w.kernel[axis] || after >= w.kernel[axis]) return "a window lies in the padding alone";
+    const std::int64_t after =
+        padding_after(problem.input_shape(0)[2 + axis], problem.output_shape()[2 + axis], w, axis);
+    if (w.pads[axis] >= w.kernel[axis] || after >= w.kernel[axis])
+      return "a window lies in the padding alone";
     if (op.kind == Pool::Kind::average && op.count_include_pad && after > w.pads[2 + axis]) {
       return "ceil_mode counts no padding of its own";
     }
@@ -53,7 +56,8 @@ std::optional<std::string> refuse(const Problem& problem) {
 }
 
 Cost predict(const Problem& problem) {
-  const double values = static_cast<double>(element_count(problem.input_shape(0)) + element_count(problem.output_shape()));
+  const double values =
+      static_cast<double>(element_count(problem.input_shape(0)) + element_count(problem.output_shape()));
   return predict_roofline(0, 4 * values, 1, problem.env.threads, problem.env.machine);
 }
 
@@ -67,9 +71,11 @@ Geometry geometry_of(const Problem& problem) {
   const auto* pool = problem.node.as<Pool>();
   if (pool == nullptr) {
     const auto* reduce = problem.node.as<Reduce>();
-    const bool average = reduce != nullptr ? reduce->kind == Reduce::Kind::mean
-                                           : std::get<GlobalPool>(problem.node.op).kind == Pool::Kind::average;
-    return {average ? algorithm::pooling_avg_exclude_padding : algorithm::pooling_max, {{1, 1}, {x[2], x[3]}, {1, 1}, {}}};
+    const bool average = reduce != nullptr
+                             ? reduce->kind == Reduce::Kind::mean
+                             : std::get<GlobalPool>(problem.node.op).kind == Pool::Kind::average;
+    return {average ? algorithm::pooling_avg_exclude_padding : algorithm::pooling_max,
+            {{1, 1}, {x[2], x[3]}, {1, 1}, {}}};
   }
   const graph::Window& w = pool->window;
   Geometry result{algorithm::pooling_max, {w.stride, w.kernel, w.dilation, w.pads}};
@@ -78,7 +84,8 @@ Geometry geometry_of(const Problem& problem) {
     result.window.pads[2 + axis] = std::max(after, w.pads[2 + axis]);
   }
   if (pool->kind == Pool::Kind::average) {
-    result.kind = pool->count_include_pad ? algorithm::pooling_avg_include_padding : algorithm::pooling_avg_exclude_padding;
+    result.kind = pool->count_include_pad ? algorithm::pooling_avg_include_padding
+                                          : algorithm::pooling_avg_exclude_padding;
   }
   return result;
 }
@@ -102,6 +109,8 @@ Implementation build(const Problem& problem) {
 
 }  // namespace
 
-Kernel pooling_kernel() { return {"cpu:pooling", &refuse, &predict, &build}; }
+Kernel pooling_kernel() {
+  return {"cpu:pooling", &refuse, &predict, &build};
+}
 
 }  // namespace wins::runtime::cpu

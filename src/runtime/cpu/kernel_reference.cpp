@@ -48,10 +48,14 @@ class ReferenceStep : public Step {
   std::vector<Slot> slots_;
 };
 
-std::optional<std::string> refuse(const Problem&) { return std::nullopt; }
+std::optional<std::string> refuse(const Problem&) {
+  return std::nullopt;
+}
 
 /// Always the worst.
-Cost predict(const Problem&) { return {1e12, 0, 0}; }
+Cost predict(const Problem&) {
+  return {1e12, 0, 0};
+}
 
 Implementation build(const Problem& problem) {
   Implementation result;
@@ -69,6 +73,8 @@ Implementation build(const Problem& problem) {
 
 }  // namespace
 
-Kernel reference_kernel() { return {"ref", &refuse, &predict, &build}; }
+Kernel reference_kernel() {
+  return {"ref", &refuse, &predict, &build};
+}
 
 }  // namespace wins::runtime::cpu

@@ -76,7 +76,8 @@ WinogradWork work_of(const Problem& problem, int m, bool sparse) {
     if (mask.axis == Axis::row) work.rows = mask.kept_total();
     if (mask.axis == Axis::element && !sparse) work.weights = work.live * K * C;
   }
-  work.chunks = std::clamp<std::int64_t>(work.rows / (std::max(1, work.live) * std::int64_t{problem.env.winograd.max_rows}), 1, 8);
+  work.chunks = std::clamp<std::int64_t>(
+      work.rows / (std::max(1, work.live) * std::int64_t{problem.env.winograd.max_rows}), 1, 8);
   work.chunks = std::max(work.chunks, divide_up(work.rows, 1024));
   return work;
 }
@@ -97,7 +98,8 @@ std::optional<std::string> refuse_dense(const Problem& problem, int m) {
   if (forced != 0) return forced == m ? std::nullopt : std::optional(fmt::format("m={} is forced", forced));
   const double error = typical_error(m, problem.input_shape(0)[1]);
   if (error > problem.env.options.error_bound) {
-    return fmt::format("relative error about {:.1e}, over the bound {:.1e}", error, problem.env.options.error_bound);
+    return fmt::format("relative error about {:.1e}, over the bound {:.1e}", error,
+                       problem.env.options.error_bound);
   }
   return std::nullopt;
 }
@@ -107,13 +109,15 @@ std::optional<std::string> refuse(const Problem& problem, int m, bool sparse) {
   if (problem.has_input(2) && problem.constant(2) == nullptr) return "bias is not constant";
   if (!paired_coefficients(winograd::algorithm(m, 3))) return fmt::format("F({},3) has no paired form", m);
   const UnaryKind kind = activation_of(problem.node).kind;
-  if (kind != UnaryKind::identity && !dnnl_eltwise(activation_of(problem.node))) return "activation without a kernel";
+  if (kind != UnaryKind::identity && !dnnl_eltwise(activation_of(problem.node)))
+    return "activation without a kernel";
   if (const auto* pruned = problem.node.as<WinogradConv>()) return refuse_pruned(problem, *pruned, m, sparse);
   return sparse ? std::optional<std::string>("nothing is pruned") : refuse_dense(problem, m);
 }
 
 WinogradBlocking blocking_of(const Problem& problem, int m, bool sparse) {
-  return choose_blocking(geometry_of(problem, m), work_of(problem, m, sparse), problem.env.threads, problem.env.machine);
+  return choose_blocking(geometry_of(problem, m), work_of(problem, m, sparse), problem.env.threads,
+                         problem.env.machine);
 }
 
 std::shared_ptr<const PackedWinograd> pack(const Problem& problem, int m, bool sparse) {
@@ -149,11 +153,19 @@ std::optional<OutputActivation> fused(const graph::Activation& activation) {
   OutputActivation result;
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   switch (activation.kind) {
-    case UnaryKind::identity: return result;
-    case UnaryKind::relu: result = {OutputActivation::Kind::clamp, 0, kInfinity, 0}; return result;
-    case UnaryKind::clip: result = {OutputActivation::Kind::clamp, activation.alpha, activation.beta, 0}; return result;
-    case UnaryKind::leaky_relu: result = {OutputActivation::Kind::leaky, 0, 0, activation.alpha}; return result;
-    default: return std::nullopt;
+    case UnaryKind::identity:
+      return result;
+    case UnaryKind::relu:
+      result = {OutputActivation::Kind::clamp, 0, kInfinity, 0};
+      return result;
+    case UnaryKind::clip:
+      result = {OutputActivation::Kind::clamp, activation.alpha, activation.beta, 0};
+      return result;
+    case UnaryKind::leaky_relu:
+      result = {OutputActivation::Kind::leaky, 0, 0, activation.alpha};
+      return result;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -197,10 +209,14 @@ class WinogradStep : public Step {
 };
 
 template <int kTile, bool kSparse>
-std::optional<std::string> refuse_entry(const Problem& problem) { return refuse(problem, kTile, kSparse); }
+std::optional<std::string> refuse_entry(const Problem& problem) {
+  return refuse(problem, kTile, kSparse);
+}
 
 template <int kTile, bool kSparse>
-Cost predict_entry(const Problem& problem) { return blocking_of(problem, kTile, kSparse).cost; }
+Cost predict_entry(const Problem& problem) {
+  return blocking_of(problem, kTile, kSparse).cost;
+}
 
 template <int kTile, bool kSparse>
 Implementation build_entry(const Problem& problem) {

@@ -36,8 +36,8 @@ std::vector<TilePosition> list_tiles(const WinogradGeometry& g, std::int64_t cou
 }  // namespace
 
 std::string WinogradBlocking::text() const {
-  return fmt::format("{} lane groups, {}, {}", vectors, split_rows ? "rows split over threads" : "tiles split over threads",
-                     cost.text());
+  return fmt::format("{} lane groups, {}, {}", vectors,
+                     split_rows ? "rows split over threads" : "tiles split over threads", cost.text());
 }
 
 WinogradBlocking choose_blocking(const WinogradGeometry& geometry, const WinogradWork& work, int threads,
@@ -61,8 +61,10 @@ WinogradBlocking choose_blocking(const WinogradGeometry& geometry, const Winogra
   return best;
 }
 
-WinogradConvolution::WinogradConvolution(const WinogradGeometry& geometry, std::shared_ptr<const PackedWinograd> weights,
-                                         const WinogradKernels& kernels, const WinogradBlocking& blocking, int threads)
+WinogradConvolution::WinogradConvolution(const WinogradGeometry& geometry,
+                                         std::shared_ptr<const PackedWinograd> weights,
+                                         const WinogradKernels& kernels, const WinogradBlocking& blocking,
+                                         int threads)
     : geometry_(geometry),
       weights_(std::move(weights)),
       kernels_(kernels),
@@ -73,14 +75,17 @@ WinogradConvolution::WinogradConvolution(const WinogradGeometry& geometry, std::
       tiles_(list_tiles(geometry, groups_ * kernels.lanes)) {}
 
 std::int64_t WinogradConvolution::v_floats() const {
-  return std::max(1, weights_->live) * geometry_.in_blocks() * geometry_.block * blocking_.vectors * kernels_.lanes;
+  return std::max(1, weights_->live) * geometry_.in_blocks() * geometry_.block * blocking_.vectors *
+         kernels_.lanes;
 }
 
 std::int64_t WinogradConvolution::m_floats() const {
   return weights_->most_rows() * blocking_.vectors * kernels_.lanes;
 }
 
-std::int64_t WinogradConvolution::scratch_floats() const { return transform_scratch(geometry_.p(), kernels_.lanes); }
+std::int64_t WinogradConvolution::scratch_floats() const {
+  return transform_scratch(geometry_.p(), kernels_.lanes);
+}
 
 std::int64_t WinogradConvolution::workspace_floats() const {
   const std::int64_t own = round_up(m_floats() + scratch_floats(), 16);
@@ -111,8 +116,8 @@ void WinogradConvolution::transform_input(const Operands& operands, std::int64_t
   kernels_.transform_input(task);
 }
 
-void WinogradConvolution::multiply(const Operands& operands, std::int64_t b, const PackedWinograd::Chunk& chunk,
-                                   const ThreadMemory& memory) const {
+void WinogradConvolution::multiply(const Operands& operands, std::int64_t b,
+                                   const PackedWinograd::Chunk& chunk, const ThreadMemory& memory) const {
   MultiplyTask task;
   task.groups = weights_->groups.data() + chunk.first_group;
   task.group_count = chunk.group_count;
@@ -151,11 +156,12 @@ void WinogradConvolution::run_block(const Operands& operands, std::int64_t b, in
 void WinogradConvolution::run_split(const Operands& operands, std::int64_t b) const {
   const std::int64_t parts = std::min<std::int64_t>(threads_, geometry_.in_blocks());
   parallel_for(parts, threads_, [&](std::int64_t part, int thread) {
-    transform_input(operands, b, geometry_.in_blocks() * part / parts, geometry_.in_blocks() * (part + 1) / parts,
-                    memory_of(thread, operands.workspace));
+    transform_input(operands, b, geometry_.in_blocks() * part / parts,
+                    geometry_.in_blocks() * (part + 1) / parts, memory_of(thread, operands.workspace));
   });
   parallel_for(static_cast<std::int64_t>(weights_->chunks.size()), threads_, [&](std::int64_t i, int thread) {
-    multiply(operands, b, weights_->chunks[static_cast<std::size_t>(i)], memory_of(thread, operands.workspace));
+    multiply(operands, b, weights_->chunks[static_cast<std::size_t>(i)],
+             memory_of(thread, operands.workspace));
   });
 }
 

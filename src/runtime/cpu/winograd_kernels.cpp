@@ -40,7 +40,8 @@ HWY_INLINE Patch find_patch(const WinogradGeometry& g, const float* plane, const
     for (std::int64_t j = 0; j < kP; ++j) {
       const std::int64_t y = y0 + i, x = x0 + j;
       const bool inside = y >= 0 && x >= 0 && y < g.in_height && x < g.in_width;
-      hn::Store(inside ? hn::LoadU(d, plane + y * row + x * g.block) : hn::Zero(d), d, copy + (i * kP + j) * kLanes);
+      hn::Store(inside ? hn::LoadU(d, plane + y * row + x * g.block) : hn::Zero(d), d,
+                copy + (i * kP + j) * kLanes);
     }
   }
   return {copy, kP * kLanes, kLanes};
@@ -111,7 +112,8 @@ void transform_input_tile(const InputTask& task) {
   float* temporary = copy + kP * kP * kLanes;
   bool live_rows[kP];
   for (int i = 0; i < kP; ++i) {
-    live_rows[i] = std::any_of(task.slots + i * kP, task.slots + (i + 1) * kP, [](std::int32_t s) { return s >= 0; });
+    live_rows[i] =
+        std::any_of(task.slots + i * kP, task.slots + (i + 1) * kP, [](std::int32_t s) { return s >= 0; });
   }
   const std::int64_t plane_size = g.in_height * g.in_width * g.block;
   for (std::int64_t c = task.first_block * g.block; c < task.last_block * g.block; c += kLanes) {
@@ -153,9 +155,12 @@ void transform_input(const InputTask& task) {
     std::fill_n(task.scratch, p * p * kLanes * kLanes, 0.0F);
   }
   switch (task.geometry->m) {
-    case 2: return transform_input_tile<2>(task);
-    case 4: return transform_input_tile<4>(task);
-    default: return transform_input_tile<6>(task);
+    case 2:
+      return transform_input_tile<2>(task);
+    case 4:
+      return transform_input_tile<4>(task);
+    default:
+      return transform_input_tile<6>(task);
   }
 }
 
@@ -256,10 +261,12 @@ void multiply_sparse(const MultiplyTask& task) {
     float* m = task.m + row.first_row * pitch;
     int done = 0;
     for (; done + 2 <= task.vectors; done += 2) {
-      multiply_csr_row<2>(weights, indices, row.columns, v + done * kLanes * task.panel_rows, m + done * kLanes);
+      multiply_csr_row<2>(weights, indices, row.columns, v + done * kLanes * task.panel_rows,
+                          m + done * kLanes);
     }
     if (done < task.vectors) {
-      multiply_csr_row<1>(weights, indices, row.columns, v + done * kLanes * task.panel_rows, m + done * kLanes);
+      multiply_csr_row<1>(weights, indices, row.columns, v + done * kLanes * task.panel_rows,
+                          m + done * kLanes);
     }
   }
 }
@@ -273,14 +280,16 @@ HWY_INLINE Vec activate(const OutputActivation& activation, Vec y) {
       return hn::Min(hn::Max(y, hn::Set(d, activation.low)), hn::Set(d, activation.high));
     case OutputActivation::Kind::leaky:
       return hn::IfThenElse(hn::Lt(y, hn::Zero(d)), hn::Mul(y, hn::Set(d, activation.alpha)), y);
-    default: return y;
+    default:
+      return y;
   }
 }
 
 /// Y of one channel, N tiles: output pixel e of the tile goes to out + e * N * N.
 template <int kTile>
 HWY_INLINE void transform_channel(const PairedCoefficients& q, const float* m, std::int64_t pitch,
-                                  const std::int32_t* m_rows, float* HWY_RESTRICT temporary, float* HWY_RESTRICT out) {
+                                  const std::int32_t* m_rows, float* HWY_RESTRICT temporary,
+                                  float* HWY_RESTRICT out) {
   constexpr int kP = kTile + 2;
   const D d;
   if constexpr (kTile == 2) {
@@ -337,7 +346,8 @@ void transform_output_tile(const OutputTask& task) {
     for (int v = 0; v < task.vectors; ++v) {
       for (int i = 0; i < kLanes; ++i) {
         transform_channel<kTile>(*task.coefficients, task.m + v * kLanes, pitch,
-                                 task.m_rows + (k - first_channel + i) * kP * kP, temporary, pixels + i * kLanes);
+                                 task.m_rows + (k - first_channel + i) * kP * kP, temporary,
+                                 pixels + i * kLanes);
       }
       for (int e = 0; e < kTile * kTile; ++e) {
         Vec rows[kLanes];
@@ -363,17 +373,25 @@ void transform_output_tile(const OutputTask& task) {
 
 void transform_output(const OutputTask& task) {
   switch (task.geometry->m) {
-    case 2: return transform_output_tile<2>(task);
-    case 4: return transform_output_tile<4>(task);
-    default: return transform_output_tile<6>(task);
+    case 2:
+      return transform_output_tile<2>(task);
+    case 4:
+      return transform_output_tile<4>(task);
+    default:
+      return transform_output_tile<6>(task);
   }
 }
 
 }  // namespace
 
 const WinogradKernels& kernels() {
-  static const WinogradKernels result{hwy::TargetName(HWY_TARGET), kLanes, kMaxRows, &transform_input,
-                                      &multiply,                   &multiply_sparse, &transform_output};
+  static const WinogradKernels result{hwy::TargetName(HWY_TARGET),
+                                      kLanes,
+                                      kMaxRows,
+                                      &transform_input,
+                                      &multiply,
+                                      &multiply_sparse,
+                                      &transform_output};
   return result;
 }
 
@@ -385,7 +403,9 @@ namespace wins::runtime::cpu {
 
 HWY_EXPORT(kernels);
 
-const WinogradKernels& winograd_kernels() { return HWY_DYNAMIC_DISPATCH(kernels)(); }
+const WinogradKernels& winograd_kernels() {
+  return HWY_DYNAMIC_DISPATCH(kernels)();
+}
 
 }  // namespace wins::runtime::cpu
 #endif

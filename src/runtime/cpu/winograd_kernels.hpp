@@ -34,8 +34,8 @@ struct WinogradGeometry {
 struct PairedCoefficients {
   std::array<float, 4> first{};                 ///< B[2s, 0]
   std::array<float, 4> last{};                  ///< B[2s + 1, p - 1]
-  std::array<std::array<float, 3>, 3> even{};  ///< [pair][s]: B[2s + 2, 1 + 2 pair]
-  std::array<std::array<float, 3>, 3> odd{};   ///< [pair][s]: B[2s + 1, 1 + 2 pair]
+  std::array<std::array<float, 3>, 3> even{};   ///< [pair][s]: B[2s + 2, 1 + 2 pair]
+  std::array<std::array<float, 3>, 3> odd{};    ///< [pair][s]: B[2s + 1, 1 + 2 pair]
   std::array<std::array<float, 3>, 6> power{};  ///< [a][pair]: A[1 + 2 pair, a]
 };
 
@@ -55,13 +55,13 @@ struct InputTask {
   const WinogradGeometry* geometry;
   const PairedCoefficients* coefficients;
   const float* x;
-  const TilePosition* tiles;     ///< vectors * N of them; batch -1 where there is no tile
+  const TilePosition* tiles;  ///< vectors * N of them; batch -1 where there is no tile
   int vectors;
   std::int64_t first_block, last_block;  ///< channel blocks [first, last)
-  const std::int32_t* slots;     ///< [p * p], -1 for dead positions
-  const std::int32_t* columns;   ///< [slot][padded c]: row of c in its panel, -1 pruned; null: identity
+  const std::int32_t* slots;             ///< [p * p], -1 for dead positions
+  const std::int32_t* columns;  ///< [slot][padded c]: row of c in its panel, -1 pruned; null: identity
   float* v;
-  float* scratch;                ///< input_scratch() floats
+  float* scratch;  ///< input_scratch() floats
 };
 
 /// Up to `max_rows` rows of U of one position.
@@ -110,7 +110,9 @@ struct WinogradKernels {
 };
 
 /// Scratch floats of the transforms.
-constexpr std::int64_t transform_scratch(int p, int lanes) { return std::int64_t{1} * p * p * (lanes * lanes + 2 * lanes); }
+constexpr std::int64_t transform_scratch(int p, int lanes) {
+  return std::int64_t{1} * p * p * (lanes * lanes + 2 * lanes);
+}
 
 /// For the best instruction set of this machine (or the one Highway is told to use).
 const WinogradKernels& winograd_kernels();

@@ -29,8 +29,8 @@ class Packer {
       : mask_(mask), u_(U.data<float>().data()), kernels_(kernels), K_(mask.rows), C_(mask.columns) {
     const int p = m + 2;
     require(U.shape() == Shape{p * p, K_, C_} && mask.positions == p * p,
-            "winograd: weights {} and a mask of {} positions, {} x {} do not fit F({},3)", to_string(U.shape()),
-            mask.positions, K_, C_, m);
+            "winograd: weights {} and a mask of {} positions, {} x {} do not fit F({},3)",
+            to_string(U.shape()), mask.positions, K_, C_, m);
     out_.m = m;
     out_.block = block;
     const auto coefficients = paired_coefficients(winograd::algorithm(m, 3));
@@ -96,7 +96,8 @@ class Packer {
     const std::int64_t blocks = divide_up(K_, out_.block);
     const std::int64_t full_groups = std::int64_t{std::max(1, out_.live)} * kernels_.max_rows;
     const std::int64_t for_threads = std::min(kMostChunks, out_.rows / full_groups);
-    const std::int64_t count = std::clamp<std::int64_t>(std::max(divide_up(out_.rows, kChunkRows), for_threads), 1, blocks);
+    const std::int64_t count =
+        std::clamp<std::int64_t>(std::max(divide_up(out_.rows, kChunkRows), for_threads), 1, blocks);
     std::vector<std::pair<std::int64_t, std::int64_t>> ranges;
     std::int64_t first = 0, seen = 0;
     for (std::int64_t block = 0; block < blocks; ++block) {
@@ -156,7 +157,8 @@ class Packer {
     std::int32_t columns = 0;
     for (std::int64_t c = 0; c < C_; ++c) {
       if (mask_.axis == Axis::column && !mask_.kept(xi, c)) continue;
-      for (const std::int64_t k : rows) values_.push_back(mask_.weight_kept(xi, k, c) ? weight(xi, k, c) : 0.0F);
+      for (const std::int64_t k : rows)
+        values_.push_back(mask_.weight_kept(xi, k, c) ? weight(xi, k, c) : 0.0F);
       ++columns;
     }
     return columns;
@@ -238,18 +240,20 @@ std::optional<PairedCoefficients> paired_coefficients(const winograd::Algorithm&
       q.even[at(pair)][at(s)] = static_cast<float>(algorithm.B(2 * s + 2, 1 + 2 * pair));
       q.odd[at(pair)][at(s)] = static_cast<float>(algorithm.B(2 * s + 1, 1 + 2 * pair));
     }
-    for (int a = 0; a < algorithm.m; ++a) q.power[at(a)][at(pair)] = static_cast<float>(algorithm.A(1 + 2 * pair, a));
+    for (int a = 0; a < algorithm.m; ++a)
+      q.power[at(a)][at(pair)] = static_cast<float>(algorithm.A(1 + 2 * pair, a));
   }
   if (!reproduces(q, algorithm)) return std::nullopt;
   // The code for m = 2 adds and subtracts without coefficients.
-  if (p == 4 && !(q.first[0] == 1 && q.first[1] == -1 && q.last[0] == -1 && q.last[1] == 1 && q.even[0][0] == 1 &&
-                  q.odd[0][0] == 1 && q.power[1][0] == 1)) {
+  if (p == 4 && !(q.first[0] == 1 && q.first[1] == -1 && q.last[0] == -1 && q.last[1] == 1 &&
+                  q.even[0][0] == 1 && q.odd[0][0] == 1 && q.power[1][0] == 1)) {
     return std::nullopt;
   }
   return q;
 }
 
-PackedWinograd pack_rows(const Tensor& U, const Mask& mask, int m, int block, const WinogradKernels& kernels) {
+PackedWinograd pack_rows(const Tensor& U, const Mask& mask, int m, int block,
+                         const WinogradKernels& kernels) {
   return Packer(U, mask, m, block, kernels).run(false);
 }
 

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "aligned.hpp"
+#include "winograd_kernels.hpp"
 #include "wins/base/tensor.hpp"
 #include "wins/winograd/mask.hpp"
 #include "wins/winograd/transforms.hpp"
-#include "winograd_kernels.hpp"
 
 namespace wins::runtime::cpu {
 
@@ -48,9 +48,11 @@ std::optional<PairedCoefficients> paired_coefficients(const winograd::Algorithm&
 
 /// Packs U [p*p, K, C] under `mask` for the dense row kernel: kept rows in full, or for column
 /// masks all rows without the pruned columns. Kept rows of an element mask carry its zeros.
-PackedWinograd pack_rows(const Tensor& U, const winograd::Mask& mask, int m, int block, const WinogradKernels& kernels);
+PackedWinograd pack_rows(const Tensor& U, const winograd::Mask& mask, int m, int block,
+                         const WinogradKernels& kernels);
 
 /// Packs the kept weights alone, one CSR row for each row of a position.
-PackedWinograd pack_csr(const Tensor& U, const winograd::Mask& mask, int m, int block, const WinogradKernels& kernels);
+PackedWinograd pack_csr(const Tensor& U, const winograd::Mask& mask, int m, int block,
+                        const WinogradKernels& kernels);
 
 }  // namespace wins::runtime::cpu

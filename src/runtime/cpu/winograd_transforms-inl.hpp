@@ -130,7 +130,8 @@ HWY_INLINE void inverse(const PairedCoefficients& q, const Vec* x, Vec* out) {
       const float* power = q.power[static_cast<std::size_t>(a)].data();
       out[a] = hn::Mul(hn::Set(d, power[0]), parts[0]);
 #pragma GCC unroll 3
-      for (int pair = 1; pair < kPairs; ++pair) out[a] = hn::MulAdd(hn::Set(d, power[pair]), parts[pair], out[a]);
+      for (int pair = 1; pair < kPairs; ++pair)
+        out[a] = hn::MulAdd(hn::Set(d, power[pair]), parts[pair], out[a]);
     }
     out[kTile - 1] = hn::Add(out[kTile - 1], x[kTile + 1]);
   }

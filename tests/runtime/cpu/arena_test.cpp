@@ -25,7 +25,8 @@ TEST(Arena, BuffersThatLiveTogetherDoNotOverlap) {
       EXPECT_EQ(plan.offsets[i] % 64, 0U);
       EXPECT_LE(plan.offsets[i] + lifetimes[i].bytes, plan.bytes);
       for (std::size_t j = 0; j < i; ++j) {
-        const bool together = lifetimes[i].first <= lifetimes[j].last && lifetimes[j].first <= lifetimes[i].last;
+        const bool together =
+            lifetimes[i].first <= lifetimes[j].last && lifetimes[j].first <= lifetimes[i].last;
         const bool apart = plan.offsets[i] + lifetimes[i].bytes <= plan.offsets[j] ||
                            plan.offsets[j] + lifetimes[j].bytes <= plan.offsets[i];
         EXPECT_TRUE(!together || apart);

@@ -42,7 +42,8 @@ inline double max_error(const Tensor& a, const Tensor& reference) {
 }
 
 /// `graph` has concrete input shapes; inputs are normal random numbers unless given.
-inline Result run_both(const graph::Graph& graph, const SessionOptions& options, std::vector<Tensor> inputs = {}) {
+inline Result run_both(const graph::Graph& graph, const SessionOptions& options,
+                       std::vector<Tensor> inputs = {}) {
   if (inputs.empty()) {
     for (std::size_t i = 0; i < graph.inputs.size(); ++i) {
       inputs.push_back(random_normal(graph.value(graph.inputs[i]).shape.value(), 100 + i));
@@ -66,7 +67,8 @@ inline Result run_both(const graph::Graph& graph, const SessionOptions& options,
   // A second run gives the same bits.
   const auto again = executable->run(inputs);
   for (std::size_t i = 0; i < again.size(); ++i) {
-    EXPECT_TRUE(std::equal(again[i].bytes(), again[i].bytes() + again[i].byte_size(), result.outputs[i].bytes()));
+    EXPECT_TRUE(
+        std::equal(again[i].bytes(), again[i].bytes() + again[i].byte_size(), result.outputs[i].bytes()));
   }
   return result;
 }
@@ -80,18 +82,18 @@ struct LayerCase {
 /// Shapes of known networks, shrunk, and odd ones.
 inline std::vector<LayerCase> layer_cases() {
   return {
-      {1, 64, 14, 14, 64},            // ResNet, first stage
-      {1, 128, 7, 7, 128},            // last stages: few tiles
-      {2, 32, 16, 16, 48},            // SqueezeNet's expand
-      {1, 128, 9, 9, 32},             // DenseNet's growth
-      {3, 16, 12, 10, 16},            // batch
-      {1, 3, 32, 32, 64},             // VGG's first layer
-      {1, 17, 11, 13, 5},             // nothing divides anything
-      {2, 1, 5, 7, 33},               //
-      {1, 40, 3, 3, 24},              // smaller than a tile
-      {1, 8, 1, 1, 8},                // one pixel
-      {1, 24, 1, 37, 19},             // one row
-      {1, 9, 23, 2, 130},             // a thin image, many chunks
+      {1, 64, 14, 14, 64},  // ResNet, first stage
+      {1, 128, 7, 7, 128},  // last stages: few tiles
+      {2, 32, 16, 16, 48},  // SqueezeNet's expand
+      {1, 128, 9, 9, 32},   // DenseNet's growth
+      {3, 16, 12, 10, 16},  // batch
+      {1, 3, 32, 32, 64},   // VGG's first layer
+      {1, 17, 11, 13, 5},   // nothing divides anything
+      {2, 1, 5, 7, 33},     //
+      {1, 40, 3, 3, 24},    // smaller than a tile
+      {1, 8, 1, 1, 8},      // one pixel
+      {1, 24, 1, 37, 19},   // one row
+      {1, 9, 23, 2, 130},   // a thin image, many chunks
       {1, 12, 10, 10, 20, {0, 0, 0, 0}},
       {1, 12, 10, 11, 20, {2, 0, 1, 2}},
       {2, 20, 8, 9, 12, {0, 1, 2, 3}},
@@ -102,12 +104,18 @@ enum class Keep { all, none, one_row, one_position, uneven, sixth };
 
 inline std::uint8_t keep_flag(Keep keep, int xi, int positions, std::int64_t unit, std::mt19937& random) {
   switch (keep) {
-    case Keep::all: return 1;
-    case Keep::none: return 0;
-    case Keep::one_row: return xi == positions / 2 && unit == 0;
-    case Keep::one_position: return xi == 5;
-    case Keep::uneven: return random() % 16 < static_cast<unsigned>(xi % 17);
-    default: return random() % 6 == 0;
+    case Keep::all:
+      return 1;
+    case Keep::none:
+      return 0;
+    case Keep::one_row:
+      return xi == positions / 2 && unit == 0;
+    case Keep::one_position:
+      return xi == 5;
+    case Keep::uneven:
+      return random() % 16 < static_cast<unsigned>(xi % 17);
+    default:
+      return random() % 6 == 0;
   }
 }
 
@@ -117,7 +125,8 @@ inline winograd::Mask make_mask(winograd::Axis axis, Keep keep, int m, std::int6
   std::mt19937 random(5);
   for (int xi = 0; xi < positions; ++xi) {
     for (std::int64_t unit = 0; unit < mask.units(); ++unit) {
-      mask.keep[static_cast<std::size_t>(xi * mask.units() + unit)] = keep_flag(keep, xi, positions, unit, random);
+      mask.keep[static_cast<std::size_t>(xi * mask.units() + unit)] =
+          keep_flag(keep, xi, positions, unit, random);
     }
   }
   return mask;
@@ -144,19 +153,23 @@ struct Extras {
   graph::Activation activation;
 };
 
-inline graph::Graph winograd_graph(const LayerCase& layer, int m, const winograd::Mask& mask, const Extras& extras = {}) {
+inline graph::Graph winograd_graph(const LayerCase& layer, int m, const winograd::Mask& mask,
+                                   const Extras& extras = {}) {
   graph::Graph graph;
   const auto x = graph.add_value("x", DType::f32, Shape{layer.n, layer.c, layer.h, layer.w});
   graph.inputs = {x};
-  std::vector<graph::ValueId> inputs{x, graph.add_constant("U", make_weights(mask, m)), graph::kNone, graph::kNone};
+  std::vector<graph::ValueId> inputs{x, graph.add_constant("U", make_weights(mask, m)), graph::kNone,
+                                     graph::kNone};
   if (extras.bias) inputs[2] = graph.add_constant("bias", random_normal({layer.k}, 3));
   if (extras.residual) {
-    const std::int64_t h = layer.h + layer.pads[0] + layer.pads[2] - 2, w = layer.w + layer.pads[1] + layer.pads[3] - 2;
+    const std::int64_t h = layer.h + layer.pads[0] + layer.pads[2] - 2,
+                       w = layer.w + layer.pads[1] + layer.pads[3] - 2;
     inputs[3] = graph.add_value("residual", DType::f32, Shape{layer.n, layer.k, h, w});
     graph.inputs.push_back(inputs[3]);
   }
   while (inputs.back() == graph::kNone) inputs.pop_back();
-  graph.outputs = {graph.add_node("conv", graph::WinogradConv{m, 3, layer.pads, mask, extras.activation}, inputs)};
+  graph.outputs = {
+      graph.add_node("conv", graph::WinogradConv{m, 3, layer.pads, mask, extras.activation}, inputs)};
   return graph;
 }
 

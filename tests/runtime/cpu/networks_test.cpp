@@ -18,12 +18,14 @@ graph::Graph network(const std::string& name, std::int64_t size) {
 void prune_randomly(graph::Graph& graph, unsigned keep_percent) {
   std::vector<std::string> names;
   for (const graph::Node& node : graph.nodes) {
-    if (node.as<graph::Conv>() != nullptr && graph::winograd_refusal(graph, node).empty()) names.push_back(node.name);
+    if (node.as<graph::Conv>() != nullptr && graph::winograd_refusal(graph, node).empty())
+      names.push_back(node.name);
   }
   std::mt19937 random(1);
   for (const std::string& name : names) {
     graph::to_winograd(graph, name, 2);
-    auto node = std::find_if(graph.nodes.begin(), graph.nodes.end(), [&](const auto& n) { return n.name == name; });
+    auto node =
+        std::find_if(graph.nodes.begin(), graph.nodes.end(), [&](const auto& n) { return n.name == name; });
     auto& mask = node->as<graph::WinogradConv>()->mask;
     Tensor& U = *graph.value(node->inputs[1]).constant;
     auto values = U.mutable_data<float>();
@@ -46,7 +48,8 @@ TEST_P(Networks, DenseAndPruned) {
     if (pruned) prune_randomly(graph, 30);
     const Result result = run_both(graph, options, {random_normal({1, 3, size, size}, 4)});
     EXPECT_LE(result.relative_l2, pruned ? 3e-6 : 1e-5) << name;
-    for (const LayerPlan& line : result.plan.layers) EXPECT_FALSE(line.kernel.starts_with("ref:")) << line.node;
+    for (const LayerPlan& line : result.plan.layers)
+      EXPECT_FALSE(line.kernel.starts_with("ref:")) << line.node;
   }
 }
 
@@ -55,7 +58,8 @@ TEST(Networks, DirectConvolutionAlone) {
   options.winograd = false;
   const Result result = run_both(network("resnet8", 28), options, {random_normal({2, 3, 28, 28}, 4)});
   EXPECT_LE(result.relative_l2, 5e-6);
-  for (const LayerPlan& line : result.plan.layers) EXPECT_EQ(line.kernel.find("winograd"), std::string::npos) << line.node;
+  for (const LayerPlan& line : result.plan.layers)
+    EXPECT_EQ(line.kernel.find("winograd"), std::string::npos) << line.node;
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, Networks,

@@ -19,13 +19,15 @@ struct Net {
   Net(wins::Shape shape, std::int64_t k) {
     const ValueId in = graph.add_value("in", DType::f32, shape);
     graph.inputs = {in};
-    x = graph.add_node("first", Conv{}, {in, graph.add_constant("w", random_normal({k, shape[1], 1, 1}, 11, 0.3F))});
+    x = graph.add_node("first", Conv{},
+                       {in, graph.add_constant("w", random_normal({k, shape[1], 1, 1}, 11, 0.3F))});
   }
   ValueId constant(const wins::Shape& shape, std::uint64_t seed = 21) {
     return graph.add_constant("c", random_normal(shape, seed));
   }
   ValueId integers(const std::vector<std::int64_t>& values) {
-    return graph.add_constant("i", Tensor::of<std::int64_t>({static_cast<std::int64_t>(values.size())}, values));
+    return graph.add_constant("i",
+                              Tensor::of<std::int64_t>({static_cast<std::int64_t>(values.size())}, values));
   }
   Result run(Op op, std::vector<ValueId> inputs, double bound = kBound) {
     graph.outputs = {graph.add_node("op", std::move(op), std::move(inputs))};
@@ -48,19 +50,32 @@ TEST(Operators, Convolutions) {
   struct Case {
     std::int64_t c, k, kernel, stride, dilation, group, pad;
   };
-  for (const Case& t : {Case{32, 32, 3, 2, 1, 1, 1}, {19, 21, 5, 1, 1, 1, 2}, {32, 48, 1, 2, 1, 1, 0}, {16, 16, 3, 1, 2, 1, 2},
-                        {32, 32, 3, 1, 1, 32, 1}, {19, 19, 3, 2, 1, 19, 1}, {32, 64, 3, 1, 1, 4, 1}, {12, 18, 3, 1, 1, 3, 1},
-                        {32, 64, 3, 1, 1, 2, 0}, {5, 7, 7, 3, 1, 1, 3}}) {
+  for (const Case& t : {Case{32, 32, 3, 2, 1, 1, 1},
+                        {19, 21, 5, 1, 1, 1, 2},
+                        {32, 48, 1, 2, 1, 1, 0},
+                        {16, 16, 3, 1, 2, 1, 2},
+                        {32, 32, 3, 1, 1, 32, 1},
+                        {19, 19, 3, 2, 1, 19, 1},
+                        {32, 64, 3, 1, 1, 4, 1},
+                        {12, 18, 3, 1, 1, 3, 1},
+                        {32, 64, 3, 1, 1, 2, 0},
+                        {5, 7, 7, 3, 1, 1, 3}}) {
     for (const bool residual : {false, true}) {
       Net net({2, 6, 13, 12}, t.c);
       Conv conv;
-      conv.window = {{t.kernel, t.kernel}, {t.stride, t.stride}, {t.dilation, t.dilation}, {t.pad, t.pad, t.pad, t.pad}, {}};
+      conv.window = {{t.kernel, t.kernel},
+                     {t.stride, t.stride},
+                     {t.dilation, t.dilation},
+                     {t.pad, t.pad, t.pad, t.pad},
+                     {}};
       conv.group = t.group;
       conv.activation = {UnaryKind::relu, 0, 0};
-      std::vector<ValueId> inputs{net.x, net.constant({t.k, t.c / t.group, t.kernel, t.kernel}), net.constant({t.k}, 5)};
+      std::vector<ValueId> inputs{net.x, net.constant({t.k, t.c / t.group, t.kernel, t.kernel}),
+                                  net.constant({t.k}, 5)};
       if (residual) {
         const std::int64_t reach = t.dilation * (t.kernel - 1) + 1;
-        const std::int64_t h = (13 + 2 * t.pad - reach) / t.stride + 1, w = (12 + 2 * t.pad - reach) / t.stride + 1;
+        const std::int64_t h = (13 + 2 * t.pad - reach) / t.stride + 1,
+                           w = (12 + 2 * t.pad - reach) / t.stride + 1;
         inputs.push_back(net.constant({2, t.k, h, w}, 31));
       }
       expect_kernel(net.run(conv, inputs), "cpu:direct");
@@ -74,7 +89,8 @@ TEST(Operators, ConvolutionOfFewInputChannelsReadsThePlainInput) {
   graph.inputs = {in};
   Conv conv;
   conv.window = {{7, 7}, {2, 2}, {1, 1}, {3, 3, 3, 3}, {}};
-  graph.outputs = {graph.add_node("op", conv, {in, graph.add_constant("w", random_normal({64, 3, 7, 7}, 1))})};
+  graph.outputs = {
+      graph.add_node("op", conv, {in, graph.add_constant("w", random_normal({64, 3, 7, 7}, 1))})};
   const Result result = run_both(graph, {});
   EXPECT_LE(result.relative_l2, kBound);
   EXPECT_EQ(result.plan.layers.front().node, "op");
@@ -88,7 +104,8 @@ TEST(Operators, ConvTranspose) {
       op.window = {{3, 2}, {2, 2}, {1, 1}, {1, 0, 1, 0}, {}};
       op.group = group;
       op.output_padding = {1, 0};
-      expect_kernel(net.run(op, {net.x, net.constant({c, 9, 3, 2}), net.constant({9 * group}, 5)}), "cpu:deconvolution");
+      expect_kernel(net.run(op, {net.x, net.constant({c, 9, 3, 2}), net.constant({9 * group}, 5)}),
+                    "cpu:deconvolution");
     }
   }
 }
@@ -109,7 +126,8 @@ TEST(Operators, Pools) {
       expect_kernel(net.run(GlobalPool{kind}, {net.x}), "cpu:pooling");
     }
     Net net({2, 6, 7, 5}, c);
-    expect_kernel(net.run(Reduce{Reduce::Kind::mean, true, false}, {net.x, net.integers({2, 3})}), "cpu:pooling");
+    expect_kernel(net.run(Reduce{Reduce::Kind::mean, true, false}, {net.x, net.integers({2, 3})}),
+                  "cpu:pooling");
     Net dropped({2, 6, 7, 5}, c);
     dropped.run(Reduce{Reduce::Kind::mean, false, false}, {dropped.x, dropped.integers({-1, -2})});
   }
@@ -118,8 +136,9 @@ TEST(Operators, Pools) {
 TEST(Operators, Unary) {
   using enum UnaryKind;
   for (const std::int64_t c : kChannels) {
-    for (const UnaryKind kind : {identity, relu, clip, leaky_relu, sigmoid, tanh, hard_swish, hard_sigmoid, elu, silu, gelu,
-                                 gelu_tanh, softplus, mish, erf, exp, neg, abs, floor, ceil}) {
+    for (const UnaryKind kind :
+         {identity, relu,      clip,     leaky_relu, sigmoid, tanh, hard_swish, hard_sigmoid, elu,   silu,
+          gelu,     gelu_tanh, softplus, mish,       erf,     exp,  neg,        abs,          floor, ceil}) {
       Net net({2, 6, 5, 7}, c);
       const Activation f = kind == clip           ? Activation{kind, 0.2F, 0.6F}
                            : kind == hard_sigmoid ? Activation{kind, 0.2F, 0.5F}
@@ -144,13 +163,16 @@ TEST(Operators, PaddedChannelsStayZero) {
 
 TEST(Operators, BinaryWithBroadcast) {
   for (const std::int64_t c : kChannels) {
-    const wins::Shape shapes[] = {{2, c, 5, 7}, {1, c, 1, 1}, {c, 1, 1}, {1, 1, 5, 7}, {7}, {1}, {5, 1}, {2, 1, 1, 1}, {2, c, 1, 1}, {}};
+    const wins::Shape shapes[] = {{2, c, 5, 7}, {1, c, 1, 1}, {c, 1, 1},    {1, 1, 5, 7}, {7},
+                                  {1},          {5, 1},       {2, 1, 1, 1}, {2, c, 1, 1}, {}};
     for (const wins::Shape& shape : shapes) {
-      for (const BinaryKind kind : {BinaryKind::add, BinaryKind::sub, BinaryKind::mul, BinaryKind::div, BinaryKind::max}) {
+      for (const BinaryKind kind :
+           {BinaryKind::add, BinaryKind::sub, BinaryKind::mul, BinaryKind::div, BinaryKind::max}) {
         for (const bool first : {false, true}) {
           Net net({2, 6, 5, 7}, c);
           Tensor values = random_normal(shape, 21);
-          for (float& v : values.mutable_data<float>()) v += v < 0 ? -0.5F : 0.5F;  // no division by almost zero
+          for (float& v : values.mutable_data<float>())
+            v += v < 0 ? -0.5F : 0.5F;  // no division by almost zero
           const ValueId other = net.graph.add_constant("other", values);
           const ValueId x = net.graph.add_node("exp", Unary{{UnaryKind::exp, 0, 0}}, {net.x});
           const std::vector<ValueId> inputs = first ? std::vector{other, x} : std::vector{x, other};
@@ -179,8 +201,8 @@ TEST(Operators, BatchNorm) {
     Net net({2, 6, 5, 7}, c);
     Tensor variance = random_normal({c}, 8);
     for (float& v : variance.mutable_data<float>()) v = v * v + 0.1F;
-    expect_kernel(net.run(BatchNorm{}, {net.x, net.constant({c}, 1), net.constant({c}, 2), net.constant({c}, 3),
-                                        net.graph.add_constant("v", variance)}),
+    expect_kernel(net.run(BatchNorm{}, {net.x, net.constant({c}, 1), net.constant({c}, 2),
+                                        net.constant({c}, 3), net.graph.add_constant("v", variance)}),
                   "cpu:scale_shift");
   }
 }
@@ -190,7 +212,8 @@ TEST(Operators, Concat) {
     for (const std::int64_t other : {16, 3}) {
       for (const std::int64_t axis : {1, 2, -4}) {
         Net net({2, 6, 5, 7}, c);
-        const ValueId b = net.graph.add_node("b", Conv{}, {net.x, net.constant({axis == 1 ? other : c, c, 1, 1})});
+        const ValueId b =
+            net.graph.add_node("b", Conv{}, {net.x, net.constant({axis == 1 ? other : c, c, 1, 1})});
         expect_kernel(net.run(Concat{axis}, {b, net.x, b}), "cpu:concat");
       }
     }
@@ -241,7 +264,8 @@ TEST(Operators, Movement) {
     Net prelu({2, 6, 4, 6}, c);
     prelu.run(PRelu{}, {prelu.x, prelu.constant({c, 1, 1})});
     Net resize({2, 6, 4, 6}, c);
-    const ValueId scales = resize.graph.add_constant("s", Tensor::of<float>({4}, std::vector<float>{1, 1, 2, 2}));
+    const ValueId scales =
+        resize.graph.add_constant("s", Tensor::of<float>({4}, std::vector<float>{1, 1, 2, 2}));
     resize.run(Resize{}, {resize.x, kNone, scales});
   }
 }

@@ -21,7 +21,9 @@ Bound bound(int m) {
   return m == 4 ? Bound{1.5e-6, 3e-6} : Bound{6e-6, 2.2e-5};
 }
 
-std::string rows_kernel(int m) { return "cpu:winograd_f" + std::to_string(m) + "_rows_"; }
+std::string rows_kernel(int m) {
+  return "cpu:winograd_f" + std::to_string(m) + "_rows_";
+}
 
 void check(const Result& result, int m, const std::string& kernel, const std::string& what) {
   SCOPED_TRACE(what);
@@ -36,12 +38,14 @@ TEST_P(WinogradLayers, RowMasksOnAllShapes) {
   const int m = GetParam();
   int threads = 0;
   for (const LayerCase& layer : layer_cases()) {
-    for (const Keep keep : {Keep::all, Keep::none, Keep::one_row, Keep::one_position, Keep::uneven, Keep::sixth}) {
+    for (const Keep keep :
+         {Keep::all, Keep::none, Keep::one_row, Keep::one_position, Keep::uneven, Keep::sixth}) {
       const auto mask = make_mask(Axis::row, keep, m, layer.k, layer.c);
       SessionOptions options;
       options.threads = 1 + threads++ % 4;
       const Result result = run_both(winograd_graph(layer, m, mask), options);
-      check(result, m, rows_kernel(m), result.layer("conv").problem + " threads " + std::to_string(options.threads));
+      check(result, m, rows_kernel(m),
+            result.layer("conv").problem + " threads " + std::to_string(options.threads));
     }
   }
 }
@@ -67,7 +71,7 @@ TEST_P(WinogradLayers, Epilogues) {
   const auto mask = make_mask(Axis::row, Keep::uneven, m, layer.k, layer.c);
   const Activation activations[] = {{},
                                     {UnaryKind::relu, 0, 0},
-                                    {UnaryKind::clip, 0.1F, 0.5F},
+                                    {UnaryKind::clip, 0.1F, 6.0F},
                                     {UnaryKind::leaky_relu, 0.1F, 0},
                                     {UnaryKind::silu, 0, 0},
                                     {UnaryKind::hard_swish, 0, 0},
@@ -101,7 +105,8 @@ TEST(Winograd, DenseConvolutionTakesTheForcedTile) {
     graph::Conv conv;
     conv.window.kernel = {3, 3};
     conv.window.pads = {1, 1, 1, 1};
-    graph.outputs = {graph.add_node("conv", conv, {x, graph.add_constant("w", random_normal({64, 64, 3, 3}, 2, 0.05F))})};
+    graph.outputs = {
+        graph.add_node("conv", conv, {x, graph.add_constant("w", random_normal({64, 64, 3, 3}, 2, 0.05F))})};
     SessionOptions options;
     options.force_m = m;
     options.winograd = m != 0;
@@ -120,7 +125,8 @@ TEST(Winograd, ErrorBoundRefusesLargeTiles) {
   graph::Conv conv;
   conv.window.kernel = {3, 3};
   conv.window.pads = {1, 1, 1, 1};
-  graph.outputs = {graph.add_node("conv", conv, {x, graph.add_constant("w", random_normal({64, 64, 3, 3}, 2, 0.05F))})};
+  graph.outputs = {
+      graph.add_node("conv", conv, {x, graph.add_constant("w", random_normal({64, 64, 3, 3}, 2, 0.05F))})};
   SessionOptions options;
   options.error_bound = 5e-7;
   const Result result = run_both(graph, options);
@@ -169,10 +175,12 @@ TEST(WinogradTargets, EachTargetMatchesTheReference) {
     for (const LayerCase& layer : {LayerCase{1, 40, 14, 14, 48}, LayerCase{2, 17, 11, 13, 5}}) {
       for (const int m : {2, 4, 6}) {
         const auto rows = make_mask(Axis::row, Keep::uneven, m, layer.k, layer.c);
-        const Result result = run_both(winograd_graph(layer, m, rows, {true, true, {UnaryKind::relu, 0, 0}}), {});
+        const Result result =
+            run_both(winograd_graph(layer, m, rows, {true, true, {UnaryKind::relu, 0, 0}}), {});
         check(result, m, rows_kernel(m) + target.name, target.name);
         const auto elements = make_mask(Axis::element, Keep::sixth, m, layer.k, layer.c);
-        check(run_both(winograd_graph(layer, m, elements), {}), m, "cpu:winograd_f" + std::to_string(m), target.name);
+        check(run_both(winograd_graph(layer, m, elements), {}), m, "cpu:winograd_f" + std::to_string(m),
+              target.name);
       }
     }
   }
@@ -192,7 +200,8 @@ TEST(WinogradTargets, F23IsExactOnSmallIntegers) {
       const LayerCase layer{2, 24, 13, 15, 20};
       graph::Graph graph = winograd_graph(layer, 2, make_mask(Axis::row, keep, 2, layer.k, layer.c));
       auto& conv = std::get<graph::WinogradConv>(graph.nodes[0].op);
-      Tensor U = winograd::transform_weights(winograd::algorithm(2, 3), small_integers({layer.k, layer.c, 3, 3}, 1));
+      Tensor U =
+          winograd::transform_weights(winograd::algorithm(2, 3), small_integers({layer.k, layer.c, 3, 3}, 1));
       auto values = U.mutable_data<float>();
       for (std::size_t i = 0; i < values.size(); ++i) {
         if (conv.mask.keep[i / static_cast<std::size_t>(layer.c)] == 0) values[i] = 0;
