@@ -97,7 +97,9 @@ class Reader {
   void finish() const { check(bytes_.empty()); }
 
  private:
-  void check(bool condition) const { require(condition, "{}: not a valid checkpoint: damaged contents", name_); }
+  void check(bool condition) const {
+    require(condition, "{}: not a valid checkpoint: damaged contents", name_);
+  }
   std::string_view take(std::size_t count) {
     check(count <= bytes_.size());
     const std::string_view part = bytes_.substr(0, count);
@@ -138,14 +140,16 @@ std::string encode_checkpoint(const Checkpoint& checkpoint) {
 }
 
 Checkpoint decode_checkpoint(std::string_view bytes, const std::string& name) {
-  require(bytes.size() >= kHeaderBytes && bytes.substr(0, kMagic.size()) == kMagic, "{}: not a wins checkpoint", name);
+  require(bytes.size() >= kHeaderBytes && bytes.substr(0, kMagic.size()) == kMagic,
+          "{}: not a wins checkpoint", name);
   Reader header(bytes.substr(kMagic.size(), kHeaderBytes - kMagic.size()), name);
   const auto version = header.number<std::uint32_t>();
   const auto crc = header.number<std::uint32_t>();
   const auto size = header.number<std::uint64_t>();
   require(version == kVersion, "{}: checkpoint version {}, this build reads {}", name, version, kVersion);
   const std::string_view payload = bytes.substr(kHeaderBytes);
-  require(payload.size() == size, "{}: checkpoint of {} bytes where {} were written", name, payload.size(), size);
+  require(payload.size() == size, "{}: checkpoint of {} bytes where {} were written", name, payload.size(),
+          size);
   require(crc_of(payload) == crc, "{}: checkpoint checksum does not match", name);
   Reader reader(payload, name);
   Checkpoint checkpoint;
@@ -178,7 +182,8 @@ void require_same_options(const Checkpoint& checkpoint, const std::map<std::stri
   for (const auto& [name, value] : options) {
     const auto found = checkpoint.options.find(name);
     const std::string before = found == checkpoint.options.end() ? "absent" : found->second;
-    require(before == value, "checkpoint '{}' cannot be resumed: {} was {}, is {} now", path.string(), name, before, value);
+    require(before == value, "checkpoint '{}' cannot be resumed: {} was {}, is {} now", path.string(), name,
+            before, value);
   }
 }
 

@@ -1,8 +1,8 @@
 // The file that lets a killed training run continue.
 //
 // Layout, little-endian: "WINSCKPT", u32 version, u32 CRC-32 of the payload, u64 payload bytes, payload.
-// Payload: options (u32 count; name, value), numbers (u32 count; name, f64), tensors (u32 count; name, u8 type,
-// u8 rank, i64 extents, elements). A name or value is u32 bytes and the bytes.
+// Payload: options (u32 count; name, value), numbers (u32 count; name, f64), tensors (u32 count; name, u8
+// type, u8 rank, i64 extents, elements). A name or value is u32 bytes and the bytes.
 #pragma once
 
 #include <filesystem>

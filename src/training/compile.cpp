@@ -6,13 +6,21 @@ namespace wins::training {
 namespace {
 
 template <class T>
-concept Compilable = requires(const T& op, const Site& site) { compile(op, site); };
+concept Compilable = requires(const T& op, const Site& site) {
+  compile(op, site);
+};
 
 }  // namespace
 
-const Shape& Site::shape(std::size_t input) const { return *graph.value(node.input(input)).shape; }
-const Shape& Site::output_shape(std::size_t output) const { return *graph.value(node.outputs.at(output)).shape; }
-DType Site::dtype(std::size_t input) const { return graph.value(node.input(input)).dtype; }
+const Shape& Site::shape(std::size_t input) const {
+  return *graph.value(node.input(input)).shape;
+}
+const Shape& Site::output_shape(std::size_t output) const {
+  return *graph.value(node.outputs.at(output)).shape;
+}
+DType Site::dtype(std::size_t input) const {
+  return graph.value(node.input(input)).dtype;
+}
 
 const Tensor& Site::constant(std::size_t input) const {
   const Tensor* tensor = graph.constant_input(node, input);

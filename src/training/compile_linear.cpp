@@ -32,7 +32,8 @@ Kernel compile(const graph::Conv& op, const Site&) {
   const bool symmetric = w.pads[0] == w.pads[2] && w.pads[1] == w.pads[3] && w.pads[0] >= 0 && w.pads[1] >= 0;
   return [=, activation = op.activation, group = op.group](const std::vector<at::Tensor>& in, const Run&) {
     const at::Tensor x = symmetric ? in[0] : at::constant_pad_nd(in[0], torch_pads(w.pads));
-    const std::array<std::int64_t, 2> pads = symmetric ? std::array{w.pads[0], w.pads[1]} : std::array<std::int64_t, 2>{};
+    const std::array<std::int64_t, 2> pads =
+        symmetric ? std::array{w.pads[0], w.pads[1]} : std::array<std::int64_t, 2>{};
     const at::Tensor y = at::conv2d(x, in[1], input_at(in, 2), w.stride, pads, w.dilation, group);
     return std::vector{finish(y, input_at(in, 3), activation)};
   };
@@ -51,8 +52,8 @@ Kernel compile(const graph::ConvTranspose& op, const Site&) {
   return [op](const std::vector<at::Tensor>& in, const Run&) {
     const graph::Window& w = op.window;
     at::Tensor y = at::conv_transpose2d(in[0], in[1], {}, w.stride, 0, 0, op.group, w.dilation);
-    y = at::constant_pad_nd(y, {-w.pads[1], op.output_padding[1] - w.pads[3], -w.pads[0],
-                                op.output_padding[0] - w.pads[2]});
+    y = at::constant_pad_nd(
+        y, {-w.pads[1], op.output_padding[1] - w.pads[3], -w.pads[0], op.output_padding[0] - w.pads[2]});
     if (input_at(in, 2).defined()) y = y + in[2].view({1, -1, 1, 1});
     return std::vector{y};
   };

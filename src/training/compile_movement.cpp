@@ -30,7 +30,8 @@ Kernel pick_elements(const Site& site) {
     inputs.push_back(site.has(i) ? &site.constant(i) : nullptr);
   }
   Tensors picks;
-  for (const Tensor& output : graph::evaluate(site.node, inputs)) picks.push_back(to_torch(output, site.device));
+  for (const Tensor& output : graph::evaluate(site.node, inputs))
+    picks.push_back(to_torch(output, site.device));
   return [picks](const Tensors& in, const Run&) {
     Tensors outputs;
     const at::Tensor flat = in[0].reshape({-1});
@@ -62,14 +63,20 @@ std::vector<AxisScale> axis_scales(const Site& site) {
 
 double source_position(const graph::Resize& op, const AxisScale& axis, std::int64_t index) {
   using Coordinate = graph::Resize::Coordinate;
-  const auto x = static_cast<double>(index), in = static_cast<double>(axis.in), out = static_cast<double>(axis.out);
+  const auto x = static_cast<double>(index), in = static_cast<double>(axis.in),
+             out = static_cast<double>(axis.out);
   const double half_pixel = (x + 0.5) / axis.scale - 0.5;
   switch (op.coordinate) {
-    case Coordinate::half_pixel: return half_pixel;
-    case Coordinate::half_pixel_symmetric: return half_pixel + in / 2 * (1 - out / (axis.scale * in));
-    case Coordinate::pytorch_half_pixel: return axis.out > 1 ? half_pixel : 0;
-    case Coordinate::align_corners: return axis.out > 1 ? x * (in - 1) / (out - 1) : 0;
-    case Coordinate::asymmetric: return x / axis.scale;
+    case Coordinate::half_pixel:
+      return half_pixel;
+    case Coordinate::half_pixel_symmetric:
+      return half_pixel + in / 2 * (1 - out / (axis.scale * in));
+    case Coordinate::pytorch_half_pixel:
+      return axis.out > 1 ? half_pixel : 0;
+    case Coordinate::align_corners:
+      return axis.out > 1 ? x * (in - 1) / (out - 1) : 0;
+    case Coordinate::asymmetric:
+      return x / axis.scale;
   }
   TORCH_CHECK(false, "unknown coordinate transformation");
 }
@@ -77,10 +84,14 @@ double source_position(const graph::Resize& op, const AxisScale& axis, std::int6
 double nearest_index(graph::Resize::Nearest rounding, double position) {
   using Nearest = graph::Resize::Nearest;
   switch (rounding) {
-    case Nearest::round_prefer_floor: return std::ceil(position - 0.5);
-    case Nearest::round_prefer_ceil: return std::floor(position + 0.5);
-    case Nearest::floor: return std::floor(position);
-    case Nearest::ceil: return std::ceil(position);
+    case Nearest::round_prefer_floor:
+      return std::ceil(position - 0.5);
+    case Nearest::round_prefer_ceil:
+      return std::floor(position + 0.5);
+    case Nearest::floor:
+      return std::floor(position);
+    case Nearest::ceil:
+      return std::ceil(position);
   }
   TORCH_CHECK(false, "unknown rounding");
 }
@@ -103,7 +114,9 @@ at::Tensor resampling_matrix(const graph::Resize& op, const AxisScale& axis) {
     };
     const double base = std::floor(position), fraction = position - base;
     switch (op.mode) {
-      case graph::Resize::Mode::nearest: add(nearest_index(op.nearest, position), 1); break;
+      case graph::Resize::Mode::nearest:
+        add(nearest_index(op.nearest, position), 1);
+        break;
       case graph::Resize::Mode::linear:
         add(base, 1 - fraction);
         add(base + 1, fraction);
@@ -120,13 +133,22 @@ at::Tensor resampling_matrix(const graph::Resize& op, const AxisScale& axis) {
 
 }  // namespace
 
-Kernel compile(const graph::Flatten&, const Site& site) { return reshape_to(site.output_shape()); }
-Kernel compile(const graph::Reshape&, const Site& site) { return reshape_to(site.output_shape()); }
-Kernel compile(const graph::Squeeze&, const Site& site) { return reshape_to(site.output_shape()); }
-Kernel compile(const graph::Unsqueeze&, const Site& site) { return reshape_to(site.output_shape()); }
+Kernel compile(const graph::Flatten&, const Site& site) {
+  return reshape_to(site.output_shape());
+}
+Kernel compile(const graph::Reshape&, const Site& site) {
+  return reshape_to(site.output_shape());
+}
+Kernel compile(const graph::Squeeze&, const Site& site) {
+  return reshape_to(site.output_shape());
+}
+Kernel compile(const graph::Unsqueeze&, const Site& site) {
+  return reshape_to(site.output_shape());
+}
 
 Kernel compile(const graph::Expand&, const Site& site) {
-  return [shape = site.output_shape()](const Tensors& in, const Run&) { return Tensors{in[0].expand(shape)}; };
+  return
+      [shape = site.output_shape()](const Tensors& in, const Run&) { return Tensors{in[0].expand(shape)}; };
 }
 
 Kernel compile(const graph::Transpose& op, const Site& site) {
@@ -160,25 +182,33 @@ Kernel compile(const graph::Slice&, const Site& site) {
   if (site.has(3)) axes = site.ints(3);
   if (site.has(4)) steps = site.ints(4);
   // libtorch's slices only go forward.
-  if (std::any_of(steps.begin(), steps.end(), [](std::int64_t step) { return step < 1; })) return pick_elements(site);
+  if (std::any_of(steps.begin(), steps.end(), [](std::int64_t step) { return step < 1; }))
+    return pick_elements(site);
   for (std::int64_t& axis : axes) axis += axis < 0 ? rank : 0;
   return [=](const Tensors& inputs, const Run&) {
     at::Tensor y = inputs[0];
     for (std::size_t i = 0; i < axes.size(); ++i) {
       const auto axis = static_cast<std::size_t>(axes[i]);
-      const std::int64_t start = std::clamp<std::int64_t>(starts[i] < 0 ? starts[i] + in[axis] : starts[i], 0, in[axis]);
-      y = y.slice(axes[i], start, start + out[axis] * steps[i] - (out[axis] > 0 ? steps[i] - 1 : 0), steps[i]);
+      const std::int64_t start =
+          std::clamp<std::int64_t>(starts[i] < 0 ? starts[i] + in[axis] : starts[i], 0, in[axis]);
+      y = y.slice(axes[i], start, start + out[axis] * steps[i] - (out[axis] > 0 ? steps[i] - 1 : 0),
+                  steps[i]);
     }
     return Tensors{y};
   };
 }
 
-Kernel compile(const graph::Gather&, const Site& site) { return pick_elements(site); }
-Kernel compile(const graph::SpaceToDepth&, const Site& site) { return pick_elements(site); }
+Kernel compile(const graph::Gather&, const Site& site) {
+  return pick_elements(site);
+}
+Kernel compile(const graph::SpaceToDepth&, const Site& site) {
+  return pick_elements(site);
+}
 
 Kernel compile(const graph::DepthToSpace& op, const Site& site) {
   if (!op.crd) return pick_elements(site);
-  return [block = op.block](const Tensors& in, const Run&) { return Tensors{at::pixel_shuffle(in[0], block)}; };
+  return
+      [block = op.block](const Tensors& in, const Run&) { return Tensors{at::pixel_shuffle(in[0], block)}; };
 }
 
 Kernel compile(const graph::Pad& op, const Site& site) {
@@ -191,12 +221,15 @@ Kernel compile(const graph::Pad& op, const Site& site) {
   // constant_pad_nd wants {before, after} from the last axis to the first.
   std::vector<std::int64_t> pads(2 * rank);
   for (std::size_t i = 0; i < axes.size(); ++i) {
-    const std::size_t axis = static_cast<std::size_t>(axes[i] < 0 ? axes[i] + static_cast<std::int64_t>(rank) : axes[i]);
+    const std::size_t axis =
+        static_cast<std::size_t>(axes[i] < 0 ? axes[i] + static_cast<std::int64_t>(rank) : axes[i]);
     pads[2 * (rank - 1 - axis)] = given.at(i);
     pads[2 * (rank - 1 - axis) + 1] = given.at(i + axes.size());
   }
   const double value = site.has(2) ? site.constant(2).cast(DType::f64).data<double>()[0] : 0.0;
-  return [pads, value](const Tensors& in, const Run&) { return Tensors{at::constant_pad_nd(in[0], pads, value)}; };
+  return [pads, value](const Tensors& in, const Run&) {
+    return Tensors{at::constant_pad_nd(in[0], pads, value)};
+  };
 }
 
 Kernel compile(const graph::Resize& op, const Site& site) {

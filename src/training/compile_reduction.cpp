@@ -74,7 +74,8 @@ Kernel compile(const graph::BatchNorm& op, const Site& site) {
   return [op](const Tensors& in, const Run& run) {
     const bool batch = run.mode != Mode::inference;
     // ONNX's momentum is the share that the old value keeps.
-    const double momentum = run.mode == Mode::statistics ? run.statistics_weight : 1.0 - static_cast<double>(op.momentum);
+    const double momentum =
+        run.mode == Mode::statistics ? run.statistics_weight : 1.0 - static_cast<double>(op.momentum);
     return Tensors{at::batch_norm(in[0], in[1], in[2], in[3], in[4], batch, momentum, op.epsilon, true)};
   };
 }
@@ -85,7 +86,8 @@ Kernel compile(const graph::Lrn& op, const Site&) {
     const at::Tensor& x = in[0];
     const at::Tensor flat = (x * x).reshape({x.size(0), 1, x.size(1), -1});
     const at::Tensor padded = at::constant_pad_nd(flat, {0, 0, (op.size - 1) / 2, op.size / 2});
-    const at::Tensor mean = at::avg_pool2d(padded, {op.size, 1}, {1, 1}, 0, false, true, op.size).reshape(x.sizes());
+    const at::Tensor mean =
+        at::avg_pool2d(padded, {op.size, 1}, {1, 1}, 0, false, true, op.size).reshape(x.sizes());
     return Tensors{x / at::pow(mean * op.alpha + op.bias, op.beta)};
   };
 }
@@ -112,11 +114,16 @@ Kernel compile(const graph::Reduce& op, const Site& site) {
   return [op, axes](const Tensors& in, const Run&) {
     if (!axes) return Tensors{op.kind == graph::Reduce::Kind::l2 ? at::abs(in[0]) : in[0]};
     switch (op.kind) {
-      case graph::Reduce::Kind::mean: return Tensors{at::mean(in[0], *axes, op.keep_dims)};
-      case graph::Reduce::Kind::sum: return Tensors{at::sum(in[0], *axes, op.keep_dims)};
-      case graph::Reduce::Kind::max: return Tensors{at::amax(in[0], *axes, op.keep_dims)};
-      case graph::Reduce::Kind::min: return Tensors{at::amin(in[0], *axes, op.keep_dims)};
-      case graph::Reduce::Kind::l2: return Tensors{at::norm(in[0], 2, *axes, op.keep_dims)};
+      case graph::Reduce::Kind::mean:
+        return Tensors{at::mean(in[0], *axes, op.keep_dims)};
+      case graph::Reduce::Kind::sum:
+        return Tensors{at::sum(in[0], *axes, op.keep_dims)};
+      case graph::Reduce::Kind::max:
+        return Tensors{at::amax(in[0], *axes, op.keep_dims)};
+      case graph::Reduce::Kind::min:
+        return Tensors{at::amin(in[0], *axes, op.keep_dims)};
+      case graph::Reduce::Kind::l2:
+        return Tensors{at::norm(in[0], 2, *axes, op.keep_dims)};
     }
     TORCH_CHECK(false, "unknown reduction");
   };
@@ -143,7 +150,8 @@ Kernel compile(const graph::GlobalPool& op, const Site& site) {
   std::vector<std::int64_t> axes(site.shape(0).size() - 2);
   std::iota(axes.begin(), axes.end(), 2);
   return [kind = op.kind, axes](const Tensors& in, const Run&) {
-    return Tensors{kind == graph::Pool::Kind::max ? at::amax(in[0], axes, true) : at::mean(in[0], axes, true)};
+    return Tensors{kind == graph::Pool::Kind::max ? at::amax(in[0], axes, true)
+                                                  : at::mean(in[0], axes, true)};
   };
 }
 

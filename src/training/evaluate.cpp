@@ -26,7 +26,9 @@ DeviceBatch to_device(const data::Batch& batch, at::Device device, bool use_labe
   return result;
 }
 
-double Score::value() const { return std::isnan(accuracy) ? -loss : accuracy; }
+double Score::value() const {
+  return std::isnan(accuracy) ? -loss : accuracy;
+}
 
 Score evaluate(Network& network, Network* teacher, const Source& source, const TrainOptions& options) {
   const at::NoGradGuard guard;
@@ -80,7 +82,8 @@ graph::Graph recalibrate_batch_norm(const graph::Graph& graph, const data::Datas
   const at::Device device = open_device(options.device);
   const int threads = use_threads(options.threads);
   require(options.recalibrate_batches > 0, "recalibration needs at least one batch");
-  require(graph.inputs.size() == 1, "graph '{}' has {} inputs, recalibration feeds one", graph.name, graph.inputs.size());
+  require(graph.inputs.size() == 1, "graph '{}' has {} inputs, recalibration feeds one", graph.name,
+          graph.inputs.size());
   Network network(graph, device, false);
   recalibrate(network, {dataset, preprocess, threads}, options);
   return network.graph();

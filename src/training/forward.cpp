@@ -8,14 +8,17 @@
 
 namespace wins::training {
 
-bool available() { return true; }
+bool available() {
+  return true;
+}
 
-std::vector<Tensor> forward(const graph::Graph& graph, const std::vector<Tensor>& inputs, const std::string& device) {
+std::vector<Tensor> forward(const graph::Graph& graph, const std::vector<Tensor>& inputs,
+                            const std::string& device) {
   const at::Device place = open_device(device);
   const c10::InferenceMode guard;
   Network network(graph, place, false);
-  require(inputs.size() == graph.inputs.size(), "graph '{}' has {} inputs, got {}", graph.name, graph.inputs.size(),
-          inputs.size());
+  require(inputs.size() == graph.inputs.size(), "graph '{}' has {} inputs, got {}", graph.name,
+          graph.inputs.size(), inputs.size());
   std::vector<at::Tensor> tensors;
   for (const Tensor& input : inputs) tensors.push_back(to_torch(input, place));
   std::vector<Tensor> outputs;

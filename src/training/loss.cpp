@@ -14,13 +14,14 @@ at::Tensor divergence(const at::Tensor& student, const at::Tensor& teacher, doub
 }
 
 at::Tensor squared_error(const std::vector<at::Tensor>& outputs, const std::vector<at::Tensor>& teacher) {
-  require(outputs.size() == teacher.size(), "the network has {} outputs, the teacher {}", outputs.size(), teacher.size());
+  require(outputs.size() == teacher.size(), "the network has {} outputs, the teacher {}", outputs.size(),
+          teacher.size());
   at::Tensor sum;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     require(outputs[i].sizes() == teacher[i].sizes(), "output {}: network and teacher differ in shape", i);
     const at::Tensor wanted = teacher[i].to(at::kFloat);
-    const at::Tensor error = (outputs[i].to(at::kFloat) - wanted).square().mean() /
-                             wanted.square().mean().clamp_min(1e-12);
+    const at::Tensor error =
+        (outputs[i].to(at::kFloat) - wanted).square().mean() / wanted.square().mean().clamp_min(1e-12);
     sum = sum.defined() ? sum + error : error;
   }
   return sum;
@@ -33,10 +34,11 @@ bool classifies(const std::vector<at::Tensor>& outputs) {
   return outputs[0].numel() == outputs[0].size(0) * outputs[0].size(1);
 }
 
-Loss compute_loss(const TrainOptions& options, const std::vector<at::Tensor>& outputs, const at::Tensor& labels,
-                  const std::vector<at::Tensor>& teacher) {
+Loss compute_loss(const TrainOptions& options, const std::vector<at::Tensor>& outputs,
+                  const at::Tensor& labels, const std::vector<at::Tensor>& teacher) {
   if (!classifies(outputs)) {
-    require(!teacher.empty(), "a network that does not classify is trained against a teacher's outputs, without labels");
+    require(!teacher.empty(),
+            "a network that does not classify is trained against a teacher's outputs, without labels");
     return {squared_error(outputs, teacher), {}};
   }
   const at::Tensor scores = outputs[0].flatten(1).to(at::kFloat);

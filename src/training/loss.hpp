@@ -22,7 +22,7 @@ bool classifies(const std::vector<at::Tensor>& outputs);
 /// squared error to the teacher's outputs, in units of their mean square. An answer is right when
 /// it equals the label, or the teacher's answer without labels. `labels` and `teacher` may be
 /// undefined and empty.
-Loss compute_loss(const TrainOptions& options, const std::vector<at::Tensor>& outputs, const at::Tensor& labels,
-                  const std::vector<at::Tensor>& teacher);
+Loss compute_loss(const TrainOptions& options, const std::vector<at::Tensor>& outputs,
+                  const at::Tensor& labels, const std::vector<at::Tensor>& teacher);
 
 }  // namespace wins::training

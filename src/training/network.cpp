@@ -55,7 +55,8 @@ void fold_constants(graph::Graph& graph) {
       continue;
     }
     std::vector<Tensor> outputs = graph::evaluate(node, inputs);
-    for (std::size_t i = 0; i < outputs.size(); ++i) graph.value(node.outputs[i]).constant = std::move(outputs[i]);
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+      graph.value(node.outputs[i]).constant = std::move(outputs[i]);
   }
   graph.nodes = std::move(kept);
   graph::remove_unused(graph);
@@ -97,7 +98,8 @@ void Network::add_parameter(ValueId id, bool decays) {
 
 void Network::add_mask(const graph::Node& node, const graph::WinogradConv& op) {
   const auto found = parameter_index_.find(graph_.value(node.input(1)).name);
-  require(found != parameter_index_.end(), "WinogradConv '{}': its weights are not constant float32", node.name);
+  require(found != parameter_index_.end(), "WinogradConv '{}': its weights are not constant float32",
+          node.name);
   Parameter& parameter = parameters_[found->second];
   const winograd::Mask& mask = op.mask;
   std::vector<float> keep(mask.keep.begin(), mask.keep.end());
@@ -130,7 +132,8 @@ void Network::collect() {
       add_parameter(node.input(2), false);
       for (const std::size_t i : {3, 4}) {
         const graph::Value& value = graph_.value(node.input(i));
-        require(value.constant.has_value(), "BatchNormalization '{}': input {} is not constant", node.name, i);
+        require(value.constant.has_value(), "BatchNormalization '{}': input {} is not constant", node.name,
+                i);
         if (!constants_.contains(value.name)) constants_[value.name] = to_torch(*value.constant, device_);
         statistics_[value.name] = constants_[value.name];
       }
@@ -157,7 +160,8 @@ std::unique_ptr<Network::Program> Network::build(const std::vector<Shape>& shape
   std::string refused;
   for (const graph::Node& node : graph.nodes) {
     try {
-      program->steps.push_back({training::compile(Site{graph, node, device_}), node.inputs, node.outputs, {}, node.name});
+      program->steps.push_back(
+          {training::compile(Site{graph, node, device_}), node.inputs, node.outputs, {}, node.name});
     } catch (const Error& error) {
       refused += fmt::format("{}{}", refused.empty() ? "" : "; ", error.what());
     }
@@ -189,7 +193,8 @@ Network::Program& Network::program(const std::vector<at::Tensor>& inputs, bool l
   return *slot;
 }
 
-std::vector<at::Tensor> Network::execute(Program& program, const std::vector<at::Tensor>& inputs, const Run& how) {
+std::vector<at::Tensor> Network::execute(Program& program, const std::vector<at::Tensor>& inputs,
+                                         const Run& how) {
   std::vector<at::Tensor> values = program.constants;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const at::Tensor input = inputs[i].to(device_);

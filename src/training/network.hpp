@@ -15,9 +15,9 @@ namespace wins::training {
 
 /// One trained tensor.
 struct Parameter {
-  std::string name;  ///< of the graph value
-  at::Tensor value;  ///< leaf; requires gradients when the network was made for training
-  at::Tensor mask;   ///< 0/1, broadcasts to `value`; undefined where nothing is pruned
+  std::string name;     ///< of the graph value
+  at::Tensor value;     ///< leaf; requires gradients when the network was made for training
+  at::Tensor mask;      ///< 0/1, broadcasts to `value`; undefined where nothing is pruned
   bool decays = false;  ///< weight decay applies: weights, not biases or normalisation
 };
 

@@ -19,7 +19,8 @@ double Schedule::rate(std::int64_t step) const {
 
 Sgd::Sgd(std::vector<Parameter>& parameters, double momentum, double decay)
     : parameters_(parameters), momentum_(momentum), decay_(decay) {
-  for (const Parameter& parameter : parameters_) velocity_.push_back(at::zeros_like(parameter.value).detach());
+  for (const Parameter& parameter : parameters_)
+    velocity_.push_back(at::zeros_like(parameter.value).detach());
 }
 
 void Sgd::step(double rate) {

@@ -45,19 +45,26 @@ void check_labels(const data::Dataset& dataset, std::int64_t classes) {
 void check_options(const TrainOptions& o, bool has_teacher) {
   const auto positive = [](double value) { return std::isfinite(value) && value > 0; };
   const auto share = [](double value) { return value >= 0 && value < 1; };
-  require(std::isfinite(o.epochs) && o.epochs >= 0 && o.epochs <= 1e6, "--epochs {}: 0 or more was expected", o.epochs);
+  require(std::isfinite(o.epochs) && o.epochs >= 0 && o.epochs <= 1e6, "--epochs {}: 0 or more was expected",
+          o.epochs);
   require(o.max_steps >= 0, "--steps {}: 0 or more was expected", o.max_steps);
   require(o.batch_size > 0 && o.batch_size <= 65536, "--batch {}: 1 to 65536 was expected", o.batch_size);
   require(positive(o.learning_rate), "--lr {}: a positive number was expected", o.learning_rate);
-  require(std::isfinite(o.final_learning_rate) && o.final_learning_rate >= 0 && o.final_learning_rate <= o.learning_rate,
+  require(std::isfinite(o.final_learning_rate) && o.final_learning_rate >= 0 &&
+              o.final_learning_rate <= o.learning_rate,
           "--final-lr {}: 0 to the learning rate was expected", o.final_learning_rate);
   require(share(o.momentum), "--momentum {}: [0, 1) was expected", o.momentum);
-  require(std::isfinite(o.weight_decay) && o.weight_decay >= 0, "--weight-decay {}: 0 or more was expected", o.weight_decay);
-  require(std::isfinite(o.warmup_epochs) && o.warmup_epochs >= 0, "--warmup {}: 0 or more was expected", o.warmup_epochs);
+  require(std::isfinite(o.weight_decay) && o.weight_decay >= 0, "--weight-decay {}: 0 or more was expected",
+          o.weight_decay);
+  require(std::isfinite(o.warmup_epochs) && o.warmup_epochs >= 0, "--warmup {}: 0 or more was expected",
+          o.warmup_epochs);
   require(share(o.label_smoothing), "--label-smoothing {}: [0, 1) was expected", o.label_smoothing);
-  require(o.distill_weight >= 0 && o.distill_weight <= 1, "--distill {}: [0, 1] was expected", o.distill_weight);
-  require(positive(o.distill_temperature), "--temperature {}: a positive number was expected", o.distill_temperature);
-  require(has_teacher || o.distill_weight == 0, "--distill {}: distillation needs a teacher", o.distill_weight);
+  require(o.distill_weight >= 0 && o.distill_weight <= 1, "--distill {}: [0, 1] was expected",
+          o.distill_weight);
+  require(positive(o.distill_temperature), "--temperature {}: a positive number was expected",
+          o.distill_temperature);
+  require(has_teacher || o.distill_weight == 0, "--distill {}: distillation needs a teacher",
+          o.distill_weight);
   require(has_teacher || o.use_labels, "--labels none: training without labels needs a teacher");
   require(share(o.held_out), "--held-out {}: [0, 1) was expected", o.held_out);
   require(o.patience >= 0, "--patience {}: 0 or more was expected", o.patience);
@@ -72,17 +79,20 @@ void check_options(const TrainOptions& o, bool has_teacher) {
 void check_data(const graph::Graph& graph, const data::Dataset& dataset, const data::Preprocess& preprocess,
                 const TrainOptions& options) {
   require(dataset.size() > 0, "the data set is empty");
-  require(graph.inputs.size() == 1, "graph '{}' has {} inputs, training feeds one", graph.name, graph.inputs.size());
+  require(graph.inputs.size() == 1, "graph '{}' has {} inputs, training feeds one", graph.name,
+          graph.inputs.size());
   const graph::Value& input = graph.value(graph.inputs[0]);
   const Shape wanted = {-1, preprocess.channels, preprocess.height, preprocess.width};
   require(preprocess.channels > 0 && preprocess.height > 0 && preprocess.width > 0,
-          "input size {}x{}x{} is not known: give the picture size", preprocess.channels, preprocess.height, preprocess.width);
+          "input size {}x{}x{} is not known: give the picture size", preprocess.channels, preprocess.height,
+          preprocess.width);
   if (input.shape) {
     bool fits = input.shape->size() == wanted.size();
     for (std::size_t i = 1; fits && i < wanted.size(); ++i) {
       fits = (*input.shape)[i] < 0 || (*input.shape)[i] == wanted[i];
     }
-    require(fits, "input '{}' has shape {}, pictures come as {}", input.name, to_string(*input.shape), to_string(wanted));
+    require(fits, "input '{}' has shape {}, pictures come as {}", input.name, to_string(*input.shape),
+            to_string(wanted));
   }
   if (!options.use_labels) return;
   const auto& output = graph.value(graph.outputs.at(0)).shape;

@@ -17,7 +17,7 @@ void check_data(const graph::Graph& graph, const data::Dataset& dataset, const d
 
 /// Everything that decides the outcome of a run, as text, for the checkpoint.
 std::map<std::string, std::string> fingerprint(const graph::Graph& graph, const data::Dataset& dataset,
-                                               const data::Preprocess& preprocess, const TrainOptions& options,
-                                               const graph::Graph* teacher);
+                                               const data::Preprocess& preprocess,
+                                               const TrainOptions& options, const graph::Graph* teacher);
 
 }  // namespace wins::training

@@ -12,13 +12,20 @@ namespace {
 
 DType wins_type(at::ScalarType type) {
   switch (type) {
-    case at::kFloat: return DType::f32;
-    case at::kDouble: return DType::f64;
-    case at::kLong: return DType::i64;
-    case at::kInt: return DType::i32;
-    case at::kByte: return DType::u8;
-    case at::kBool: return DType::boolean;
-    default: fail("libtorch tensor type {} has no counterpart", c10::toString(type));
+    case at::kFloat:
+      return DType::f32;
+    case at::kDouble:
+      return DType::f64;
+    case at::kLong:
+      return DType::i64;
+    case at::kInt:
+      return DType::i32;
+    case at::kByte:
+      return DType::u8;
+    case at::kBool:
+      return DType::boolean;
+    default:
+      fail("libtorch tensor type {} has no counterpart", c10::toString(type));
   }
 }
 
@@ -26,12 +33,18 @@ DType wins_type(at::ScalarType type) {
 
 at::ScalarType torch_type(DType type) {
   switch (type) {
-    case DType::f32: return at::kFloat;
-    case DType::f64: return at::kDouble;
-    case DType::i64: return at::kLong;
-    case DType::i32: return at::kInt;
-    case DType::u8: return at::kByte;
-    case DType::boolean: return at::kBool;
+    case DType::f32:
+      return at::kFloat;
+    case DType::f64:
+      return at::kDouble;
+    case DType::i64:
+      return at::kLong;
+    case DType::i32:
+      return at::kInt;
+    case DType::u8:
+      return at::kByte;
+    case DType::boolean:
+      return at::kBool;
   }
   fail("unknown tensor type {}", static_cast<int>(type));
 }

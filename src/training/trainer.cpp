@@ -50,8 +50,8 @@ Trainer::Trainer(const graph::Graph& graph, const data::Dataset& dataset, const 
   threads_ = use_threads(options_.threads);
   if (options_.held_out > 0) {
     split_ = data::hold_out(dataset, options_.held_out, options_.seed);
-    require(!split_->kept.empty() && !split_->held_out.empty(), "--held-out {}: {} pictures are too few to split",
-            options_.held_out, dataset.size());
+    require(!split_->kept.empty() && !split_->held_out.empty(),
+            "--held-out {}: {} pictures are too few to split", options_.held_out, dataset.size());
     kept_ = std::make_unique<data::Subset>(dataset, split_->kept);
     held_out_ = std::make_unique<data::Subset>(dataset, split_->held_out);
   }
@@ -159,7 +159,8 @@ void Trainer::end_epoch() {
     log.held_out_accuracy = score.accuracy;
     if (options_.patience > 0) watch(score.value());
   }
-  log.seconds = progress_.seconds + std::chrono::duration<double>(std::chrono::steady_clock::now() - clock_).count();
+  log.seconds =
+      progress_.seconds + std::chrono::duration<double>(std::chrono::steady_clock::now() - clock_).count();
   progress_.logs.push_back(log);
   progress_.loss_sum = progress_.correct = progress_.seen = progress_.seconds = 0;
 }
@@ -190,7 +191,8 @@ TrainResult Trainer::finish() {
     auto state = state_tensors();
     for (const auto& [name, value] : best_) state.at(name).copy_(value);
   }
-  if (schedule_.steps > 0) recalibrate(*network_, {kept_ ? *kept_ : dataset_, preprocess_, threads_}, options_);
+  if (schedule_.steps > 0)
+    recalibrate(*network_, {kept_ ? *kept_ : dataset_, preprocess_, threads_}, options_);
   TrainResult result;
   result.held_out_accuracy = kNaN;
   if (held_out_) {
@@ -230,9 +232,11 @@ void Trainer::save() {
   };
   std::vector<double> logs;
   for (const EpochLog& log : progress_.logs) {
-    logs.insert(logs.end(), {log.epoch, log.loss, log.accuracy, log.held_out_accuracy, log.learning_rate, log.seconds});
+    logs.insert(logs.end(),
+                {log.epoch, log.loss, log.accuracy, log.held_out_accuracy, log.learning_rate, log.seconds});
   }
-  checkpoint.tensors["logs"] = Tensor::of<double>({static_cast<std::int64_t>(progress_.logs.size()), 6}, logs);
+  checkpoint.tensors["logs"] =
+      Tensor::of<double>({static_cast<std::int64_t>(progress_.logs.size()), 6}, logs);
   for (const auto& [name, tensor] : state_tensors()) checkpoint.tensors[name] = from_torch(tensor);
   for (const auto& [name, tensor] : best_) checkpoint.tensors["best/" + name] = from_torch(tensor);
   save_checkpoint(checkpoint, options_.checkpoint);
@@ -249,7 +253,8 @@ void Trainer::load(const Checkpoint& checkpoint) {
   };
   const auto tensor = [&](const std::string& name, const Shape& shape, DType type) {
     const auto found = checkpoint.tensors.find(name);
-    const bool fits = found != checkpoint.tensors.end() && found->second.shape() == shape && found->second.dtype() == type;
+    const bool fits =
+        found != checkpoint.tensors.end() && found->second.shape() == shape && found->second.dtype() == type;
     require(fits, "{}: checkpoint without a fitting tensor '{}'", path, name);
     return found->second;
   };
@@ -273,10 +278,12 @@ void Trainer::load(const Checkpoint& checkpoint) {
   }
   const auto logs = checkpoint.tensors.find("logs");
   require(logs != checkpoint.tensors.end() && logs->second.rank() == 2 && logs->second.dim(1) == 6 &&
-              logs->second.dtype() == DType::f64, "{}: checkpoint without epoch logs", path);
+              logs->second.dtype() == DType::f64,
+          "{}: checkpoint without epoch logs", path);
   const auto values = logs->second.data<double>();
   for (std::size_t i = 0; i + 6 <= values.size(); i += 6) {
-    progress_.logs.push_back({values[i], values[i + 1], values[i + 2], values[i + 3], values[i + 4], values[i + 5]});
+    progress_.logs.push_back(
+        {values[i], values[i + 1], values[i + 2], values[i + 3], values[i + 4], values[i + 5]});
   }
 }
 

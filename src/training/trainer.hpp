@@ -9,8 +9,8 @@
 
 #include "checkpoint.hpp"
 #include "evaluate.hpp"
-#include "optimizer.hpp"
 #include "loss.hpp"
+#include "optimizer.hpp"
 #include "wins/training/training.hpp"
 
 namespace wins::training {

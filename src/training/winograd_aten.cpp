@@ -61,7 +61,9 @@ at::Tensor input_adjoint(const WinogradLayer& layer, const at::Tensor& dv, const
           .slice(2, 0, high)
           .slice(3, j, j + e.tile_cols)
           .slice(4, 0, wide)
-          .add_(pixels.slice(0, i * e.m, i * e.m + high).slice(1, j * e.m, j * e.m + wide).permute({2, 3, 0, 4, 1, 5}));
+          .add_(pixels.slice(0, i * e.m, i * e.m + high)
+                    .slice(1, j * e.m, j * e.m + wide)
+                    .permute({2, 3, 0, 4, 1, 5}));
     }
   }
   return sum.view({e.batch, rows * e.m, cols * e.m, e.channels})
@@ -72,8 +74,9 @@ at::Tensor input_adjoint(const WinogradLayer& layer, const at::Tensor& dv, const
 
 /// Y [N, H', W', K] from M [L, P, K].
 at::Tensor output_transform(const WinogradLayer& layer, const at::Tensor& products, const Extents& e) {
-  const at::Tensor pixels = at::mm(layer.output_transform.to(products.scalar_type()), products.reshape({e.live, -1}))
-                                .view({e.m, e.m, e.batch, e.tile_rows, e.tile_cols, e.filters});
+  const at::Tensor pixels =
+      at::mm(layer.output_transform.to(products.scalar_type()), products.reshape({e.live, -1}))
+          .view({e.m, e.m, e.batch, e.tile_rows, e.tile_cols, e.filters});
   return pixels.permute({2, 3, 0, 4, 1, 5})
       .reshape({e.batch, e.tile_rows * e.m, e.tile_cols * e.m, e.filters})
       .slice(1, 0, e.out_h)

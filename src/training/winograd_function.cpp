@@ -36,7 +36,9 @@ bool takes_kernels(const at::Tensor& x, const at::Tensor& U) {
 }
 
 /// [N, H, W, C] in memory; no copy when x is channels-last already.
-at::Tensor nhwc(const at::Tensor& x) { return x.permute({0, 2, 3, 1}).contiguous(); }
+at::Tensor nhwc(const at::Tensor& x) {
+  return x.permute({0, 2, 3, 1}).contiguous();
+}
 
 at::Tensor forward_kernels(const WinogradLayer& layer, const at::Tensor& x, const at::Tensor& U,
                            const at::Tensor& bias) {
@@ -74,7 +76,9 @@ at::Tensor position_matrix(const WinogradLayer& layer, const winograd::Matrix& s
   // B is [pixel, position]; A is [position, pixel].
   const bool by_column = &side == &layer.algorithm->B;
   const int n = by_column ? side.rows : side.cols;
-  const auto at = [&](int pixel, int position) { return by_column ? side(pixel, position) : side(position, pixel); };
+  const auto at = [&](int pixel, int position) {
+    return by_column ? side(pixel, position) : side(position, pixel);
+  };
   std::vector<double> values;
   for (const LivePosition& position : layer.live) {
     for (int y = 0; y < n; ++y) {
@@ -92,7 +96,8 @@ class WinogradFunction : public torch::autograd::Function<WinogradFunction> {
     context->save_for_backward({x, U});
     context->saved_data["layer"] = c10::IValue::make_capsule(layer);
     context->saved_data["bias"] = bias.defined();
-    return takes_kernels(x, U) ? forward_kernels(*layer, x, U, bias) : winograd_forward_aten(*layer, x, U, bias);
+    return takes_kernels(x, U) ? forward_kernels(*layer, x, U, bias)
+                               : winograd_forward_aten(*layer, x, U, bias);
   }
 
   static variable_list backward(AutogradContext* context, variable_list output_gradients) {

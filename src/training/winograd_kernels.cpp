@@ -11,10 +11,12 @@
 namespace wins::training {
 namespace {
 
-constexpr int kMaxTile = 10;                             // p of winograd::algorithm
+constexpr int kMaxTile = 10;                                 // p of winograd::algorithm
 constexpr std::int64_t kBlockBytes = std::int64_t{1} << 19;  // V and M of one block of tiles
 
-std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
+std::int64_t round_up(std::int64_t value, std::int64_t step) {
+  return (value + step - 1) / step * step;
+}
 
 /// What F(2,3)'s transforms differ by from the hard-coded ones: a factor per row of B^T and A^T.
 struct Factors {
@@ -60,12 +62,12 @@ Factors find_factors(const winograd::Algorithm& algorithm) {
 /// Weights of one live position, ready for the kernels.
 struct PackedPosition {
   int xi = 0;
-  float factor = 1;                 ///< of the transforms that the kernels leave out
-  std::vector<std::int64_t> rows;   ///< kept rows, or empty when all K rows are carried
-  std::int64_t count = 0;           ///< rows carried
-  std::int64_t padded = 0;          ///< count rounded up to the vector
-  std::vector<float> by_channel;    ///< [C, padded]
-  std::vector<float> by_row;        ///< [count, padded C]; empty when not needed
+  float factor = 1;                ///< of the transforms that the kernels leave out
+  std::vector<std::int64_t> rows;  ///< kept rows, or empty when all K rows are carried
+  std::int64_t count = 0;          ///< rows carried
+  std::int64_t padded = 0;         ///< count rounded up to the vector
+  std::vector<float> by_channel;   ///< [C, padded]
+  std::vector<float> by_row;       ///< [count, padded C]; empty when not needed
 };
 
 struct Plan {
@@ -105,8 +107,10 @@ void pack_position(const Plan& plan, const float* U, bool by_row, const std::vec
   }
 }
 
-void make_plan(Plan& plan, const WinogradProblem& problem, const std::vector<LivePosition>& live, const float* U,
-               std::int64_t lanes, bool by_row) {
+enum class Pass { forward, backward };
+
+void make_plan(Plan& plan, const WinogradProblem& problem, const std::vector<LivePosition>& live,
+               const float* U, std::int64_t lanes, Pass pass) {
   const winograd::Algorithm& algorithm = *problem.algorithm;
   require(algorithm.p() <= kMaxTile, "Winograd tile of {} is larger than {}", algorithm.p(), kMaxTile);
   plan.problem = &problem;
@@ -128,12 +132,14 @@ void make_plan(Plan& plan, const WinogradProblem& problem, const std::vector<Liv
     position.factor = static_cast<float>(plan.factors.input[i] * plan.factors.input[j] *
                                          plan.factors.output[i] * plan.factors.output[j]);
     const auto kept = static_cast<std::int64_t>(one.rows.size());
-    // Dropping rows costs a scatter, and gains nothing unless a whole vector goes.
-    const bool compact = round_up(kept, lanes) < plan.padded_filters;
+    // Dropping rows costs a scatter. Forward it gains nothing unless a whole vector goes; backward
+    // rows are the height of dU and the depth of dV.
+    const bool fewer_vectors = round_up(kept, lanes) < plan.padded_filters;
+    const bool compact = fewer_vectors || (pass == Pass::backward && 2 * kept <= problem.filters);
     if (compact) position.rows = one.rows;
     position.count = compact ? kept : problem.filters;
     position.padded = round_up(position.count, lanes);
-    pack_position(plan, U, by_row, one.rows, position);
+    pack_position(plan, U, pass == Pass::backward, one.rows, position);
     floats += plan.padded_channels + position.padded;
     plan.positions.push_back(std::move(position));
   }
@@ -143,11 +149,11 @@ void make_plan(Plan& plan, const WinogradProblem& problem, const std::vector<Liv
 
 /// Buffers of one thread.
 struct Workspace {
-  std::vector<float> v, m;            ///< per live position [block, padded C], [block, padded]
-  std::vector<float> rows;            ///< [p*p, padded K]: M of one tile with all rows
-  std::vector<float> zeros;           ///< what lies outside the picture
+  std::vector<float> v, m;   ///< per live position [block, padded C], [block, padded]
+  std::vector<float> rows;   ///< [p*p, padded K]: M of one tile with all rows
+  std::vector<float> zeros;  ///< what lies outside the picture
   std::vector<std::size_t> v_at, m_at;
-  std::vector<float> dU;              ///< per live position [count, padded C]
+  std::vector<float> dU;  ///< per live position [count, padded C]
   std::vector<std::size_t> dU_at;
 
   explicit Workspace(const Plan& plan, bool gradients) {
@@ -252,11 +258,14 @@ template <int kLanes>
   const Patches<const float> patches(x, problem.height, problem.width, problem.channels, plan.p);
   const float* in[kMaxTile * kMaxTile];
   float* out[kMaxTile * kMaxTile] = {};
-  for (std::size_t l = 0; l < plan.positions.size(); ++l) out[plan.positions[l].xi] = work.v.data() + work.v_at[l];
+  for (std::size_t l = 0; l < plan.positions.size(); ++l)
+    out[plan.positions[l].xi] = work.v.data() + work.v_at[l];
   TileWalk tile(plan, first);
   for (std::int64_t t = 0; t < count; ++t, tile.next()) {
-    patches.locate(tile.image, tile.top - problem.pad_top, tile.left - problem.pad_left, work.zeros.data(), in);
-    transform<kLanes, simd::InputF23, false>(plan.factors.fast, plan.input, in, out, nullptr, problem.channels);
+    patches.locate(tile.image, tile.top - problem.pad_top, tile.left - problem.pad_left, work.zeros.data(),
+                   in);
+    transform<kLanes, simd::InputF23, false>(plan.factors.fast, plan.input, in, out, nullptr,
+                                             problem.channels);
     for (const PackedPosition& position : plan.positions) out[position.xi] += plan.padded_channels;
   }
 }
@@ -266,9 +275,15 @@ template <int kLanes>
   using Vec = typename simd::VecOf<kLanes>::type;
   for (std::size_t l = 0; l < plan.positions.size(); ++l) {
     const PackedPosition& position = plan.positions[l];
-    const simd::GemmArgs args{work.v.data() + work.v_at[l], plan.padded_channels, 1, position.by_channel.data(),
-                              position.padded, work.m.data() + work.m_at[l], position.padded,
-                              plan.problem->channels, false};
+    const simd::GemmArgs args{work.v.data() + work.v_at[l],
+                              plan.padded_channels,
+                              1,
+                              position.by_channel.data(),
+                              position.padded,
+                              work.m.data() + work.m_at[l],
+                              position.padded,
+                              plan.problem->channels,
+                              false};
     simd::gemm<Vec>(args, count, position.padded);
   }
 }
@@ -292,7 +307,8 @@ template <int kLanes>
       }
       // Rows that are not kept stay zero from the workspace's start.
       float* all = work.rows.data() + position.xi * plan.padded_filters;
-      for (std::int64_t j = 0; j < position.count; ++j) all[position.rows[static_cast<std::size_t>(j)]] = m[j];
+      for (std::int64_t j = 0; j < position.count; ++j)
+        all[position.rows[static_cast<std::size_t>(j)]] = m[j];
       in[position.xi] = all;
     }
     patches.locate(tile.image, tile.top, tile.left, nullptr, out);
@@ -323,7 +339,8 @@ template <int kLanes>
       if (position.rows.empty()) continue;
       float* m = work.m.data() + work.m_at[l] + t * position.padded;
       const float* all = out[position.xi];
-      for (std::int64_t j = 0; j < position.count; ++j) m[j] = all[position.rows[static_cast<std::size_t>(j)]];
+      for (std::int64_t j = 0; j < position.count; ++j)
+        m[j] = all[position.rows[static_cast<std::size_t>(j)]];
     }
   }
 }
@@ -334,9 +351,15 @@ template <int kLanes>
   using Vec = typename simd::VecOf<kLanes>::type;
   for (std::size_t l = 0; l < plan.positions.size(); ++l) {
     const PackedPosition& position = plan.positions[l];
-    const simd::GemmArgs args{work.m.data() + work.m_at[l], 1, position.padded, work.v.data() + work.v_at[l],
-                              plan.padded_channels, work.dU.data() + work.dU_at[l], plan.padded_channels,
-                              count, true};
+    const simd::GemmArgs args{work.m.data() + work.m_at[l],
+                              1,
+                              position.padded,
+                              work.v.data() + work.v_at[l],
+                              plan.padded_channels,
+                              work.dU.data() + work.dU_at[l],
+                              plan.padded_channels,
+                              count,
+                              true};
     simd::gemm<Vec>(args, position.count, plan.padded_channels);
   }
 }
@@ -349,9 +372,10 @@ template <int kLanes>
   const WinogradProblem& problem = *plan.problem;
   for (std::size_t l = 0; l < plan.positions.size(); ++l) {
     const PackedPosition& position = plan.positions[l];
-    const simd::GemmArgs args{work.m.data() + work.m_at[l], position.padded, 1, position.by_row.data(),
-                              plan.padded_channels, work.v.data() + work.v_at[l], plan.padded_channels,
-                              position.count, false};
+    const simd::GemmArgs args{
+        work.m.data() + work.m_at[l], position.padded,      1,
+        position.by_row.data(),       plan.padded_channels, work.v.data() + work.v_at[l],
+        plan.padded_channels,         position.count,       false};
     simd::gemm<Vec>(args, count, plan.padded_channels);
   }
   const Patches<float> patches(dx, problem.height, problem.width, problem.channels, plan.p);
@@ -433,7 +457,8 @@ struct Isa {
   backward_images<8>(plan, data, first, last, work);
 }
 [[gnu::target("avx512f,avx2,fma")]] void forward_avx512(const Plan& plan, const Operands& data,
-                                                        std::int64_t first, std::int64_t last, Workspace& work) {
+                                                        std::int64_t first, std::int64_t last,
+                                                        Workspace& work) {
   forward_images<16>(plan, data, first, last, work);
 }
 [[gnu::target("avx512f,avx2,fma")]] void backward_avx512(const Plan& plan, const Operands& data,
@@ -511,7 +536,7 @@ std::vector<LivePosition> live_positions(const winograd::Mask& mask) {
 void winograd_forward(const WinogradProblem& problem, const std::vector<LivePosition>& live, int threads,
                       const float* x, const float* U, const float* bias, float* y) {
   Plan plan;
-  make_plan(plan, problem, live, U, isa().lanes, false);
+  make_plan(plan, problem, live, U, isa().lanes, Pass::forward);
   Operands data;
   data.x = x;
   data.bias = bias;
@@ -526,7 +551,7 @@ void winograd_forward(const WinogradProblem& problem, const std::vector<LivePosi
 void winograd_backward(const WinogradProblem& problem, const std::vector<LivePosition>& live, int threads,
                        const float* x, const float* U, const float* dy, float* dx, float* dU) {
   Plan plan;
-  make_plan(plan, problem, live, U, isa().lanes, dx != nullptr);
+  make_plan(plan, problem, live, U, isa().lanes, Pass::backward);
   Operands data;
   data.x = x;
   data.dy = dy;
@@ -547,6 +572,8 @@ void winograd_backward(const WinogradProblem& problem, const std::vector<LivePos
   clear_other_rows(plan, live, dU);
 }
 
-const char* winograd_kernels_isa() { return isa().name; }
+const char* winograd_kernels_isa() {
+  return isa().name;
+}
 
 }  // namespace wins::training

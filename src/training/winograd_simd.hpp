@@ -83,7 +83,8 @@ struct OutputAdjointF23 {  // A
 /// out (+)= L in L^T (+ bias) for lanes [c, c + lanes of Vec), with L given by Step. A null `out`
 /// entry is not stored.
 template <class Vec, class Step, bool kAccumulate>
-[[gnu::always_inline]] inline void sandwich_f23(const float* const* in, float* const* out, const float* bias, std::int64_t c) {
+[[gnu::always_inline]] inline void sandwich_f23(const float* const* in, float* const* out, const float* bias,
+                                                std::int64_t c) {
   Vec half[Step::kOut * Step::kIn];
   for (int x = 0; x < Step::kIn; ++x) {
     Vec column[Step::kIn], result[Step::kOut];
@@ -117,8 +118,8 @@ struct AnyStep {
   int rows = 0, cols = 0;
 };
 template <class Vec, bool kAccumulate>
-[[gnu::always_inline]] inline void sandwich_any(const AnyStep& step, const float* const* in, float* const* out, const float* bias,
-                              std::int64_t c) {
+[[gnu::always_inline]] inline void sandwich_any(const AnyStep& step, const float* const* in,
+                                                float* const* out, const float* bias, std::int64_t c) {
   Vec half[100];
   for (int i = 0; i < step.rows; ++i) {
     for (int x = 0; x < step.cols; ++x) {

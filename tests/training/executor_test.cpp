@@ -33,7 +33,8 @@ Graph single(Op op, const Shape& shape, const Rest& rest, std::size_t outputs = 
     inputs.push_back(rest[i] ? graph.add_constant("c" + std::to_string(i), *rest[i]) : graph::kNone);
   }
   graph::Node node{"node", std::move(op), inputs, {}};
-  for (std::size_t i = 0; i < outputs; ++i) node.outputs.push_back(graph.add_value("y" + std::to_string(i), DType::f32));
+  for (std::size_t i = 0; i < outputs; ++i)
+    node.outputs.push_back(graph.add_value("y" + std::to_string(i), DType::f32));
   graph.outputs = node.outputs;
   graph.nodes.push_back(node);
   return graph;
@@ -63,7 +64,9 @@ graph::Window window(std::array<std::int64_t, 2> kernel, std::array<std::int64_t
   return {kernel, stride, dilation, pads, auto_pad};
 }
 
-Tensor normal(const Shape& shape, std::uint64_t seed = 1) { return random_normal(shape, seed); }
+Tensor normal(const Shape& shape, std::uint64_t seed = 1) {
+  return random_normal(shape, seed);
+}
 Tensor positive(const Shape& shape) {
   Tensor t = random_normal(shape, 9);
   for (float& value : t.mutable_data<float>()) value = value * value + 0.5F;
@@ -75,26 +78,41 @@ void add_convolutions(std::vector<Case>& cases) {
   using graph::Conv;
   using graph::ConvTranspose;
   const Activation relu{graph::UnaryKind::relu};
-  cases.push_back({"Conv", Conv{window({3, 3}, {1, 1}, {1, 1, 1, 1}), 1, {}}, {2, 5, 9, 7}, {normal({6, 5, 3, 3})}});
-  cases.push_back({"ConvAsymmetricGroupDilation", Conv{window({3, 2}, {2, 1}, {2, 0, 1, 1}, {2, 1}), 2, {}},
-                   {2, 6, 11, 8}, {normal({4, 3, 3, 2}), normal({4})}});
+  cases.push_back(
+      {"Conv", Conv{window({3, 3}, {1, 1}, {1, 1, 1, 1}), 1, {}}, {2, 5, 9, 7}, {normal({6, 5, 3, 3})}});
+  cases.push_back({"ConvAsymmetricGroupDilation",
+                   Conv{window({3, 2}, {2, 1}, {2, 0, 1, 1}, {2, 1}), 2, {}},
+                   {2, 6, 11, 8},
+                   {normal({4, 3, 3, 2}), normal({4})}});
   cases.push_back({"ConvSameUpper",
                    Conv{window({4, 4}, {2, 3}, {0, 0, 0, 0}, {1, 1}, graph::AutoPad::same_upper), 1, {}},
-                   {1, 3, 9, 10}, {normal({2, 3, 4, 4})}});
-  cases.push_back({"ConvFused", Conv{window({3, 3}, {1, 1}, {1, 1, 1, 1}), 1, relu}, {2, 3, 5, 5},
+                   {1, 3, 9, 10},
+                   {normal({2, 3, 4, 4})}});
+  cases.push_back({"ConvFused",
+                   Conv{window({3, 3}, {1, 1}, {1, 1, 1, 1}), 1, relu},
+                   {2, 3, 5, 5},
                    {normal({4, 3, 3, 3}), normal({4}, 2), normal({2, 4, 5, 5}, 3)}});
   graph::WinogradConv winograd;
   winograd.mask = winograd::Mask::full(winograd::Axis::row, 16, 4, 3);
   winograd.activation = relu;
-  cases.push_back({"WinogradConvFused", winograd, {2, 3, 7, 5},
+  cases.push_back({"WinogradConvFused",
+                   winograd,
+                   {2, 3, 7, 5},
                    {normal({16, 4, 3}), normal({4}, 2), normal({2, 4, 7, 5}, 3)}});
-  cases.push_back({"ConvTranspose", ConvTranspose{window({3, 3}, {2, 2}, {1, 1, 1, 1}), 1, {1, 1}, {}},
-                   {2, 4, 5, 6}, {normal({4, 3, 3, 3}), normal({3}, 2)}});
-  cases.push_back({"ConvTransposeGroupAsymmetric", ConvTranspose{window({2, 3}, {3, 1}, {0, 1, 1, 2}, {1, 2}), 2, {2, 0}, {}},
-                   {1, 4, 4, 6}, {normal({4, 2, 2, 3})}});
-  cases.push_back({"ConvTransposeOutputShape", ConvTranspose{window({3, 3}, {2, 2}, {0, 0, 0, 0}), 1, {0, 0}, {10, 9}},
-                   {1, 2, 5, 5}, {normal({2, 3, 3, 3})}});
-  cases.push_back({"Gemm", graph::Gemm{0.5F, 2.0F, false, true, relu}, {3, 5}, {normal({4, 5}), normal({4}, 2)}});
+  cases.push_back({"ConvTranspose",
+                   ConvTranspose{window({3, 3}, {2, 2}, {1, 1, 1, 1}), 1, {1, 1}, {}},
+                   {2, 4, 5, 6},
+                   {normal({4, 3, 3, 3}), normal({3}, 2)}});
+  cases.push_back({"ConvTransposeGroupAsymmetric",
+                   ConvTranspose{window({2, 3}, {3, 1}, {0, 1, 1, 2}, {1, 2}), 2, {2, 0}, {}},
+                   {1, 4, 4, 6},
+                   {normal({4, 2, 2, 3})}});
+  cases.push_back({"ConvTransposeOutputShape",
+                   ConvTranspose{window({3, 3}, {2, 2}, {0, 0, 0, 0}), 1, {0, 0}, {10, 9}},
+                   {1, 2, 5, 5},
+                   {normal({2, 3, 3, 3})}});
+  cases.push_back(
+      {"Gemm", graph::Gemm{0.5F, 2.0F, false, true, relu}, {3, 5}, {normal({4, 5}), normal({4}, 2)}});
   cases.push_back({"MatMul", graph::MatMul{}, {2, 3, 5}, {normal({5, 4})}});
 }
 
@@ -102,13 +120,33 @@ void add_windows(std::vector<Case>& cases) {
   using graph::Pool;
   for (const bool ceil : {false, true}) {
     const std::string suffix = ceil ? "Ceil" : "Floor";
-    cases.push_back({"MaxPool" + suffix, Pool{Pool::Kind::max, window({3, 2}, {2, 3}, {1, 0, 0, 1}), ceil, false}, {2, 3, 8, 9}, {}});
-    cases.push_back({"AveragePool" + suffix, Pool{Pool::Kind::average, window({3, 3}, {2, 2}, {1, 1, 1, 1}), ceil, false}, {2, 3, 8, 7}, {}});
-    cases.push_back({"AveragePoolPadCounts" + suffix, Pool{Pool::Kind::average, window({3, 3}, {2, 2}, {1, 0, 0, 1}), ceil, true}, {2, 3, 8, 7}, {}});
+    cases.push_back({"MaxPool" + suffix,
+                     Pool{Pool::Kind::max, window({3, 2}, {2, 3}, {1, 0, 0, 1}), ceil, false},
+                     {2, 3, 8, 9},
+                     {}});
+    cases.push_back({"AveragePool" + suffix,
+                     Pool{Pool::Kind::average, window({3, 3}, {2, 2}, {1, 1, 1, 1}), ceil, false},
+                     {2, 3, 8, 7},
+                     {}});
+    cases.push_back({"AveragePoolPadCounts" + suffix,
+                     Pool{Pool::Kind::average, window({3, 3}, {2, 2}, {1, 0, 0, 1}), ceil, true},
+                     {2, 3, 8, 7},
+                     {}});
   }
-  cases.push_back({"MaxPoolDilated", Pool{Pool::Kind::max, window({2, 2}, {1, 1}, {0, 0, 0, 0}, {2, 3}), false, false}, {1, 2, 6, 7}, {}});
-  cases.push_back({"AveragePoolDilated", Pool{Pool::Kind::average, window({2, 2}, {1, 1}, {1, 1, 1, 1}, {2, 2}), false, false}, {1, 2, 6, 7}, {}});
-  cases.push_back({"MaxPoolSameLower", Pool{Pool::Kind::max, window({2, 2}, {2, 2}, {0, 0, 0, 0}, {1, 1}, graph::AutoPad::same_lower), false, false}, {1, 2, 5, 5}, {}});
+  cases.push_back({"MaxPoolDilated",
+                   Pool{Pool::Kind::max, window({2, 2}, {1, 1}, {0, 0, 0, 0}, {2, 3}), false, false},
+                   {1, 2, 6, 7},
+                   {}});
+  cases.push_back({"AveragePoolDilated",
+                   Pool{Pool::Kind::average, window({2, 2}, {1, 1}, {1, 1, 1, 1}, {2, 2}), false, false},
+                   {1, 2, 6, 7},
+                   {}});
+  cases.push_back(
+      {"MaxPoolSameLower",
+       Pool{Pool::Kind::max, window({2, 2}, {2, 2}, {0, 0, 0, 0}, {1, 1}, graph::AutoPad::same_lower), false,
+            false},
+       {1, 2, 5, 5},
+       {}});
   cases.push_back({"GlobalAverage", graph::GlobalPool{Pool::Kind::average}, {2, 3, 4, 5}, {}});
   cases.push_back({"GlobalMax", graph::GlobalPool{Pool::Kind::max}, {2, 3, 4, 5}, {}});
 }
@@ -119,24 +157,35 @@ void add_elementwise(std::vector<Case>& cases) {
     const auto unary = static_cast<UnaryKind>(kind);
     if (unary == UnaryKind::log || unary == UnaryKind::sqrt) continue;  // negative inputs
     const bool clip = unary == UnaryKind::clip;
-    cases.push_back({"Unary" + std::to_string(kind), graph::Unary{{unary, clip ? -0.5F : 0.2F, clip ? 0.7F : 0.5F}}, {2, 3, 5}, {}});
+    cases.push_back({"Unary" + std::to_string(kind),
+                     graph::Unary{{unary, clip ? -0.5F : 0.2F, clip ? 0.7F : 0.5F}},
+                     {2, 3, 5},
+                     {}});
   }
   for (int kind = 0; kind <= static_cast<int>(graph::BinaryKind::max); ++kind) {
     const auto binary = static_cast<graph::BinaryKind>(kind);
     if (binary == graph::BinaryKind::pow) continue;
-    cases.push_back({"Binary" + std::to_string(kind), graph::Binary{binary, {}}, {2, 3, 5}, {positive({3, 1})}});
+    cases.push_back(
+        {"Binary" + std::to_string(kind), graph::Binary{binary, {}}, {2, 3, 5}, {positive({3, 1})}});
   }
   cases.push_back({"Pow", graph::Binary{graph::BinaryKind::pow, {}}, {2, 3}, {Tensor::scalar(2.0F)}});
   cases.push_back({"PRelu", graph::PRelu{}, {2, 3, 4, 4}, {normal({3, 1, 1})}});
-  cases.push_back({"BatchNorm", graph::BatchNorm{1e-3F, 0.9F}, {2, 3, 4, 4}, {normal({3}), normal({3}, 2), normal({3}, 3), positive({3})}});
-  cases.push_back({"LayerNorm", graph::LayerNorm{-2, 1e-5F}, {2, 3, 4, 5}, {normal({4, 5}), normal({4, 5}, 2)}});
+  cases.push_back({"BatchNorm",
+                   graph::BatchNorm{1e-3F, 0.9F},
+                   {2, 3, 4, 4},
+                   {normal({3}), normal({3}, 2), normal({3}, 3), positive({3})}});
+  cases.push_back(
+      {"LayerNorm", graph::LayerNorm{-2, 1e-5F}, {2, 3, 4, 5}, {normal({4, 5}), normal({4, 5}, 2)}});
   cases.push_back({"LrnOdd", graph::Lrn{5, 0.1F, 0.75F, 1}, {2, 7, 3, 3}, {}});
   cases.push_back({"LrnEven", graph::Lrn{4, 0.1F, 0.5F, 2}, {2, 6, 3, 3}, {}});
   cases.push_back({"Softmax", graph::Softmax{1, false}, {2, 5, 3}, {}});
   cases.push_back({"LogSoftmax", graph::Softmax{-1, true}, {2, 5}, {}});
   using Kind = graph::Reduce::Kind;
   for (const Kind kind : {Kind::mean, Kind::sum, Kind::max, Kind::min, Kind::l2}) {
-    cases.push_back({"Reduce" + std::to_string(static_cast<int>(kind)), graph::Reduce{kind, kind != Kind::sum, false}, {2, 3, 4, 5}, {ints({-1, 1})}});
+    cases.push_back({"Reduce" + std::to_string(static_cast<int>(kind)),
+                     graph::Reduce{kind, kind != Kind::sum, false},
+                     {2, 3, 4, 5},
+                     {ints({-1, 1})}});
   }
   cases.push_back({"ReduceAll", graph::Reduce{Kind::mean, true, false}, {2, 3, 4}, {}});
 }
@@ -150,17 +199,27 @@ void add_movement(std::vector<Case>& cases) {
   cases.push_back({"Transpose", graph::Transpose{{2, 0, 1}}, {2, 3, 4}, {}});
   cases.push_back({"Concat", graph::Concat{1}, {2, 3, 4}, {normal({2, 2, 4})}});
   cases.push_back({"Split", graph::Split{-1}, {2, 7}, {ints({3, 4})}, 2});
-  cases.push_back({"Slice", graph::Slice{}, {5, 6, 7}, {ints({1, -5}), ints({9, -1}), ints({0, -1}), ints({2, 3})}});
-  cases.push_back({"SliceBackwards", graph::Slice{}, {5, 6}, {ints({-1}), ints({-100}), ints({1}), ints({-2})}});
-  cases.push_back({"PadConstant", graph::Pad{Mode::constant}, {2, 3, 4}, {ints({0, 1, -1, 2, 0, 3}), Tensor::scalar(1.5F)}});
-  cases.push_back({"PadAxes", graph::Pad{Mode::constant}, {2, 3, 4}, {ints({1, 2}), std::nullopt, ints({-1})}});
+  cases.push_back(
+      {"Slice", graph::Slice{}, {5, 6, 7}, {ints({1, -5}), ints({9, -1}), ints({0, -1}), ints({2, 3})}});
+  cases.push_back(
+      {"SliceBackwards", graph::Slice{}, {5, 6}, {ints({-1}), ints({-100}), ints({1}), ints({-2})}});
+  cases.push_back({"PadConstant",
+                   graph::Pad{Mode::constant},
+                   {2, 3, 4},
+                   {ints({0, 1, -1, 2, 0, 3}), Tensor::scalar(1.5F)}});
+  cases.push_back(
+      {"PadAxes", graph::Pad{Mode::constant}, {2, 3, 4}, {ints({1, 2}), std::nullopt, ints({-1})}});
   for (const Mode mode : {Mode::reflect, Mode::edge, Mode::wrap}) {
-    cases.push_back({"Pad" + std::to_string(static_cast<int>(mode)), graph::Pad{mode}, {1, 2, 5, 6}, {ints({0, 0, 2, 1, 0, 0, 1, 3})}});
+    cases.push_back({"Pad" + std::to_string(static_cast<int>(mode)),
+                     graph::Pad{mode},
+                     {1, 2, 5, 6},
+                     {ints({0, 0, 2, 1, 0, 0, 1, 3})}});
   }
   cases.push_back({"Gather", graph::Gather{1}, {2, 5, 3}, {ints({4, 0, -1})}});
   cases.push_back({"Expand", graph::Expand{}, {2, 1, 3}, {ints({2, 4, 1})}});
   for (const bool crd : {false, true}) {
-    cases.push_back({crd ? "DepthToSpaceCrd" : "DepthToSpaceDcr", graph::DepthToSpace{2, crd}, {2, 8, 3, 4}, {}});
+    cases.push_back(
+        {crd ? "DepthToSpaceCrd" : "DepthToSpaceDcr", graph::DepthToSpace{2, crd}, {2, 8, 3, 4}, {}});
   }
   cases.push_back({"SpaceToDepth", graph::SpaceToDepth{2}, {2, 3, 4, 6}, {}});
 }

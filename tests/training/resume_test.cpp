@@ -142,11 +142,13 @@ TEST_F(Resume, ContradictoryOptionsAreNamed) {
     train(pruned(teacher, winograd::Axis::row, 3), Squares(160), Squares::preprocess(), options, &teacher);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("--lr was 0.05, is 0.01 now"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("--lr was 0.05, is 0.01 now"), std::string::npos)
+        << error.what();
   }
   write_file_atomically(options.checkpoint, "rubbish");
   EXPECT_THROW(train(pruned(teacher, winograd::Axis::row, 3), Squares(160), Squares::preprocess(),
-                     run_options(folder_ / "whole"), &teacher), Error);
+                     run_options(folder_ / "whole"), &teacher),
+               Error);
 }
 
 }  // namespace

@@ -87,8 +87,10 @@ TEST_P(MaskedTraining, PrunedWeightsStayExactlyZero) {
     for (int xi = 0; xi < op->mask.positions; ++xi) {
       for (std::int64_t k = 0; k < op->mask.rows; ++k) {
         for (std::int64_t c = 0; c < op->mask.columns; ++c, ++at) {
-          if (!op->mask.weight_kept(xi, k, c)) ASSERT_EQ(weights[at], 0.0F);
-          else moved += weights[at] != old[at] ? 1 : 0;
+          if (!op->mask.weight_kept(xi, k, c))
+            ASSERT_EQ(weights[at], 0.0F);
+          else
+            moved += weights[at] != old[at] ? 1 : 0;
         }
       }
     }
@@ -191,19 +193,23 @@ TEST_P(BadOptions, AreNamed) {
     EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
   }
 }
-INSTANTIATE_TEST_SUITE_P(
-    All, BadOptions,
-    testing::Values(Bad{"--lr", [](TrainOptions& o) { o.learning_rate = -1; }},
-                    Bad{"--lr", [](TrainOptions& o) { o.learning_rate = 1e30; o.max_steps = 8; }},
-                    Bad{"--batch", [](TrainOptions& o) { o.batch_size = 0; }},
-                    Bad{"--distill", [](TrainOptions& o) { o.distill_weight = 0.5; }},
-                    Bad{"--labels none", [](TrainOptions& o) { o.use_labels = false; }},
-                    Bad{"--patience", [](TrainOptions& o) { o.patience = 1; }},
-                    Bad{"--held-out", [](TrainOptions& o) { o.held_out = 1; }},
-                    Bad{"--resume", [](TrainOptions& o) { o.resume = true; }},
-                    Bad{"--amp", [](TrainOptions& o) { o.amp = true; }},
-                    Bad{"--device", [](TrainOptions& o) { o.device = "abacus"; }},
-                    Bad{"/nonexistent/x", [](TrainOptions& o) { o.checkpoint = "/nonexistent/x"; }}));
+INSTANTIATE_TEST_SUITE_P(All, BadOptions,
+                         testing::Values(Bad{"--lr", [](TrainOptions& o) { o.learning_rate = -1; }},
+                                         Bad{"--lr",
+                                             [](TrainOptions& o) {
+                                               o.learning_rate = 1e30;
+                                               o.max_steps = 8;
+                                             }},
+                                         Bad{"--batch", [](TrainOptions& o) { o.batch_size = 0; }},
+                                         Bad{"--distill", [](TrainOptions& o) { o.distill_weight = 0.5; }},
+                                         Bad{"--labels none", [](TrainOptions& o) { o.use_labels = false; }},
+                                         Bad{"--patience", [](TrainOptions& o) { o.patience = 1; }},
+                                         Bad{"--held-out", [](TrainOptions& o) { o.held_out = 1; }},
+                                         Bad{"--resume", [](TrainOptions& o) { o.resume = true; }},
+                                         Bad{"--amp", [](TrainOptions& o) { o.amp = true; }},
+                                         Bad{"--device", [](TrainOptions& o) { o.device = "abacus"; }},
+                                         Bad{"/nonexistent/x",
+                                             [](TrainOptions& o) { o.checkpoint = "/nonexistent/x"; }}));
 
 TEST(BadData, IsNamed) {
   const TrainOptions options = short_run(1);

@@ -47,12 +47,13 @@ at::Tensor tensor_of(const winograd::Matrix& matrix) {
 }
 
 /// Depth-to-space of a strided convolution whose kernel is made of U: differentiable throughout.
-at::Tensor oracle(const WinogradLayer& layer, const at::Tensor& x, const at::Tensor& U, const at::Tensor& bias) {
+at::Tensor oracle(const WinogradLayer& layer, const at::Tensor& x, const at::Tensor& U,
+                  const at::Tensor& bias) {
   const winograd::Algorithm& f = *layer.algorithm;
   const std::int64_t p = f.p(), K = U.size(1), C = U.size(2), m = f.m;
   const at::Tensor A = tensor_of(f.A), B = tensor_of(f.B);
-  const at::Tensor kernel =
-      at::einsum("ia,jb,ijkc,yi,xj->kabcyx", {A, A, U.view({p, p, K, C}), B, B}).reshape({K * m * m, C, p, p});
+  const at::Tensor kernel = at::einsum("ia,jb,ijkc,yi,xj->kabcyx", {A, A, U.view({p, p, K, C}), B, B})
+                                .reshape({K * m * m, C, p, p});
   const std::int64_t out_h = x.size(2) + layer.pads[0] + layer.pads[2] - f.r + 1;
   const std::int64_t out_w = x.size(3) + layer.pads[1] + layer.pads[3] - f.r + 1;
   const std::int64_t rows = (out_h + m - 1) / m, cols = (out_w + m - 1) / m;
@@ -110,7 +111,9 @@ class WinogradFunction : public testing::TestWithParam<Case> {
   Outcome expected_;
 };
 
-TEST_P(WinogradFunction, TensorOperationsInDoubleEqualTheOracle) { expect_near(run(at::kDouble, false), 1e-12); }
+TEST_P(WinogradFunction, TensorOperationsInDoubleEqualTheOracle) {
+  expect_near(run(at::kDouble, false), 1e-12);
+}
 
 TEST_P(WinogradFunction, KernelsInFloatEqualTheOracle) {
   // Rounding grows with the tile; the transforms of F(6,3) lose about two digits.

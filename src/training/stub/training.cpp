@@ -6,11 +6,15 @@
 namespace wins::training {
 namespace {
 
-[[noreturn]] void refuse() { throw Error("this build has no training: configure with -DWINS_TRAINING=ON"); }
+[[noreturn]] void refuse() {
+  throw Error("this build has no training: configure with -DWINS_TRAINING=ON");
+}
 
 }  // namespace
 
-bool available() { return false; }
+bool available() {
+  return false;
+}
 
 TrainResult train(const graph::Graph&, const data::Dataset&, const data::Preprocess&, const TrainOptions&,
                   const graph::Graph*, const StepCallback&) {
@@ -22,6 +26,8 @@ graph::Graph recalibrate_batch_norm(const graph::Graph&, const data::Dataset&, c
   refuse();
 }
 
-std::vector<Tensor> forward(const graph::Graph&, const std::vector<Tensor>&, const std::string&) { refuse(); }
+std::vector<Tensor> forward(const graph::Graph&, const std::vector<Tensor>&, const std::string&) {
+  refuse();
+}
 
 }  // namespace wins::training
