@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <atomic>
 
 #include "winograd_plan.hpp"
 #include "winograd_simd.hpp"
@@ -331,22 +331,29 @@ struct Isa {
   backward_images<16>(plan, data, first, last, work);
 }
 
-const Isa& isa() {
-  static const Isa chosen = [] {
-    if (__builtin_cpu_supports("avx512f")) return Isa{"avx512", 16, forward_avx512, backward_avx512};
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-      return Isa{"avx2", 8, forward_avx2, backward_avx2};
-    }
-    return Isa{"generic", 4, forward_generic, backward_generic};
-  }();
-  return chosen;
-}
-#else
-const Isa& isa() {
-  static const Isa chosen{"generic", 4, forward_generic, backward_generic};
-  return chosen;
-}
 #endif
+
+/// What this machine runs, best first.
+const std::vector<Isa>& isas() {
+  static const std::vector<Isa> all = [] {
+    std::vector<Isa> found;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f")) found.push_back({"avx512", 16, forward_avx512, backward_avx512});
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+      found.push_back({"avx2", 8, forward_avx2, backward_avx2});
+    }
+#endif
+    found.push_back({"generic", 4, forward_generic, backward_generic});
+    return found;
+  }();
+  return all;
+}
+
+std::atomic<std::size_t> chosen_isa{0};
+
+const Isa& isa() {
+  return isas()[chosen_isa];
+}
 
 /// Adds one thread's weight gradient into dU [p*p, K, C].
 void add_weight_gradient(const Plan& plan, const Workspace& work, float* dU) {
@@ -436,8 +443,14 @@ void winograd_backward(const WinogradProblem& problem, const std::vector<LivePos
   clear_other_rows(plan, live, dU);
 }
 
-const char* winograd_kernels_isa() {
-  return isa().name;
+std::vector<std::string> winograd_isas() {
+  std::vector<std::string> names;
+  for (const Isa& one : isas()) names.emplace_back(one.name);
+  return names;
+}
+
+void choose_winograd_isa(std::size_t index) {
+  chosen_isa = std::min(index, isas().size() - 1);
 }
 
 }  // namespace wins::training

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "wins/winograd/mask.hpp"
@@ -38,7 +39,9 @@ void winograd_forward(const WinogradProblem& problem, const std::vector<LivePosi
 void winograd_backward(const WinogradProblem& problem, const std::vector<LivePosition>& live, int threads,
                        const float* x, const float* U, const float* dy, float* dx, float* dU);
 
-/// Instruction set that the kernels chose: "avx512", "avx2" or "generic".
-const char* winograd_kernels_isa();
+/// Instruction sets that the kernels can use here, of "avx512", "avx2", "generic", best first.
+std::vector<std::string> winograd_isas();
+/// Makes the kernels use winograd_isas()[index]; the first one is used unless a test asks otherwise.
+void choose_winograd_isa(std::size_t index);
 
 }  // namespace wins::training

@@ -8,6 +8,8 @@
 
 #include <random>
 
+#include "winograd_plan.hpp"
+
 namespace wins::training {
 namespace {
 
@@ -117,7 +119,13 @@ TEST_P(WinogradFunction, TensorOperationsInDoubleEqualTheOracle) {
 
 TEST_P(WinogradFunction, KernelsInFloatEqualTheOracle) {
   // Rounding grows with the tile; the transforms of F(6,3) lose about two digits.
-  expect_near(run(at::kFloat, false), GetParam().m == 2 ? 1e-6 : GetParam().m == 4 ? 1e-5 : 1e-4);
+  const double bound = GetParam().m == 2 ? 1e-6 : GetParam().m == 4 ? 1e-5 : 1e-4;
+  for (std::size_t isa = 0; isa < winograd_isas().size(); ++isa) {
+    SCOPED_TRACE(winograd_isas()[isa]);
+    choose_winograd_isa(isa);
+    expect_near(run(at::kFloat, false), bound);
+  }
+  choose_winograd_isa(0);
 }
 
 TEST_P(WinogradFunction, KernelsDoNotDependOnTheMemoryFormat) {
@@ -142,6 +150,18 @@ INSTANTIATE_TEST_SUITE_P(Layers, WinogradFunction,
                                          Case{2, 1, 3, 2, 1, 1, {1, 1, 1, 1}, Axis::row, 0.0},
                                          Case{4, 2, 17, 40, 11, 14, {1, 1, 1, 1}, Axis::row, 0.6},
                                          Case{6, 2, 16, 24, 13, 15, {1, 1, 1, 1}, Axis::row, 0.0}));
+
+TEST(WinogradPlan, SmallTilesTakeTheFastTransforms) {
+  WinogradProblem problem;
+  for (const int m : {2, 4}) {
+    problem.algorithm = &winograd::algorithm(m, 3);
+    problem.batch = problem.channels = problem.filters = 1;
+    problem.out_h = problem.out_w = m;
+    Plan plan;
+    make_plan(plan, problem, {}, nullptr, 4, Pass::forward);
+    EXPECT_EQ(plan.factors.fast, m == 2);
+  }
+}
 
 TEST(WinogradFunctionEdge, ALayerWithoutWeightsGivesTheBias) {
   graph::WinogradConv op;
