@@ -19,6 +19,9 @@ template <class... Kernels>
 struct Overloads : Kernels... {
   using Kernels::operator()...;
 };
+// Clang before 17 does not deduce the arguments of an aggregate by itself.
+template <class... Kernels>
+Overloads(Kernels...) -> Overloads<Kernels...>;
 
 /// Operators with loops of their own; nothing for those of `graph::evaluate`.
 template <class T>
