@@ -68,6 +68,15 @@ void inline_external_data(pb::ModelProto& model, const std::filesystem::path& fo
   }
 }
 
+/// ONNX's checker prints a warning for these on standard output, which belongs to our callers.
+template <class Nodes>
+void refuse_experimental(const Nodes& nodes) {
+  for (const auto& node : nodes) {
+    require(!pb::checker::check_is_experimental_op(node), "node '{}' ({}): operator not supported", node.name(),
+            node.op_type());
+  }
+}
+
 using FunctionKey = std::pair<std::string, std::string>;
 
 /// Counts the nodes of the model with every local function expanded, without expanding them.
@@ -127,6 +136,8 @@ pb::ModelProto read_model(std::string bytes, const std::filesystem::path& folder
   require_opset(model);
   require(model.graph().node_size() <= kMaxNodes, "more than {} nodes", kMaxNodes);
   inline_external_data(model, folder, rest);
+  refuse_experimental(model.graph().node());
+  for (const auto& function : model.functions()) refuse_experimental(function.node());
   pb::checker::check_model(model);
   inline_functions(model);
   return model;

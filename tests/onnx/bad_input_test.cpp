@@ -148,6 +148,14 @@ TEST(BadGraph, MessagesAreOneLineWhateverTheNames) {
   EXPECT_THAT(refusal(model), Not(HasSubstr("\x1b")));
 }
 
+TEST(BadGraph, NothingIsPrintedOnTheWay) {
+  pb::ModelProto model = empty_model(13);
+  add_node(model, "ATen", {"x"}, {"y"}, "old");
+  ::testing::internal::CaptureStdout();
+  EXPECT_THAT(refusal(model), HasSubstr("node 'old' (ATen)"));
+  EXPECT_EQ(::testing::internal::GetCapturedStdout(), "");
+}
+
 TEST(BadGraph, SubgraphsAreUnsupported) {
   pb::ModelProto model = empty_model(13);
   auto& condition = *model.mutable_graph()->add_initializer();
