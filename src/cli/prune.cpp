@@ -68,6 +68,7 @@ void report_outcome(const Options& options, const Pruned& pruned, Json& record) 
   record["ratio"] = ratios.pruning_ratio;
   record["pruned_flops"] = ratios.pruned_flops;
   record["ab"] = to_json(pruned.decisions);
+  record["layers"] = kept_layers_to_json(pruned.graph);
 }
 
 void print_sensitivity(const Options& options, const PruneJob& job, const graph::Graph& dense, Json& record) {
@@ -147,7 +148,10 @@ void run_prune(const Options& options) {
 void add_prune(CLI::App& app) {
   auto options = std::make_shared<Options>();
   options->train.options.epochs = 4;
-  options->train.options.learning_rate = 0.02;
+  options->train.options.optimizer = "adamw";
+  options->train.options.learning_rate = 0.001;
+  options->train.options.weight_decay = 0;
+  options->train.options.batch_size = 64;
   options->train.options.distill_weight = 0.9;
   options->train.options.recalibrate_batches = 20;
   options->train.options.held_out = 0.05;

@@ -21,6 +21,7 @@ struct Options {
   TrainFlags train;
   std::string model;
   std::string output;
+  std::vector<std::string> class_names;
 };
 
 std::string epoch_table(const std::vector<training::EpochLog>& epochs) {
@@ -43,6 +44,7 @@ void run_training(const Options& options, const char* label) {
   const OpenedData data(options.data, options.common.seed);
   data::Preprocess preprocess = preprocess_for(model, options.model, options.data);
   if (preprocess.mean.empty()) data::measure_normalization(data.get(), preprocess);
+  if (!options.class_names.empty()) preprocess.classes = options.class_names;
   if (preprocess.classes.empty()) preprocess.classes = data.get().classes();
 
   training::TrainResult result =
@@ -68,6 +70,8 @@ void add_verb(CLI::App& app, const char* name, const char* help, const TrainFlag
   verb->add_option("MODEL", options->model, "ONNX file")->required();
   verb->add_option("-o,--output", options->output, "ONNX file to write")->required();
   verb->add_option("--teacher", options->train.teacher, "dense ONNX model for distillation")->type_name("FILE");
+  verb->add_option("--class-names", options->class_names, "names of the classes, comma list; default: the data's")
+      ->delimiter(',');
   add_data_flags(*verb, options->data, "train", true);
   add_train_flags(*verb, options->train);
   add_common(*verb, options->common);
@@ -86,7 +90,10 @@ void add_train(CLI::App& app) {
 void add_finetune(CLI::App& app) {
   TrainFlags defaults;
   defaults.options.epochs = 4;
-  defaults.options.learning_rate = 0.02;
+  defaults.options.optimizer = "adamw";
+  defaults.options.learning_rate = 0.001;
+  defaults.options.weight_decay = 0;
+  defaults.options.batch_size = 64;
   defaults.options.recalibrate_batches = 20;
   add_verb(app, "finetune", "more epochs for a pruned model, in the Winograd domain under its masks", defaults);
 }

@@ -47,6 +47,8 @@ void add_train_flags(CLI::App& app, TrainFlags& flags) {
   app.add_option("--epochs", o.epochs, "passes over the training data; fractions allowed")
       ->check(CLI::NonNegativeNumber)->capture_default_str();
   app.add_option("--batch", o.batch_size, "pictures a step")->check(CLI::Range(1, 65536))->capture_default_str();
+  app.add_option("--optimizer", o.optimizer, "sgd (Nesterov) or adamw")
+      ->check(CLI::IsMember({"sgd", "adamw"}))->capture_default_str();
   app.add_option("--lr", o.learning_rate, "peak learning rate")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--momentum", o.momentum, "Nesterov momentum")->check(CLI::Range(0.0, 0.999))->capture_default_str();
   app.add_option("--weight-decay", o.weight_decay, "L2 penalty")->check(CLI::NonNegativeNumber)->capture_default_str();

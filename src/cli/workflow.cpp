@@ -43,6 +43,10 @@ std::vector<std::int64_t> kept_per_position(const winograd::Mask& mask) {
   return kept;
 }
 
+Json kept_to_json(const winograd::Mask& mask) {
+  return {{"kept", kept_per_position(mask)}, {"rows", mask.units()}, {"ratio", mask.pruning_ratio()}};
+}
+
 /// Accuracy after the paper's short adaptation from the same starting weights.
 double outlook_accuracy(const graph::Graph& graph, const graph::Graph& dense, const PruneJob& job) {
   require(job.dataset != nullptr, "--method wins-ab needs --data: it compares accuracies");
@@ -160,11 +164,19 @@ Json layers_to_json(const graph::Graph& graph, const runtime::Plan& plan) {
              {"median_us", layer.measured_us}, {"predicted_us", layer.predicted_us},
              {"workspace_bytes", layer.workspace_bytes}, {"weight_bytes", layer.weight_bytes}};
     const graph::Node* node = graph.find_node(layer.node);
-    if (const auto* conv = node == nullptr ? nullptr : node->as<graph::WinogradConv>()) {
-      row["kept"] = kept_per_position(conv->mask);
-      row["rows"] = conv->mask.units();
-      row["ratio"] = conv->mask.pruning_ratio();
-    }
+    if (const auto* conv = node == nullptr ? nullptr : node->as<graph::WinogradConv>()) row.update(kept_to_json(conv->mask));
+    layers.push_back(std::move(row));
+  }
+  return layers;
+}
+
+Json kept_layers_to_json(const graph::Graph& graph) {
+  Json layers = Json::array();
+  for (const graph::Node& node : graph.nodes) {
+    const auto* conv = node.as<graph::WinogradConv>();
+    if (conv == nullptr) continue;
+    Json row{{"name", node.name}};
+    row.update(kept_to_json(conv->mask));
     layers.push_back(std::move(row));
   }
   return layers;

@@ -67,6 +67,8 @@ Ratios count_ratios(const graph::Graph& graph);
 
 /// Rows kept per position for every WinogradConv, with kernel and time of each layer of a plan.
 Json layers_to_json(const graph::Graph& graph, const runtime::Plan& plan);
+/// Rows kept per position for every WinogradConv, without times.
+Json kept_layers_to_json(const graph::Graph& graph);
 Json to_json(const std::vector<pruning::AbDecision>& decisions);
 /// The decisions as a table for people.
 std::string decision_table(const std::vector<pruning::AbDecision>& decisions);

@@ -111,6 +111,7 @@ std::map<std::string, std::string> fingerprint(const graph::Graph& graph, const 
       {"--epochs", text(o.epochs)},
       {"--steps", text(o.max_steps)},
       {"--batch", text(o.batch_size)},
+      {"--optimizer", o.optimizer},
       {"--lr", text(o.learning_rate)},
       {"--final-lr", text(o.final_learning_rate)},
       {"--momentum", text(o.momentum)},

@@ -65,7 +65,7 @@ Trainer::Trainer(const graph::Graph& graph, const data::Dataset& dataset, const 
     graph::optimize_for_inference(folded);
     teacher_ = std::make_unique<Network>(std::move(folded), device, false);
   }
-  optimizer_ = std::make_unique<Sgd>(network_->parameters(), options_.momentum, options_.weight_decay);
+  optimizer_ = make_optimizer(options_.optimizer, network_->parameters(), options_.momentum, options_.weight_decay);
   plan_steps();
 }
 
@@ -137,7 +137,7 @@ double Trainer::train_step(const data::Batch& batch) {
     torch::autograd::backward({loss.value}, {});
     const auto value = loss.value.item<double>();
     require(std::isfinite(value), "step {}: the loss is {}; lower --lr", progress_.step + 1, value);
-    optimizer_->step(schedule_.rate(progress_.step));
+    optimizer_->step(schedule_.rate(progress_.step), progress_.step);
     progress_.loss_sum += value * static_cast<double>(input.images.size(0));
     progress_.seen += static_cast<double>(input.images.size(0));
     progress_.correct += loss.correct.defined() ? loss.correct.item<double>() : kNaN;
@@ -209,7 +209,9 @@ std::map<std::string, at::Tensor> Trainer::state_tensors() {
   std::vector<Parameter>& parameters = network_->parameters();
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     tensors["weight/" + parameters[i].name] = parameters[i].value;
-    tensors["momentum/" + parameters[i].name] = optimizer_->momentum()[i];
+    for (const auto& [moment, values] : optimizer_->moments()) {
+      tensors["moment/" + moment + "/" + parameters[i].name] = (*values)[i];
+    }
   }
   for (const auto& [name, value] : network_->statistics()) tensors["statistic/" + name] = value;
   return tensors;
@@ -273,7 +275,7 @@ void Trainer::load(const Checkpoint& checkpoint) {
   for (const auto& [name, target] : state_tensors()) {
     const Shape shape(target.sizes().begin(), target.sizes().end());
     target.copy_(to_torch(tensor(name, shape, DType::f32), target.device()));
-    if (!progress_.has_best || name.starts_with("momentum/")) continue;
+    if (!progress_.has_best || name.starts_with("moment/")) continue;
     best_[name] = to_torch(tensor("best/" + name, shape, DType::f32), target.device());
   }
   const auto logs = checkpoint.tensors.find("logs");

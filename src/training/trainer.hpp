@@ -54,7 +54,7 @@ class Trainer {
   const data::Preprocess& preprocess_;
   int threads_ = 1;
   std::unique_ptr<Network> network_, teacher_;
-  std::unique_ptr<Sgd> optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;
   Schedule schedule_;
   std::int64_t steps_per_epoch_ = 1;
   std::map<std::string, std::string> fingerprint_;

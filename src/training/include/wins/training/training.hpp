@@ -22,9 +22,10 @@ struct TrainOptions {
   double epochs = 1;           ///< fractions allowed; ends after round(epochs * batches) steps
   std::int64_t max_steps = 0;  ///< > 0: overrides epochs
   std::int64_t batch_size = 128;
+  std::string optimizer = "sgd";   ///< "sgd" (Nesterov) or "adamw"
   double learning_rate = 0.1;
   double final_learning_rate = 0;   ///< cosine ends here
-  double momentum = 0.9;            ///< Nesterov
+  double momentum = 0.9;            ///< Nesterov; AdamW's beta1
   double weight_decay = 5e-4;       ///< not applied to batch norm and biases
   double warmup_epochs = 0;
   double label_smoothing = 0;
