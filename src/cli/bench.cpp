@@ -41,8 +41,7 @@ Contender our_contender(const std::string& name, const std::shared_ptr<OurSide>&
 
 std::shared_ptr<OurSide> open_side(const Options& options, const std::string& file, std::int64_t batch, bool winograd) {
   graph::Graph model = onnx::load(file);
-  std::vector<Tensor> inputs;
-  for (const Shape& shape : input_shapes(model, batch)) inputs.push_back(random_normal(shape, options.common.seed));
+  std::vector<Tensor> inputs = random_inputs(model, file, input_shapes(model, batch), options.common.seed);
   runtime::SessionOptions session = session_options(options.common, options.backend);
   session.winograd = winograd;
   return std::make_shared<OurSide>(OurSide{runtime::Session::open(std::move(model), session), std::move(inputs)});
@@ -69,7 +68,7 @@ void bench_batch(const Options& options, std::int64_t batch, Json& record) {
     const std::string& file = options.against.empty() ? options.model : options.against;
     const auto peer = open_peer(options, file, batch);
     peer_version = peer->version();
-    contenders.push_back({fmt::format("onnxruntime {} {}", peer_version, file), [peer] { return peer->run_once(); }});
+    contenders.push_back({fmt::format("onnxruntime {} {}", peer_version, file), [peer] { return peer->run_once(); }, true});
   }
   const std::vector<Timing> timings = time_in_turn(contenders, options.rounds);
   const runtime::Plan plan = ours->session.profile(ours->inputs, std::min(options.rounds, 20));

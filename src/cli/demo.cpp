@@ -162,7 +162,7 @@ Times time_all(const Options& options, const Bench& bench, const std::vector<Out
     const int threads = options.common.threads > 0 ? options.common.threads : default_threads();
     const auto peer = std::make_shared<OnnxRuntimePeer>(options.model, shapes, threads, options.common.seed);
     times.onnxruntime_version = peer->version();
-    contenders.push_back({"onnxruntime", [peer] { return peer->run_once(); }});
+    contenders.push_back({"onnxruntime", [peer] { return peer->run_once(); }, true});
   } catch (const Error& error) {
     fmt::print(stderr, "wins: warning: no comparison with ONNX Runtime: {}\n", error.what());
   }
@@ -277,7 +277,7 @@ void add_demo(CLI::App& app) {
   auto options = std::make_shared<Options>();
   options->data.path = "/usr/share/datasets/fashion-mnist";
   training::TrainOptions& train = options->train.options;
-  train.epochs = 0.5;
+  train.epochs = 0.4;
   train.batch_size = 64;
   train.optimizer = "adamw";
   train.learning_rate = 0.001;

@@ -2,10 +2,17 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include "wins/base/progress.hpp"
 
 namespace wins::cli {
+namespace {
+
+/// Longer than ONNX Runtime's worker threads spin after a run.
+constexpr std::chrono::milliseconds kSettle{20};
+
+}  // namespace
 
 double microseconds(const std::function<void()>& body) {
   const auto start = std::chrono::steady_clock::now();
@@ -27,7 +34,11 @@ std::vector<Timing> time_in_turn(std::vector<Contender>& contenders, int rounds,
   Progress progress("timing in turn", rounds);
   std::vector<std::vector<double>> samples(contenders.size());
   for (int round = 0; round < rounds; ++round) {
-    for (std::size_t i = 0; i < contenders.size(); ++i) samples[i].push_back(contenders[i].run_once());
+    for (std::size_t i = 0; i < contenders.size(); ++i) {
+      contenders[i].run_once();
+      samples[i].push_back(contenders[i].run_once());
+      if (contenders[i].spins_after) std::this_thread::sleep_for(kSettle);
+    }
     progress.advance();
   }
   std::vector<Timing> timings;

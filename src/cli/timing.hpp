@@ -13,6 +13,8 @@ namespace wins::cli {
 struct Contender {
   std::string name;
   std::function<double()> run_once;
+  /// Its threads may still spin after a run (another process): the next contender waits.
+  bool spins_after = false;
 };
 
 struct Timing {
@@ -22,8 +24,9 @@ struct Timing {
   double p99_us = 0;
 };
 
-/// Warms every contender up, then `rounds` rounds in which each runs once, in turn: load on the
-/// machine meets all of them alike, so ratios hold where absolute times drift.
+/// Warms every contender up, then `rounds` rounds in which each runs in turn, once untimed (caches
+/// and thread teams are its own again) and once timed: load on the machine meets all of them
+/// alike, so ratios hold where absolute times drift.
 std::vector<Timing> time_in_turn(std::vector<Contender>& contenders, int rounds, int warm_up = 3);
 
 /// Microseconds of one call of `body`.

@@ -23,10 +23,8 @@ struct Options {
 
 void run_verify(const Options& options) {
   const graph::Graph model = onnx::load(options.model);
-  std::vector<Tensor> inputs;
-  for (const Shape& shape : input_shapes(model, options.batch)) {
-    inputs.push_back(random_normal(shape, options.common.seed + inputs.size()));
-  }
+  const std::vector<Tensor> inputs =
+      random_inputs(model, options.model, input_shapes(model, options.batch), options.common.seed);
   const auto checks =
       runtime::verify(model, inputs, session_options(options.common, options.backend), options.bound);
   Json record = run_header(options.common);

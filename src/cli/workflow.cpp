@@ -1,6 +1,7 @@
 #include "workflow.hpp"
 
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -125,8 +126,7 @@ std::vector<Tensor> calibration_batches(const data::Dataset& dataset, const data
 std::map<std::string, double> measure_layers(const graph::Graph& graph, const runtime::SessionOptions& options,
                                              const std::vector<Shape>& shapes, int rounds) {
   runtime::Session session = runtime::Session::open(graph, options);
-  std::vector<Tensor> inputs;
-  for (std::size_t i = 0; i < shapes.size(); ++i) inputs.push_back(random_normal(shapes[i], i));
+  const std::vector<Tensor> inputs = random_inputs(graph, graph.name, shapes, 0);
   std::map<std::string, double> times;
   for (const runtime::LayerPlan& layer : session.profile(inputs, rounds).layers) {
     const graph::Node* node = graph.find_node(layer.node);
@@ -149,6 +149,20 @@ Pruned prune_network(const graph::Graph& start, const graph::Graph& dense, const
 
 std::vector<Shape> input_shapes(const graph::Graph& graph, std::int64_t batch) {
   return graph::default_input_shapes(graph, batch);
+}
+
+std::vector<Tensor> random_inputs(const graph::Graph& graph, const std::string& model_name,
+                                  const std::vector<Shape>& shapes, std::uint64_t seed) {
+  const auto memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  std::vector<Tensor> inputs;
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    double bytes = sizeof(float);
+    for (const std::int64_t extent : shapes[i]) bytes *= static_cast<double>(extent);
+    require(bytes < memory, "{}: input '{}' of shape {} needs {:.1f} GB, more than this machine's memory", model_name,
+            graph.value(graph.inputs[i]).name, to_string(shapes[i]), bytes * 1e-9);
+    inputs.push_back(random_normal(shapes[i], seed + i));
+  }
+  return inputs;
 }
 
 Ratios count_ratios(const graph::Graph& graph) {

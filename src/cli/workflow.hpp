@@ -58,6 +58,11 @@ Pruned prune_network(const graph::Graph& start, const graph::Graph& dense, const
 /// Concrete shapes for every input at this batch, spatial extents from `preprocess` or 224.
 std::vector<Shape> input_shapes(const graph::Graph& graph, std::int64_t batch);
 
+/// Normal random input for every shape. Throws `Error` naming `model_name` and the input when
+/// this machine's memory cannot hold it.
+std::vector<Tensor> random_inputs(const graph::Graph& graph, const std::string& model_name,
+                                  const std::vector<Shape>& shapes, std::uint64_t seed);
+
 /// Pruning ratio and pruned FLOPs of a network at its default input shape.
 struct Ratios {
   double pruning_ratio = 0;
