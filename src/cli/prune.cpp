@@ -26,13 +26,15 @@ struct Options {
   std::string output;
   std::string portable;
   bool no_training = false;
+  bool epochs_given = false;
 };
 
+/// A build without libtorch only prunes, unless fine-tuning was asked for.
 bool wants_training(const Options& options) {
   if (options.no_training || options.train.options.epochs == 0) return false;
-  require(training::available(),
-          "this build cannot fine-tune: give --training none, or configure with -DWINS_TRAINING=ON");
-  return true;
+  require(training::available() || !options.epochs_given,
+          "--epochs: this build cannot fine-tune: give --training none, or configure with -DWINS_TRAINING=ON");
+  return training::available();
 }
 
 /// Fine-tunes `pruned` with the dense network as teacher.
@@ -117,7 +119,7 @@ void run_prune(const Options& options) {
     data.emplace(options.data, options.common.seed);
     job.dataset = &data->get();
     job.preprocess = preprocess_for(dense, options.model, options.data);
-  } else if (!options.no_training && options.train.options.epochs > 0) {
+  } else if (wants_training(options)) {
     throw UsageError("prune: fine-tuning needs --data (or give --training none)");
   }
   job.outlook = resolve(options.train, options.common, true);
@@ -167,7 +169,10 @@ void add_prune(CLI::App& app) {
   add_data_flags(*verb, options->data, "train", false);
   add_train_flags(*verb, options->train);
   add_common(*verb, options->common);
-  verb->callback([options] { run_prune(*options); });
+  verb->callback([options, verb] {
+    options->epochs_given = verb->count("--epochs") > 0;
+    run_prune(*options);
+  });
 }
 
 }  // namespace wins::cli

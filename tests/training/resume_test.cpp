@@ -27,7 +27,8 @@ TrainOptions run_options(const fs::path& folder) {
   options.threads = 2;
   options.max_steps = 60;
   options.batch_size = 16;
-  options.learning_rate = 0.05;
+  options.optimizer = "adamw";  // the one with more state to carry over
+  options.learning_rate = 0.005;
   options.held_out = 0.2;
   options.patience = 100;
   options.recalibrate_batches = 2;
