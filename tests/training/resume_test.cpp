@@ -143,7 +143,7 @@ TEST_F(Resume, ContradictoryOptionsAreNamed) {
     train(pruned(teacher, winograd::Axis::row, 3), Squares(160), Squares::preprocess(), options, &teacher);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("--lr was 0.05, is 0.01 now"), std::string::npos)
+    EXPECT_NE(std::string(error.what()).find("--lr was 0.005, is 0.01 now"), std::string::npos)
         << error.what();
   }
   write_file_atomically(options.checkpoint, "rubbish");
