@@ -31,7 +31,7 @@ struct Options {
   std::string model = "models/fashion-resnet.onnx";
   std::string output = "out/demo";
   std::int64_t batch = 1;
-  int rounds = 200;
+  int rounds = 100;
   int outlook_steps = 20;
 };
 

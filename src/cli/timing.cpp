@@ -9,8 +9,8 @@
 namespace wins::cli {
 namespace {
 
-/// Longer than ONNX Runtime's worker threads spin after a run.
-constexpr std::chrono::milliseconds kSettle{20};
+/// ONNX Runtime's workers spin for about a million pauses (tens of milliseconds) after a run.
+constexpr std::chrono::milliseconds kSettle{100};
 
 }  // namespace
 
