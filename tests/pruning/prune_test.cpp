@@ -43,7 +43,9 @@ void expect_zero_where_pruned(const graph::Graph& graph) {
       for (std::int64_t k = 0; k < mask.rows; ++k) {
         for (std::int64_t c = 0; c < mask.columns; ++c) {
           const float value = u[static_cast<std::size_t>((xi * mask.rows + k) * mask.columns + c)];
-          if (!mask.weight_kept(xi, k, c)) ASSERT_EQ(value, 0.0F) << node.name;
+          if (!mask.weight_kept(xi, k, c)) {
+            ASSERT_EQ(value, 0.0F) << node.name;
+          }
         }
       }
     }

@@ -186,7 +186,9 @@ TEST(WinsAb, LaterStepsKeepUnevenLayersAsWins) {
   const auto decisions = decide_wins_ab(graph, config_of(0.7), {}, fake.hooks(), 0.06);
   EXPECT_TRUE(decisions[0].layer == "b" && decisions[0].balanced);
   for (const AbDecision& d : decisions) {
-    if (d.layer != "b") EXPECT_EQ(d.reason, "keeps WINS: an earlier step has left its positions uneven");
+    if (d.layer != "b") {
+      EXPECT_EQ(d.reason, "keeps WINS: an earlier step has left its positions uneven");
+    }
   }
   for (std::size_t i = 0; i < before.keep.size(); ++i) EXPECT_LE(mask_of(graph, "a").keep[i], before.keep[i]);
 }
