@@ -39,40 +39,43 @@ Contender our_contender(const std::string& name, const std::shared_ptr<OurSide>&
   return {name, [side] { return microseconds([&] { side->session.run(side->inputs); }); }};
 }
 
-std::shared_ptr<OurSide> open_side(const Options& options, const std::string& file, std::int64_t batch, bool winograd) {
-  graph::Graph model = onnx::load(file);
-  std::vector<Tensor> inputs = random_inputs(model, file, input_shapes(model, batch), options.common.seed);
+/// A model file, read once for all batches and contenders.
+struct ModelFile {
+  std::string file;
+  graph::Graph graph;
+};
+
+std::shared_ptr<OurSide> open_side(const Options& options, const ModelFile& model, std::int64_t batch, bool winograd) {
+  std::vector<Tensor> inputs = random_inputs(model.graph, model.file, input_shapes(model.graph, batch), options.common.seed);
   runtime::SessionOptions session = session_options(options.common, options.backend);
   session.winograd = winograd;
-  return std::make_shared<OurSide>(OurSide{runtime::Session::open(std::move(model), session), std::move(inputs)});
+  return std::make_shared<OurSide>(OurSide{runtime::Session::open(model.graph, session), std::move(inputs)});
 }
 
-std::shared_ptr<OnnxRuntimePeer> open_peer(const Options& options, const std::string& file, std::int64_t batch) {
-  const graph::Graph model = onnx::load(file);
+std::shared_ptr<OnnxRuntimePeer> open_peer(const Options& options, const ModelFile& model, std::int64_t batch) {
   const int threads = options.common.threads > 0 ? options.common.threads : default_threads();
-  return std::make_shared<OnnxRuntimePeer>(file, input_shapes(model, batch), threads, options.common.seed);
+  return std::make_shared<OnnxRuntimePeer>(model.file, input_shapes(model.graph, batch), threads, options.common.seed);
 }
 
-void print_layers(const runtime::Plan& plan) { fmt::print("{}\n", plan.text()); }
-
-void bench_batch(const Options& options, std::int64_t batch, Json& record) {
-  const auto ours = open_side(options, options.model, batch, !options.no_winograd);
+void bench_batch(const Options& options, const ModelFile& model, const std::optional<ModelFile>& against,
+                 std::int64_t batch, Json& record) {
+  const auto ours = open_side(options, model, batch, !options.no_winograd);
   std::vector<Contender> contenders{our_contender("wins " + options.model, ours)};
-  if (!options.against.empty()) {
-    contenders.push_back(our_contender("wins " + options.against, open_side(options, options.against, batch, true)));
+  if (against) {
+    contenders.push_back(our_contender("wins " + options.against, open_side(options, *against, batch, true)));
     contenders.push_back(
-        our_contender("wins " + options.against + " without Winograd", open_side(options, options.against, batch, false)));
+        our_contender("wins " + options.against + " without Winograd", open_side(options, *against, batch, false)));
   }
   std::string peer_version;
   if (options.peer == "onnxruntime") {
-    const std::string& file = options.against.empty() ? options.model : options.against;
-    const auto peer = open_peer(options, file, batch);
+    const ModelFile& dense = against ? *against : model;
+    const auto peer = open_peer(options, dense, batch);
     peer_version = peer->version();
-    contenders.push_back({fmt::format("onnxruntime {} {}", peer_version, file), [peer] { return peer->run_once(); }, true});
+    contenders.push_back({fmt::format("onnxruntime {} {}", peer_version, dense.file), [peer] { return peer->run_once(); }, true});
   }
   const std::vector<Timing> timings = time_in_turn(contenders, options.rounds);
   const runtime::Plan plan = ours->session.profile(ours->inputs, std::min(options.rounds, 20));
-  if (options.layers) print_layers(plan);
+  if (options.layers) fmt::print("{}\n", plan.text());
 
   fmt::print("batch {}, {} threads, {} rounds in turn\n", batch,
              options.common.threads > 0 ? options.common.threads : default_threads(), options.rounds);
@@ -100,7 +103,11 @@ void run_bench(const Options& options) {
   Json record = run_header(options.common);
   record["model"] = options.model;
   record["against"] = options.against;
-  for (const std::int64_t batch : parse_list(options.batches, "--batch")) bench_batch(options, batch, record);
+  const std::vector<std::int64_t> batches = parse_list(options.batches, "--batch");
+  const ModelFile model{options.model, onnx::load(options.model)};
+  std::optional<ModelFile> against;
+  if (!options.against.empty()) against = ModelFile{options.against, onnx::load(options.against)};
+  for (const std::int64_t batch : batches) bench_batch(options, model, against, batch, record);
   write_json(options.common, record);
 }
 

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "wins/base/error.hpp"
 
@@ -84,7 +83,7 @@ OnnxRuntimePeer::OnnxRuntimePeer(const std::string& model_path, const std::vecto
 
   const nlohmann::json request = {
       {"model", model_path}, {"shapes", input_shapes}, {"threads", threads}, {"seed", seed}};
-  version_ = nlohmann::json::parse(ask(request.dump())).value("version", "unknown");
+  version_ = ask(request.dump()).value("version", "unknown");
 }
 
 OnnxRuntimePeer::~OnnxRuntimePeer() {
@@ -94,7 +93,7 @@ OnnxRuntimePeer::~OnnxRuntimePeer() {
   if (process_ > 0) ::waitpid(process_, nullptr, 0);
 }
 
-std::string OnnxRuntimePeer::ask(const std::string& line) {
+nlohmann::json OnnxRuntimePeer::ask(const std::string& line) {
   const std::string request = line + "\n";
   const auto sent = ::write(to_worker_, request.data(), request.size());
   require(sent == static_cast<ssize_t>(request.size()), "onnxruntime: the worker does not listen");
@@ -106,14 +105,14 @@ std::string OnnxRuntimePeer::ask(const std::string& line) {
     require(got > 0, "onnxruntime: the worker ended without an answer");
     pending_.append(buffer.data(), static_cast<std::size_t>(got));
   }
-  std::string answer = pending_.substr(0, end);
+  const std::string answer = pending_.substr(0, end);
   pending_.erase(0, end + 1);
-  const auto parsed = nlohmann::json::parse(answer, nullptr, false);
+  auto parsed = nlohmann::json::parse(answer, nullptr, false);
   require(!parsed.is_discarded(), "onnxruntime: unexpected answer '{}'", answer);
   require(!parsed.contains("error"), "onnxruntime: {}", parsed.value("error", ""));
-  return answer;
+  return parsed;
 }
 
-double OnnxRuntimePeer::run_once() { return nlohmann::json::parse(ask("run")).at("us").get<double>(); }
+double OnnxRuntimePeer::run_once() { return ask("run").at("us").get<double>(); }
 
 }  // namespace wins::cli

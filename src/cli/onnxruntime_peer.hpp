@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,8 @@ class OnnxRuntimePeer {
   const std::string& version() const { return version_; }
 
  private:
-  std::string ask(const std::string& line);
+  /// Sends one line, waits for the answer; throws `Error` with what the worker says went wrong.
+  nlohmann::json ask(const std::string& line);
 
   int to_worker_ = -1;
   int from_worker_ = -1;
