@@ -38,6 +38,15 @@ set_target_properties(DNNL::dnnl PROPERTIES
   IMPORTED_LOCATION "${WINS_DNNL_LIBRARY}"
   INTERFACE_INCLUDE_DIRECTORIES "${WINS_DNNL_INCLUDE}")
 
+# OpenBLAS with its LAPACK. By path: other BLAS libraries may be the system's default.
+find_library(WINS_OPENBLAS_LIBRARY openblas REQUIRED)
+find_path(WINS_OPENBLAS_INCLUDE cblas.h REQUIRED PATH_SUFFIXES openblas-pthread openblas)
+mark_as_advanced(WINS_OPENBLAS_LIBRARY WINS_OPENBLAS_INCLUDE)
+add_library(OpenBLAS::openblas SHARED IMPORTED)
+set_target_properties(OpenBLAS::openblas PROPERTIES
+  IMPORTED_LOCATION "${WINS_OPENBLAS_LIBRARY}"
+  INTERFACE_INCLUDE_DIRECTORIES "${WINS_OPENBLAS_INCLUDE}")
+
 # The ONNX C++ library: schemas, checker, shape inference, version converter. Static.
 add_library(wins_onnx_messages STATIC IMPORTED)
 set_target_properties(wins_onnx_messages PROPERTIES

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 #include <mutex>
 
@@ -38,6 +39,15 @@ void parallel_for(std::int64_t count, int threads,
     }
   }
   if (first) std::rethrow_exception(first);
+}
+
+void parallel_tasks(std::int64_t count, int threads,
+                    const std::function<void(std::int64_t, int)>& body) {
+  threads = static_cast<int>(std::clamp<std::int64_t>(count, 1, std::max(1, threads)));
+  std::atomic<std::int64_t> next{0};
+  parallel_for(threads, threads, [&](std::int64_t, int thread) {
+    for (std::int64_t i = next++; i < count; i = next++) body(i, thread);
+  });
 }
 
 }  // namespace wins

@@ -15,4 +15,9 @@ int default_threads();
 void parallel_for(std::int64_t count, int threads,
                   const std::function<void(std::int64_t index, int thread)>& body);
 
+/// The same for uneven work: each index goes to the next free thread, so `body` must give the same
+/// result on any thread and in any order.
+void parallel_tasks(std::int64_t count, int threads,
+                    const std::function<void(std::int64_t index, int thread)>& body);
+
 }  // namespace wins

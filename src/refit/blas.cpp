@@ -1,0 +1,46 @@
+#include "blas.hpp"
+
+#include <cblas.h>
+
+// LAPACK's Fortran interface (every LAPACK has it; the C one is a package of its own).
+extern "C" {
+void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info);
+void dpotri_(const char* uplo, const int* n, double* a, const int* lda, int* info);
+}
+
+namespace wins::refit {
+
+SingleThreadedBlas::SingleThreadedBlas() : before_(openblas_get_num_threads()) { openblas_set_num_threads(1); }
+SingleThreadedBlas::~SingleThreadedBlas() { openblas_set_num_threads(before_); }
+
+void multiply_transposed(std::int64_t rows, std::int64_t cols, std::int64_t depth, float alpha, const float* A,
+                         const float* B, float* C) {
+  if (rows == 0 || cols == 0 || depth == 0) return;
+  const auto n = static_cast<int>(cols), k = static_cast<int>(depth);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(rows), n, k, alpha, A, k, B, k, 1.0F, C, n);
+}
+
+void multiply(std::int64_t rows, std::int64_t size, const float* A, const float* B, bool transpose_b, float* C) {
+  if (rows == 0 || size == 0) return;
+  const auto n = static_cast<int>(size);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans, static_cast<int>(rows), n, n,
+              1.0F, A, n, B, n, 1.0F, C, n);
+}
+
+bool invert_spd(std::int64_t size, std::vector<double>& matrix) {
+  const auto n = static_cast<int>(size);
+  int info = 0;
+  dpotrf_("L", &n, matrix.data(), &n, &info);
+  if (info != 0) return false;
+  dpotri_("L", &n, matrix.data(), &n, &info);
+  if (info != 0) return false;
+  // Column-major "L" is row-major upper.
+  for (std::int64_t r = 0; r < size; ++r) {
+    for (std::int64_t c = 0; c < r; ++c) {
+      matrix[static_cast<std::size_t>(r * size + c)] = matrix[static_cast<std::size_t>(c * size + r)];
+    }
+  }
+  return true;
+}
+
+}  // namespace wins::refit

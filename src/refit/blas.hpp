@@ -1,0 +1,33 @@
+// The few dense kernels that the refit needs, from OpenBLAS. Each call runs on the calling thread: the room's
+// own threads share out the blocks, so that two pools never compete for the cores.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace wins::refit {
+
+/// Keeps OpenBLAS to one thread while it lives, and restores what was set before.
+class SingleThreadedBlas {
+ public:
+  SingleThreadedBlas();
+  ~SingleThreadedBlas();
+  SingleThreadedBlas(const SingleThreadedBlas&) = delete;
+  SingleThreadedBlas& operator=(const SingleThreadedBlas&) = delete;
+
+ private:
+  int before_;
+};
+
+/// C (rows x cols) += alpha A B^T; A is rows x depth, B cols x depth, all row-major and dense.
+void multiply_transposed(std::int64_t rows, std::int64_t cols, std::int64_t depth, float alpha, const float* A,
+                         const float* B, float* C);
+
+/// C (rows x cols) += A B, or A B^T with `transpose_b`; A is rows x depth; B is square (depth = cols).
+void multiply(std::int64_t rows, std::int64_t size, const float* A, const float* B, bool transpose_b, float* C);
+
+/// Inverse of a symmetric positive definite size x size matrix, in place (both triangles), by Cholesky in
+/// double. False when it is not positive definite.
+bool invert_spd(std::int64_t size, std::vector<double>& matrix);
+
+}  // namespace wins::refit

@@ -1,0 +1,50 @@
+// A layer that is linear in its weights, as matrices: the common form of WinogradConv, Conv and Gemm.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "wins/graph/graph.hpp"
+#include "wins/winograd/mask.hpp"
+#include "wins/winograd/transforms.hpp"
+
+namespace wins::refit {
+
+/// Output pixel a of a tile is y_a[k] = sum over positions xi and channels c of
+/// Aw[xi, a] weights[xi, k, c] V[xi, c]. A convolution has its kernel's taps as positions, one output
+/// pixel a tile and Aw = 1; a fully connected layer has one position, and a picture is a tile.
+struct LinearLayer {
+  std::string name;
+  int positions = 0;
+  std::int64_t C = 0, K = 0;
+  int m = 1;               ///< a tile has m x m output pixels
+  winograd::Mask mask;     ///< full for other layers than WinogradConv
+  Tensor weights;          ///< [positions, K, C] float32, zero where pruned
+  std::vector<double> Aw;  ///< [positions, m*m]
+
+  /// How V is cut from the input: B^T d B of a p x p patch, or the taps themselves.
+  const winograd::Algorithm* algorithm = nullptr;  ///< of a WinogradConv, else null
+  std::array<std::int64_t, 2> kernel{1, 1}, stride{1, 1}, dilation{1, 1};
+  std::array<std::int64_t, 4> pads{};
+
+  double aw(int xi, int a) const { return Aw[static_cast<std::size_t>(xi * m * m + a)]; }
+  /// Whether any weight of position xi is kept.
+  bool alive(int xi) const { return mask.kept_in(xi) > 0; }
+};
+
+/// The layer of a node, or nothing and the reason. `node` stands in a specialised graph.
+std::optional<LinearLayer> describe(const graph::Graph& graph, const graph::Node& node, std::string& reason);
+
+/// Puts `weights` ([positions, K, C]) into the node of the same name.
+void store_weights(graph::Graph& graph, const LinearLayer& layer, const Tensor& weights);
+
+/// Adds `shift` (K values) to the bias of a Conv, WinogradConv or Gemm; makes one where there is none.
+void add_to_bias(graph::Graph& graph, const std::string& node, const std::vector<double>& shift);
+
+/// Replaces constant input `i` of `node`; other readers of the old one keep it.
+void set_constant(graph::Graph& graph, const std::string& node, std::size_t i, Tensor tensor);
+
+}  // namespace wins::refit

@@ -1,0 +1,36 @@
+// From activations to matrices: sampled tiles of a layer's input, and the targets of their output pixels.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "frontier.hpp"
+#include "linear_layer.hpp"
+
+namespace wins::refit {
+
+/// One tile: batch, picture in the batch, row and column of its first output pixel.
+struct Tile {
+  std::int64_t batch = 0, picture = 0, row = 0, col = 0;
+};
+
+/// Tiles with the same output pixels inside the image: the last row and column may be cut off.
+struct TileClass {
+  int rows = 0, cols = 0;  ///< output pixels inside, at most m each
+  std::vector<Tile> tiles;
+};
+
+/// At most `limit` tiles of outputs [N, K, H, W], the same number from each picture, drawn without
+/// replacement by a generator that `seed` and the picture's number start.
+std::vector<TileClass> sample_tiles(const LinearLayer& layer, const Activations& outputs, std::int64_t limit,
+                                    std::uint64_t seed);
+
+/// V of `tiles`: [positions, C, T] float32, in `V`. Positions that are not alive are left out of the work.
+void gather_input(const LinearLayer& layer, const Activations& x, const std::vector<Tile>& tiles, int threads,
+                  std::vector<float>& V);
+
+/// y of `tiles`: [m*m, K, T] float32, pixels outside the image zero.
+void gather_targets(const LinearLayer& layer, const Activations& y, const std::vector<Tile>& tiles, int threads,
+                    std::vector<float>& Y);
+
+}  // namespace wins::refit
