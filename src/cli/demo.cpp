@@ -8,6 +8,7 @@
 
 #include "onnxruntime_peer.hpp"
 #include "prune_flags.hpp"
+#include "refit_flags.hpp"
 #include "timing.hpp"
 #include "verbs.hpp"
 #include "workflow.hpp"
@@ -28,11 +29,13 @@ struct Options {
   Common common;
   DataFlags data;
   TrainFlags train;
+  RefitFlags refit;
   std::string model = "models/fashion-resnet.onnx";
   std::string output = "out/demo";
   std::int64_t batch = 1;
   int rounds = 100;
   int outlook_steps = 20;
+  std::int64_t pictures = 2048;  ///< for calibration and refit
 };
 
 /// One row of the demo's table.
@@ -52,6 +55,8 @@ struct Outcome {
   Case job;
   Pruned pruned;
   std::vector<training::EpochLog> log;
+  double refitted_top1 = 0;     ///< before any training
+  double refit_seconds = 0;     ///< prune and refit
   double top1 = 0;
 };
 
@@ -61,6 +66,7 @@ struct Bench {
   data::Preprocess preprocess;
   std::unique_ptr<OpenedData> train;
   std::unique_ptr<OpenedData> test;
+  std::vector<Tensor> pictures;
   pruning::Calibration calibration;
   training::TrainOptions training;
 };
@@ -79,8 +85,8 @@ Bench open_bench(const Options& options) {
   bench.train = std::make_unique<OpenedData>(flags, options.common.seed);
   flags.split = "test";
   bench.test = std::make_unique<OpenedData>(flags, options.common.seed);
-  const auto batches = calibration_batches(bench.train->get(), bench.preprocess, 512, options.common.seed);
-  bench.calibration = pruning::calibrate(bench.dense, batches, 2);
+  bench.pictures = calibration_batches(bench.train->get(), bench.preprocess, options.pictures, options.common.seed);
+  bench.calibration = pruning::calibrate(bench.dense, bench.pictures, 2);
   bench.training = resolve(options.train, options.common, true);
   return bench;
 }
@@ -102,17 +108,19 @@ void finish_case(const Options& options, const Bench& bench, const std::vector<O
     if (!same_masks(other.pruned.graph, outcome.pruned.graph)) continue;
     outcome.pruned.graph = other.pruned.graph;
     outcome.log = other.log;
+    outcome.refitted_top1 = other.refitted_top1;
     outcome.top1 = other.top1;
     return;
   }
   const std::string label = fmt::format("{} {:.0f} %", outcome.job.method, outcome.job.ratio * 100);
+  outcome.refitted_top1 = top1_of(options, outcome.pruned.graph, bench, label);
   if (training::available()) {
     training::TrainResult result = train_with_progress(label, outcome.pruned.graph, bench.train->get(),
                                                        bench.preprocess, bench.training, &bench.dense);
     outcome.pruned.graph = std::move(result.graph);
     outcome.log = std::move(result.epochs);
   }
-  outcome.top1 = top1_of(options, outcome.pruned.graph, bench, label);
+  outcome.top1 = training::available() ? top1_of(options, outcome.pruned.graph, bench, label) : outcome.refitted_top1;
 }
 
 Outcome run_case(const Options& options, const Case& job_case, const Bench& bench,
@@ -128,8 +136,12 @@ Outcome run_case(const Options& options, const Case& job_case, const Bench& benc
   job.preprocess = bench.preprocess;
   job.calibration = bench.calibration;
   job.outlook = bench.training;
+  job.pictures = bench.pictures;
+  job.refit = resolve(options.refit, options.common);
 
-  Outcome outcome{job_case, prune_network(bench.dense, bench.dense, job), {}, 0};
+  const auto start = std::chrono::steady_clock::now();
+  Outcome outcome{job_case, prune_network(bench.dense, bench.dense, job), {}, 0, 0, 0};
+  outcome.refit_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   finish_case(options, bench, earlier, outcome);
   return outcome;
 }
@@ -186,6 +198,11 @@ Json row_to_json(const Outcome& outcome, double baseline, const Times& times, st
   row["ratio_target"] = outcome.job.ratio;
   row["ratio"] = ratios.pruning_ratio;
   row["pruned_flops"] = ratios.pruned_flops;
+  row["no_training"] = {{"top1", outcome.refitted_top1 * 100},
+                        {"gap", (outcome.refitted_top1 - baseline) * 100},
+                        {"pictures", outcome.pruned.fit_pictures},
+                        {"seconds", outcome.refit_seconds}};
+  row["refit"] = to_json(outcome.pruned.fits);
   row["top1"] = outcome.top1 * 100;
   row["gap"] = (outcome.top1 - baseline) * 100;
   row["median_ms"] = us / 1e3;
@@ -196,6 +213,20 @@ Json row_to_json(const Outcome& outcome, double baseline, const Times& times, st
   row["ab"] = to_json(outcome.pruned.decisions);
   row["training_log"] = to_json(outcome.log);
   return row;
+}
+
+/// Pruned and refitted in closed form, before any training.
+std::string no_training_table(const Json& record) {
+  Table table({"method", "criterion", "PR %", "pruned FLOPs %", "top-1 %", "gap", "seconds"});
+  for (const Json& row : record["rows"]) {
+    const Json& untrained = row["no_training"];
+    table.add({row["method"], row["criterion"], fmt::format("{:.1f}", row["ratio"].get<double>() * 100),
+               fmt::format("{:.1f}", row["pruned_flops"].get<double>() * 100),
+               fmt::format("{:.2f}", untrained["top1"].get<double>()),
+               fmt::format("{:+.2f}", untrained["gap"].get<double>()),
+               fmt::format("{:.1f}", untrained["seconds"].get<double>())});
+  }
+  return table.text();
 }
 
 std::string result_table(const Json& record) {
@@ -240,7 +271,8 @@ void run_demo(const Options& options) {
   std::vector<Outcome> outcomes;
   for (const Case& job : kCases) {
     outcomes.push_back(run_case(options, job, bench, outcomes));
-    fmt::print("{} {:.0f} %: top-1 {:.2f} %\n", job.method, job.ratio * 100, outcomes.back().top1 * 100);
+    fmt::print("{} {:.0f} %: top-1 {:.2f} % refitted, {:.2f} % fine-tuned\n", job.method, job.ratio * 100,
+               outcomes.back().refitted_top1 * 100, outcomes.back().top1 * 100);
     std::fflush(stdout);
   }
   const Times times = time_all(options, bench, outcomes);
@@ -264,8 +296,12 @@ void run_demo(const Options& options) {
     fmt::print("\nWINS-AB at {:.0f} %, layer by layer:\n{}", outcome.job.ratio * 100,
                decision_table(outcome.pruned.decisions));
   }
-  fmt::print("\nbatch {}, {} threads, medians of {} rounds in turn\n{}\nwrote {}/{{results.json,report.html,pruned.onnx,"
+  fmt::print("\nwithout training: pruned, kept rows refitted on {} unlabelled pictures\n{}", options.pictures,
+             no_training_table(record));
+  fmt::print("\n{}: batch {}, {} threads, medians of {} rounds in turn\n{}\nwrote {}/{{results.json,report.html,pruned.onnx,"
              "portable.onnx}} in {:.0f} s\n",
+             training::available() ? fmt::format("fine-tuned for {:g} epochs", options.train.options.epochs)
+                                   : "not fine-tuned (this build has no libtorch)",
              options.batch, options.common.threads > 0 ? options.common.threads : default_threads(), options.rounds,
              result_table(record), options.output, record["seconds"].get<double>());
   write_json(options.common, record);
@@ -282,7 +318,7 @@ void add_demo(CLI::App& app) {
   train.optimizer = "adamw";
   train.learning_rate = 0.001;
   train.weight_decay = 0;
-  train.distill_weight = 0.9;
+  train.distill_weight = 1;
   train.recalibrate_batches = 10;
   train.held_out = 0.03;
   train.checkpoint_steps = 1000000;
@@ -293,6 +329,9 @@ void add_demo(CLI::App& app) {
   verb->add_option("--timing-batch", options->batch, "batch that is timed")->check(CLI::Range(1, 4096))->capture_default_str();
   verb->add_option("--outlook-steps", options->outlook_steps, "WINS-AB: iterations of the short adaptation")
       ->check(CLI::Range(1, 100000))->capture_default_str();
+  verb->add_option("--calibration", options->pictures, "pictures for the criterion and the refit")
+      ->check(CLI::Range(1, 1000000))->capture_default_str();
+  add_refit_flags(*verb, options->refit);
   add_data_flags(*verb, options->data, "test", false);
   add_train_flags(*verb, options->train);
   add_common(*verb, options->common);

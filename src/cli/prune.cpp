@@ -1,10 +1,12 @@
 // wins prune: choose rows, prune, fine-tune, write.
 #include <fmt/core.h>
 
+#include <chrono>
 #include <cmath>
 #include <optional>
 
 #include "prune_flags.hpp"
+#include "refit_flags.hpp"
 #include "train_flags.hpp"
 #include "verbs.hpp"
 #include "workflow.hpp"
@@ -17,11 +19,15 @@
 namespace wins::cli {
 namespace {
 
+/// Held-out pictures that are compared at most.
+constexpr std::int64_t kMaxHeldOut = 5000;
+
 struct Options {
   Common common;
   DataFlags data;
   TrainFlags train;
   PruneFlags prune;
+  RefitFlags refit;
   std::string model;
   std::string output;
   std::string portable;
@@ -62,6 +68,9 @@ std::string layer_table(const graph::Graph& graph) {
 void report_outcome(const Options& options, const Pruned& pruned, Json& record) {
   const Ratios ratios = count_ratios(pruned.graph);
   fmt::print("{}", layer_table(pruned.graph));
+  if (!pruned.fits.empty()) {
+    fmt::print("\nrefit on {} pictures\n{}", pruned.fit_pictures, fit_table(pruned.fits));
+  }
   if (!pruned.decisions.empty()) {
     fmt::print("\nWINS-AB (trade-off {} points for the whole time):\n{}", options.prune.tradeoff * 100,
                decision_table(pruned.decisions));
@@ -70,7 +79,39 @@ void report_outcome(const Options& options, const Pruned& pruned, Json& record) 
   record["ratio"] = ratios.pruning_ratio;
   record["pruned_flops"] = ratios.pruned_flops;
   record["ab"] = to_json(pruned.decisions);
+  record["refit"] = to_json(pruned.fits);
+  record["pictures"] = pruned.fit_pictures;
   record["layers"] = kept_layers_to_json(pruned.graph);
+}
+
+/// What the held-out pictures say: agreement with the dense network, and accuracy where there are labels.
+void report_held_out(const PruneJob& job, const graph::Graph& dense, const Pruned& pruned, Json& record) {
+  const data::Split split = data::hold_out(*job.dataset, job.outlook.held_out, job.outlook.seed);
+  if (split.held_out.empty()) return;
+  const data::Subset held_out(*job.dataset, split.held_out);
+  const auto batches = calibration_batches(held_out, job.preprocess, kMaxHeldOut, job.outlook.seed);
+  const Agreement agreement = compare_networks(dense, pruned.graph, batches, job.session);
+  fmt::print("held-out pictures: {}, relative output error {:.2f} %", agreement.pictures, agreement.relative_error * 100);
+  record["held_out"] = {{"pictures", agreement.pictures}, {"output_error", agreement.relative_error}};
+  if (std::isnan(agreement.top)) {
+    fmt::print("\n");
+    return;
+  }
+  fmt::print(", same answer as the dense network {:.2f} %", agreement.top * 100);
+  record["held_out"]["agreement"] = agreement.top;
+  if (held_out.label(0) != data::kNoLabel) {
+    Accuracy accuracy[2];
+    for (const bool after : {false, true}) {
+      runtime::Session session = runtime::Session::open(after ? pruned.graph : dense, job.session);
+      accuracy[after ? 1 : 0] = evaluate(session, held_out, job.preprocess, "held-out");
+    }
+    fmt::print(", top-1 {:.2f} % (dense {:.2f} %), top-5 {:.2f} %", accuracy[1].top1 * 100, accuracy[0].top1 * 100,
+               accuracy[1].top5 * 100);
+    record["held_out"]["top1"] = accuracy[1].top1;
+    record["held_out"]["top5"] = accuracy[1].top5;
+    record["held_out"]["dense_top1"] = accuracy[0].top1;
+  }
+  fmt::print("\n");
 }
 
 void print_sensitivity(const Options& options, const PruneJob& job, const graph::Graph& dense, Json& record) {
@@ -93,7 +134,7 @@ void print_sensitivity(const Options& options, const PruneJob& job, const graph:
 /// Pruning in `--steps` rounds with rising ratio; fine-tuning, if any, after each round.
 Pruned prune_in_steps(const Options& options, PruneJob& job, const graph::Graph& dense, Json& record) {
   const bool train = wants_training(options);
-  Pruned pruned{dense, {}};
+  Pruned pruned{dense, {}, {}, 0};
   const double target = job.config.ratio;
   for (int step = 1; step <= options.prune.steps; ++step) {
     job.config.ratio = target * step / options.prune.steps;
@@ -123,6 +164,8 @@ void run_prune(const Options& options) {
     throw UsageError("prune: fine-tuning needs --data (or give --training none)");
   }
   job.outlook = resolve(options.train, options.common, true);
+  job.refit = resolve(options.refit, options.common);
+  if (options.no_training) job.outlook_steps = 0;
   calibrate_job(options.prune, options.common, dense, job);
 
   Json record = run_header(options.common);
@@ -132,8 +175,11 @@ void run_prune(const Options& options) {
   record["ratio_target"] = options.prune.ratio;
   if (!options.prune.sensitivity.empty()) print_sensitivity(options, job, dense, record);
   if (!options.output.empty()) {
+    const auto start = std::chrono::steady_clock::now();
     const Pruned pruned = prune_in_steps(options, job, dense, record);
+    record["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     report_outcome(options, pruned, record);
+    if (job.dataset != nullptr) report_held_out(job, dense, pruned, record);
     onnx::save(pruned.graph, options.output);
     fmt::print("wrote {}\n", options.output);
     if (!options.portable.empty()) {
@@ -166,6 +212,7 @@ void add_prune(CLI::App& app) {
           "'none' prunes without fine-tuning")
       ->check(CLI::IsMember({"none", "default"}));
   add_prune_flags(*verb, options->prune);
+  add_refit_flags(*verb, options->refit);
   add_data_flags(*verb, options->data, "train", false);
   add_train_flags(*verb, options->train);
   add_common(*verb, options->common);

@@ -52,11 +52,11 @@ void add_prune_flags(CLI::App& app, PruneFlags& flags) {
   app.add_option("--backend", flags.backend, "where WINS-AB measures time")->capture_default_str();
   app.add_option("--tradeoff", flags.tradeoff, "WINS-AB: accuracy (0.02 = 2 points) that the whole time is worth")
       ->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  app.add_option("--outlook-steps", flags.outlook_steps, "WINS-AB: iterations of the short adaptation")
-      ->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--outlook-steps", flags.outlook_steps, "WINS-AB: iterations of the short adaptation; 0: a refit instead")
+      ->check(CLI::Range(0, 1000000))->capture_default_str();
   app.add_option("--timing-batch", flags.timing_batch, "WINS-AB: batch at which layers are timed")
       ->check(CLI::Range(1, 4096))->capture_default_str();
-  app.add_option("--calibration", flags.calibration, "pictures for the output-aware criterion")
+  app.add_option("--calibration", flags.calibration, "pictures for the output-aware criterion and the refit")
       ->check(CLI::Range(1, 1000000))->capture_default_str();
   app.add_option("--sensitivity", flags.sensitivity, "print accuracy with one layer pruned at each of these ratios")
       ->delimiter(',')->check(kRatio);
@@ -82,10 +82,19 @@ PruneJob make_prune_job(const PruneFlags& flags, const Common& common) {
 }
 
 void calibrate_job(const PruneFlags& flags, const Common& common, const graph::Graph& dense, PruneJob& job) {
-  if (job.config.criterion != pruning::Criterion::output_aware) return;
-  if (job.dataset == nullptr) throw UsageError("--criterion output-aware needs --data for calibration pictures (or choose l2)");
-  const auto batches = calibration_batches(*job.dataset, job.preprocess, flags.calibration, common.seed);
-  job.calibration = pruning::calibrate(dense, batches, job.config.m == 0 ? 2 : job.config.m);
+  const bool scores = job.config.criterion == pruning::Criterion::output_aware;
+  if (job.dataset == nullptr) {
+    if (scores) throw UsageError("--criterion output-aware needs --data for calibration pictures (or choose l2)");
+    return;
+  }
+  if (!scores && !job.refit) return;
+  // What is held out judges the result: it must not shape it.
+  const data::Split split = data::hold_out(*job.dataset, job.outlook.held_out, common.seed);
+  const data::Subset kept(*job.dataset, split.kept);
+  job.pictures = calibration_batches(kept, job.preprocess, flags.calibration, common.seed);
+  if (!scores) return;
+  const int m = job.config.m == 0 ? 2 : job.config.m;
+  job.calibration = pruning::calibrate(dense, job.pictures, m);
 }
 
 }  // namespace wins::cli

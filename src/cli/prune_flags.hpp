@@ -24,7 +24,7 @@ struct PruneFlags {
   double tradeoff = 0.02;
   int outlook_steps = 100;
   std::int64_t timing_batch = 1;
-  std::int64_t calibration = 256;    ///< pictures
+  std::int64_t calibration = 1024;   ///< pictures
   std::vector<double> sensitivity;   ///< ratios to try layer by layer
 };
 
@@ -33,8 +33,8 @@ void add_prune_flags(CLI::App& app, PruneFlags& flags);
 /// Everything but data and calibration. Throws `UsageError` naming a flag that does not parse.
 PruneJob make_prune_job(const PruneFlags& flags, const Common& common);
 
-/// Fills `job.calibration` when the criterion needs it and pictures are there; an output-aware
-/// criterion without pictures throws `UsageError`.
+/// Fills `job.pictures` (without those held out) when the criterion or the refit needs them, and
+/// `job.calibration` for the criterion; an output-aware criterion without pictures throws `UsageError`.
 void calibrate_job(const PruneFlags& flags, const Common& common, const graph::Graph& dense, PruneJob& job);
 
 }  // namespace wins::cli

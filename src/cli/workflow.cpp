@@ -59,12 +59,31 @@ double outlook_accuracy(const graph::Graph& graph, const graph::Graph& dense, co
   return result.held_out_accuracy;
 }
 
-/// The same without libtorch: accuracy of the pruned network as it is, on the held-out split.
-double unadapted_accuracy(const graph::Graph& graph, const PruneJob& job) {
+/// Refits behind a progress bar.
+refit::RefitResult refit_with_progress(const std::string& label, const graph::Graph& pruned, const graph::Graph& dense,
+                                       const std::vector<Tensor>& pictures, refit::RefitOptions options) {
+  std::unique_ptr<Progress> progress;
+  std::size_t shown = 0;
+  options.progress = [&](std::size_t done, std::size_t layers, const std::string& name) {
+    if (!progress) progress = std::make_unique<Progress>(label, static_cast<std::int64_t>(layers));
+    progress->advance(static_cast<std::int64_t>(done - shown), name);
+    shown = done;
+  };
+  return refit::refit(pruned, dense, pictures, options);
+}
+
+/// The same without training: held-out accuracy after a refit on a few of the pictures.
+double refitted_accuracy(const graph::Graph& graph, const graph::Graph& dense, const PruneJob& job) {
   require(job.dataset != nullptr, "--method wins-ab needs --data: it compares accuracies");
   const data::Split split = data::hold_out(*job.dataset, job.outlook.held_out, job.outlook.seed);
   const data::Subset held_out(*job.dataset, split.held_out);
-  runtime::Session session = runtime::Session::open(graph, job.session);
+  graph::Graph adapted = graph;
+  if (job.refit && !job.pictures.empty()) {
+    const std::size_t few = std::min<std::size_t>(job.pictures.size(), 4);
+    const std::vector<Tensor> pictures(job.pictures.begin(), job.pictures.begin() + static_cast<std::ptrdiff_t>(few));
+    adapted = refit::refit(graph, dense, pictures, *job.refit).graph;
+  }
+  runtime::Session session = runtime::Session::open(adapted, job.session);
   return evaluate(session, held_out, job.preprocess, "outlook").top1;
 }
 
@@ -74,7 +93,8 @@ pruning::AbHooks make_hooks(const graph::Graph& dense, const PruneJob& job, Prog
     return measure_layers(graph, job.session, input_shapes(graph, job.timing_batch), job.timing_rounds);
   };
   hooks.outlook = [&](const graph::Graph& graph) {
-    return training::available() ? outlook_accuracy(graph, dense, job) : unadapted_accuracy(graph, job);
+    const bool train = training::available() && job.outlook_steps > 0;
+    return train ? outlook_accuracy(graph, dense, job) : refitted_accuracy(graph, dense, job);
   };
   std::size_t shown = 0;
   hooks.progress = [&progress, shown](std::size_t done, std::size_t) mutable {
@@ -109,11 +129,13 @@ Accuracy evaluate(runtime::Session& session, const data::Dataset& dataset, const
 }
 
 std::vector<Tensor> calibration_batches(const data::Dataset& dataset, const data::Preprocess& preprocess,
-                                        std::int64_t pictures, std::uint64_t seed) {
+                                        std::int64_t pictures, std::uint64_t seed, std::int64_t skip) {
   data::LoaderOptions options;
-  options.batch_size = std::min<std::int64_t>(64, pictures);
+  options.batch_size = 64;
+  if (skip == 0) options.batch_size = std::min<std::int64_t>(64, pictures);
   options.shuffle = true;
   options.seed = seed;
+  options.first_batch = (skip + options.batch_size - 1) / options.batch_size;
   data::Loader loader(dataset, preprocess, options);
   std::vector<Tensor> batches;
   data::Batch batch;
@@ -136,14 +158,19 @@ std::map<std::string, double> measure_layers(const graph::Graph& graph, const ru
 }
 
 Pruned prune_network(const graph::Graph& start, const graph::Graph& dense, const PruneJob& job) {
-  Pruned result{start, {}};
+  Pruned result{start, {}, {}, 0};
   if (job.config.method != pruning::Method::wins_ab) {
     pruning::prune(result.graph, job.config, job.calibration);
-    return result;
+  } else {
+    Progress progress("WINS-AB decisions", static_cast<std::int64_t>(pruning::prunable_layers(start).size()));
+    result.decisions = pruning::decide_wins_ab(result.graph, job.config, job.calibration,
+                                               make_hooks(dense, job, progress), job.tradeoff);
   }
-  Progress progress("WINS-AB decisions", static_cast<std::int64_t>(pruning::prunable_layers(start).size()));
-  result.decisions = pruning::decide_wins_ab(result.graph, job.config, job.calibration,
-                                             make_hooks(dense, job, progress), job.tradeoff);
+  if (!job.refit || job.pictures.empty()) return result;
+  refit::RefitResult fitted = refit_with_progress("refit", result.graph, dense, job.pictures, *job.refit);
+  result.graph = std::move(fitted.graph);
+  result.fits = std::move(fitted.layers);
+  result.fit_pictures = fitted.pictures;
   return result;
 }
 

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common.hpp"
 #include "train_flags.hpp"
 #include "wins/pruning/prune.hpp"
+#include "wins/refit/refit.hpp"
 
 namespace wins::cli {
 
@@ -23,9 +25,10 @@ struct Accuracy {
 Accuracy evaluate(runtime::Session& session, const data::Dataset& dataset, const data::Preprocess& preprocess,
                   const std::string& label, std::int64_t batch = 64);
 
-/// `pictures` preprocessed training pictures in batches, for calibration.
+/// `pictures` preprocessed pictures in batches of at most 64, in an order that `seed` draws; the first `skip` of
+/// that order are left out (rounded up to whole batches).
 std::vector<Tensor> calibration_batches(const data::Dataset& dataset, const data::Preprocess& preprocess,
-                                        std::int64_t pictures, std::uint64_t seed);
+                                        std::int64_t pictures, std::uint64_t seed, std::int64_t skip = 0);
 
 /// Median microseconds of each WinogradConv layer on a backend at this input shape.
 std::map<std::string, double> measure_layers(const graph::Graph& graph, const runtime::SessionOptions& options,
@@ -43,16 +46,20 @@ struct PruneJob {
   training::TrainOptions outlook;  ///< how the short adaptation trains
   const data::Dataset* dataset = nullptr;
   data::Preprocess preprocess;
+  std::vector<Tensor> pictures;               ///< for calibration and refit, in batches
+  std::optional<refit::RefitOptions> refit;   ///< with pictures: refit what is left
 };
 
 struct Pruned {
   graph::Graph graph;
   std::vector<pruning::AbDecision> decisions;  ///< WINS-AB only
+  std::vector<refit::LayerFit> fits;           ///< empty without refit
+  std::int64_t fit_pictures = 0;
 };
 
-/// Prunes a copy of `start` (the dense network, or one pruned in an earlier step). WINS-AB measures times on the job's backend and adapts for
-/// `outlook_steps` iterations, with `dense` as teacher, for each outlook accuracy; a build
-/// without libtorch takes the accuracy as pruned, without adaptation.
+/// Prunes a copy of `start` (the dense network, or one pruned in an earlier step) and refits it to `dense`. WINS-AB
+/// measures times on the job's backend and adapts for `outlook_steps` iterations, with `dense` as teacher, for each
+/// outlook accuracy; with `outlook_steps` 0, and in a build without libtorch, the refit is the adaptation.
 Pruned prune_network(const graph::Graph& start, const graph::Graph& dense, const PruneJob& job);
 
 /// Concrete shapes for every input at this batch, spatial extents from `preprocess` or 224.

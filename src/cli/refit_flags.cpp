@@ -1,0 +1,85 @@
+#include "refit_flags.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "wins/base/table.hpp"
+
+namespace wins::cli {
+
+void add_refit_flags(CLI::App& app, RefitFlags& flags) {
+  app.add_flag("--no-refit", flags.off, "leave the kept weights as they are");
+  app.add_option("--ridge", flags.options.ridge, "refit: pull towards the old weights, share of the mean diagonal")
+      ->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--memory", flags.memory_gib, "refit: GiB for activations and statistics; fewer pictures are used to keep it")
+      ->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_flag("!--winograd-only", flags.options.all_layers, "refit: leave other convolutions and fully connected layers");
+  app.add_flag("!--no-residual", flags.options.correct_residual, "refit: do not correct the error of the shortcut");
+}
+
+std::optional<refit::RefitOptions> resolve(const RefitFlags& flags, const Common& common) {
+  if (flags.off) return std::nullopt;
+  refit::RefitOptions options = flags.options;
+  options.threads = common.threads;
+  options.seed = common.seed;
+  options.memory_limit = static_cast<std::size_t>(flags.memory_gib * 1024 * 1024 * 1024);
+  return options;
+}
+
+std::string fit_table(const std::vector<refit::LayerFit>& layers) {
+  Table table({"layer", "tiles", "output error %", "refitted %", "iterations", "note"});
+  for (const refit::LayerFit& fit : layers) {
+    table.add({fit.layer, std::to_string(fit.tiles), fmt::format("{:.2f}", fit.error_before * 100),
+               fmt::format("{:.2f}", fit.error_after * 100), std::to_string(fit.iterations),
+               fit.refitted ? "" : fit.reason});
+  }
+  return table.text();
+}
+
+Json to_json(const std::vector<refit::LayerFit>& layers) {
+  Json rows = Json::array();
+  for (const refit::LayerFit& fit : layers) {
+    rows.push_back({{"layer", fit.layer}, {"refitted", fit.refitted}, {"reason", fit.reason},
+                    {"error_before", fit.error_before}, {"error_after", fit.error_after},
+                    {"iterations", fit.iterations}, {"tiles", fit.tiles}});
+  }
+  return rows;
+}
+
+Agreement compare_networks(const graph::Graph& dense, const graph::Graph& pruned, const std::vector<Tensor>& batches,
+                           const runtime::SessionOptions& options) {
+  runtime::Session one = runtime::Session::open(dense, options);
+  runtime::Session other = runtime::Session::open(pruned, options);
+  Agreement result;
+  double error = 0, energy = 0, same = 0;
+  bool classifies = true;
+  for (const Tensor& batch : batches) {
+    const Tensor want = one.run({batch}).at(0);
+    const Tensor have = other.run({batch}).at(0);
+    const auto w = want.data<float>(), h = have.data<float>();
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      const double d = static_cast<double>(w[i]) - static_cast<double>(h[i]);
+      error += d * d;
+      energy += static_cast<double>(w[i]) * static_cast<double>(w[i]);
+    }
+    classifies = classifies && want.rank() == 2;
+    const std::int64_t N = want.dim(0);
+    for (std::int64_t n = 0; n < N && classifies; ++n) {
+      const auto row = static_cast<std::ptrdiff_t>(n * want.dim(1));
+      const auto best = [&](std::span<const float> scores) {
+        return std::max_element(scores.begin() + row, scores.begin() + row + want.dim(1)) - scores.begin();
+      };
+      same += best(w) == best(h) ? 1 : 0;
+    }
+    result.pictures += N;
+  }
+  result.top = classifies && result.pictures > 0 ? same / static_cast<double>(result.pictures)
+                                                 : std::numeric_limits<double>::quiet_NaN();
+  result.relative_error = energy > 0 ? std::sqrt(error / energy) : 0;
+  return result;
+}
+
+}  // namespace wins::cli

@@ -1,0 +1,39 @@
+// Flags of the refit, and the refit as a step that verbs share.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "workflow.hpp"
+#include "wins/refit/refit.hpp"
+
+namespace wins::cli {
+
+struct RefitFlags {
+  refit::RefitOptions options;
+  bool off = false;          ///< --no-refit
+  double memory_gib = 3;     ///< activations and statistics
+};
+
+/// Adds the flags; the values in `flags` are the defaults that help shows.
+void add_refit_flags(CLI::App& app, RefitFlags& flags);
+
+/// Options ready for refit::refit, or nothing with --no-refit.
+std::optional<refit::RefitOptions> resolve(const RefitFlags& flags, const Common& common);
+
+/// The fits as a table for people, and as JSON.
+std::string fit_table(const std::vector<refit::LayerFit>& layers);
+Json to_json(const std::vector<refit::LayerFit>& layers);
+
+/// How far two networks agree on pictures.
+struct Agreement {
+  std::int64_t pictures = 0;
+  double top = 0;              ///< share of pictures with the same largest score; NaN unless the output is [N, classes]
+  double relative_error = 0;   ///< L2 of the difference over L2 of the first network's output
+};
+Agreement compare_networks(const graph::Graph& dense, const graph::Graph& pruned, const std::vector<Tensor>& batches,
+                           const runtime::SessionOptions& options);
+
+}  // namespace wins::cli
