@@ -1,5 +1,5 @@
-// Binary operators with broadcasting, and PRelu, which is one, plain or blocked: one loop over strides. (oneDNN 2.6 gives
-// wrong results on blocked operands whose channels do not fill their blocks.)
+// Binary operators with broadcasting, plain or blocked, and PRelu, which is one: one loop over
+// strides. (oneDNN 2.6 gives wrong results on blocked operands whose channels do not fill their blocks.)
 #include <algorithm>
 #include <cmath>
 
@@ -71,7 +71,12 @@ struct Max {
 };
 
 struct PRelu {
-  float operator()(float x, float slope) const { return x < 0 ? x * slope : x; }
+  // Without a choice that skips the product: the compiler makes a branch of one, which random signs
+  // defeat.
+  float operator()(float x, float slope) const {
+    const float positive = x < 0 ? 0 : x, negative = x < 0 ? x : 0;
+    return positive + slope * negative;
+  }
 };
 
 template <class F>
@@ -263,7 +268,8 @@ Implementation build(const Problem& problem) {
   }
   const bool relu = activation.kind == UnaryKind::relu;
   auto step =
-      std::make_unique<BinaryStep>(make_walk(problem, plan), row_function(problem.node.op), relu, padding, problem.env.threads);
+      std::make_unique<BinaryStep>(make_walk(problem, plan), row_function(problem.node.op), relu, padding,
+                                   problem.env.threads);
   Implementation result;
   for (std::size_t i = 0; i < 2; ++i) {
     const Tensor* constant = problem.constant(i);

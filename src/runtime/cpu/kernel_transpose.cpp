@@ -2,7 +2,6 @@
 // and its inverse are such a permutation of the axes that they split.
 #include "dnnl_step.hpp"
 #include "kernels.hpp"
-#include "pick.hpp"
 
 namespace wins::runtime::cpu {
 namespace {
