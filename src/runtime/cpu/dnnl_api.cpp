@@ -91,6 +91,10 @@ memory::desc plain_desc(const Shape& shape) {
   return memory::desc(dims, memory::data_type::f32, strides);
 }
 
+memory::desc strided_desc(const Shape& shape, const Shape& strides) {
+  return memory::desc(to_dims(shape), memory::data_type::f32, memory::dims(strides));
+}
+
 memory::desc blocked_desc(const Shape& shape, int block) {
   require(shape.size() == 4 && (block == 8 || block == 16), "cpu: {} cannot be blocked by {}",
           to_string(shape), block);
@@ -220,6 +224,18 @@ DnnlPlan make_softmax(const memory::desc& desc, int axis, bool log) {
   }
   return make_plain<dnnl::softmax_forward>(
       describe<dnnl::softmax_forward>(user_scratchpad(), kInference, desc, axis));
+#endif
+}
+
+DnnlPlan make_layer_norm(const memory::desc& desc, float epsilon, bool shift) {
+  dnnl::normalization_flags flags = dnnl::normalization_flags::use_scale;
+  if (shift) flags |= dnnl::normalization_flags::use_shift;
+#if DNNL_VERSION_MAJOR >= 3
+  return make_plain<dnnl::layer_normalization_forward>(describe<dnnl::layer_normalization_forward>(
+      user_scratchpad(), kInference, desc, desc, epsilon, flags));
+#else
+  return make_plain<dnnl::layer_normalization_forward>(
+      describe<dnnl::layer_normalization_forward>(user_scratchpad(), kInference, desc, epsilon, flags));
 #endif
 }
 

@@ -18,6 +18,7 @@ const dnnl::engine& dnnl_engine();
 
 /// Row-major; rank 0 counts as one element.
 dnnl::memory::desc plain_desc(const Shape& shape);
+dnnl::memory::desc strided_desc(const Shape& shape, const Shape& strides);
 /// nChw8c or nChw16c.
 dnnl::memory::desc blocked_desc(const Shape& shape, int block);
 /// The library chooses (weights).
@@ -62,6 +63,8 @@ DnnlPlan make_pooling(dnnl::algorithm algorithm, const dnnl::memory::desc& src, 
                       const DnnlWindow& window);
 DnnlPlan make_eltwise(const DnnlEltwise& function, const dnnl::memory::desc& desc);
 DnnlPlan make_softmax(const dnnl::memory::desc& desc, int axis, bool log);
+/// Over the last axis of two, with a scale and, if asked for, a shift for each element of it.
+DnnlPlan make_layer_norm(const dnnl::memory::desc& desc, float epsilon, bool shift);
 DnnlPlan make_lrn(const dnnl::memory::desc& desc, const graph::Lrn& lrn);
 DnnlPlan make_reorder(const dnnl::memory::desc& from, const dnnl::memory::desc& to);
 

@@ -34,7 +34,17 @@ struct Lister {
   List operator()(const graph::BatchNorm&) const { return {scale_shift_kernel()}; }
   List operator()(const graph::Softmax&) const { return {softmax_kernel()}; }
   List operator()(const graph::Lrn&) const { return {lrn_kernel()}; }
+  List operator()(const graph::LayerNorm&) const { return {layer_norm_kernel()}; }
+  List operator()(const graph::PRelu&) const { return {prelu_kernel()}; }
   List operator()(const graph::Concat&) const { return {concat_kernel()}; }
+  List operator()(const graph::Slice&) const { return {slice_kernel()}; }
+  List operator()(const graph::Split&) const { return {split_kernel()}; }
+  List operator()(const graph::Pad&) const { return {pad_kernel()}; }
+  List operator()(const graph::Expand&) const { return {expand_kernel()}; }
+  List operator()(const graph::Resize&) const { return {resize_nearest_kernel(), resize_blend_kernel()}; }
+  List operator()(const graph::Transpose&) const { return {transpose_kernel()}; }
+  List operator()(const graph::DepthToSpace&) const { return {depth_to_space_kernel()}; }
+  List operator()(const graph::SpaceToDepth&) const { return {space_to_depth_kernel()}; }
   List operator()(const graph::Flatten&) const { return {alias_kernel()}; }
   List operator()(const graph::Reshape&) const { return {alias_kernel()}; }
   List operator()(const graph::Squeeze&) const { return {alias_kernel()}; }

@@ -1,5 +1,5 @@
-// Binary operators with broadcasting, plain or blocked: one loop over strides. (oneDNN 2.6 gives
-// wrong results on blocked operands whose channels do not fill their blocks.)
+// Binary operators with broadcasting, plain or blocked, and PRelu, which is one: one loop over
+// strides. (oneDNN 2.6 gives wrong results on blocked operands whose channels do not fill their blocks.)
 #include <algorithm>
 #include <cmath>
 
@@ -70,6 +70,15 @@ struct Max {
   float operator()(float a, float b) const { return a < b ? b : a; }
 };
 
+struct PRelu {
+  // Without a choice that skips the product: the compiler makes a branch of one, which random signs
+  // defeat.
+  float operator()(float x, float slope) const {
+    const float positive = x < 0 ? 0 : x, negative = x < 0 ? x : 0;
+    return positive + slope * negative;
+  }
+};
+
 template <class F>
 void run_row(std::int64_t count, const float* a, std::int64_t pitch_a, const float* b, std::int64_t pitch_b,
              float* y) {
@@ -87,8 +96,9 @@ void run_row(std::int64_t count, const float* a, std::int64_t pitch_a, const flo
 
 using RowFunction = void (*)(std::int64_t, const float*, std::int64_t, const float*, std::int64_t, float*);
 
-RowFunction row_function(BinaryKind kind) {
-  switch (kind) {
+RowFunction row_function(const graph::Op& op) {
+  if (std::holds_alternative<graph::PRelu>(op)) return &run_row<PRelu>;
+  switch (std::get<Binary>(op).kind) {
     case BinaryKind::add:
       return &run_row<Add>;
     case BinaryKind::sub:
@@ -114,9 +124,9 @@ struct Padding {
 
 class BinaryStep : public Step {
  public:
-  BinaryStep(Walk walk, BinaryKind kind, bool relu, Padding padding, int threads)
+  BinaryStep(Walk walk, RowFunction function, bool relu, Padding padding, int threads)
       : walk_(std::move(walk)),
-        function_(row_function(kind)),
+        function_(function),
         relu_(relu),
         padding_(padding),
         threads_(threads) {
@@ -184,10 +194,15 @@ class BinaryStep : public Step {
   std::unique_ptr<DnnlStep> after_;
 };
 
+graph::Activation activation_of(const graph::Op& op) {
+  const auto* binary = std::get_if<Binary>(&op);
+  return binary != nullptr ? binary->activation : graph::Activation{};
+}
+
 std::optional<std::string> refuse(const Problem& problem) {
-  const auto& op = std::get<Binary>(problem.node.op);
+  const graph::Activation activation = activation_of(problem.node.op);
   if (problem.input(0).dtype != DType::f32 || problem.input(1).dtype != DType::f32) return "not float32";
-  if (op.activation.kind != UnaryKind::identity && !dnnl_eltwise(op.activation))
+  if (activation.kind != UnaryKind::identity && !dnnl_eltwise(activation))
     return "activation not in oneDNN";
   if (element_count(problem.output_shape()) == 0) return "empty";
   return std::nullopt;
@@ -242,7 +257,7 @@ Walk make_walk(const Problem& problem, const Plan& plan) {
 }
 
 Implementation build(const Problem& problem) {
-  const auto& op = std::get<Binary>(problem.node.op);
+  const graph::Activation activation = activation_of(problem.node.op);
   const Plan plan = plan_layouts(problem);
   const Shape& shape = problem.output_shape();
   const int block = problem.env.block;
@@ -251,9 +266,10 @@ Implementation build(const Problem& problem) {
     const auto blocks = divide_up(shape[1], block);
     padding = {blocks, shape[2] * shape[3], block, static_cast<int>(shape[1] - (blocks - 1) * block)};
   }
-  const bool relu = op.activation.kind == UnaryKind::relu;
+  const bool relu = activation.kind == UnaryKind::relu;
   auto step =
-      std::make_unique<BinaryStep>(make_walk(problem, plan), op.kind, relu, padding, problem.env.threads);
+      std::make_unique<BinaryStep>(make_walk(problem, plan), row_function(problem.node.op), relu, padding,
+                                   problem.env.threads);
   Implementation result;
   for (std::size_t i = 0; i < 2; ++i) {
     const Tensor* constant = problem.constant(i);
@@ -264,9 +280,9 @@ Implementation build(const Problem& problem) {
     const auto to = blocked ? blocked_desc(with_rank(constant->shape(), 4), block) : from;
     step->set_constant(i, reorder_constant(constant->data<float>().data(), from, to));
   }
-  if (!relu && op.activation.kind != UnaryKind::identity) {
+  if (!relu && activation.kind != UnaryKind::identity) {
     const auto desc = plan.output == Layout::blocked ? blocked_desc(shape, block) : plain_desc(shape);
-    auto after = std::make_unique<DnnlStep>(make_eltwise(*dnnl_eltwise(op.activation), desc));
+    auto after = std::make_unique<DnnlStep>(make_eltwise(*dnnl_eltwise(activation), desc));
     after->bind_output(DNNL_ARG_SRC, 0, desc);
     after->bind_output(DNNL_ARG_DST, 0, desc);
     result.workspace_bytes = after->workspace_bytes();
@@ -277,7 +293,7 @@ Implementation build(const Problem& problem) {
         problem.input_shape(i) == shape && plan.operands[i] == plan.output && problem.constant(i) == nullptr;
     if (same) result.in_place = static_cast<int>(i);
   }
-  result.name = "cpu:binary";
+  result.name = std::holds_alternative<Binary>(problem.node.op) ? "cpu:binary" : "cpu:prelu";
   result.output = plan.output;
   result.step = std::move(step);
   return result;
@@ -287,6 +303,9 @@ Implementation build(const Problem& problem) {
 
 Kernel binary_kernel() {
   return {"cpu:binary", &refuse, &predict, &build};
+}
+Kernel prelu_kernel() {
+  return {"cpu:prelu", &refuse, &predict, &build};
 }
 
 }  // namespace wins::runtime::cpu

@@ -145,6 +145,44 @@ Implementation build_softmax(const Problem& problem) {
   return result;
 }
 
+/// Elements over which LayerNorm normalises.
+std::int64_t normalised_count(const Problem& problem) {
+  const Shape& shape = problem.output_shape();
+  const auto rank = static_cast<std::int64_t>(shape.size());
+  const std::int64_t axis = (std::get<graph::LayerNorm>(problem.node.op).axis + rank) % rank;
+  return element_count(Shape(shape.begin() + axis, shape.end()));
+}
+
+std::optional<std::string> refuse_layer_norm(const Problem& problem) {
+  if (!problem.is_float()) return "not float32";
+  if (problem.output_shape().empty() || element_count(problem.output_shape()) == 0) return "empty";
+  for (std::size_t i = 1; i < problem.node.inputs.size(); ++i) {
+    if (!problem.has_input(i)) continue;
+    if (problem.input(i).dtype != DType::f32) return "not float32";
+    if (element_count(problem.input_shape(i)) != normalised_count(problem)) return "scale is broadcast";
+  }
+  return std::nullopt;
+}
+
+Implementation build_layer_norm(const Problem& problem) {
+  const std::int64_t count = normalised_count(problem);
+  const bool shift = problem.node.inputs.size() > 2 && problem.has_input(2);
+  const auto desc = plain_desc({element_count(problem.output_shape()) / count, count});
+  auto step = std::make_unique<DnnlStep>(
+      make_layer_norm(desc, std::get<graph::LayerNorm>(problem.node.op).epsilon, shift));
+  step->bind_input(DNNL_ARG_SRC, 0, desc);
+  step->bind_input(DNNL_ARG_SCALE, 1, plain_desc({count}));
+  if (shift) step->bind_input(DNNL_ARG_SHIFT, 2, plain_desc({count}));
+  step->bind_output(DNNL_ARG_DST, 0, desc);
+  Implementation result;
+  result.name = "cpu:layer_norm";
+  result.inputs.assign(problem.node.inputs.size(), Need::plain);
+  result.in_place = 0;
+  result.workspace_bytes = step->workspace_bytes();
+  result.step = std::move(step);
+  return result;
+}
+
 std::optional<std::string> refuse_lrn(const Problem& problem) {
   if (!problem.is_float()) return "not float32";
   if (problem.output_shape().size() != 4) return "not two-dimensional";
@@ -176,6 +214,9 @@ Kernel scale_shift_kernel() {
 }
 Kernel softmax_kernel() {
   return {"cpu:softmax", &refuse_softmax, &predict_copy, &build_softmax};
+}
+Kernel layer_norm_kernel() {
+  return {"cpu:layer_norm", &refuse_layer_norm, &predict_copy, &build_layer_norm};
 }
 Kernel lrn_kernel() {
   return {"cpu:lrn", &refuse_lrn, &predict_copy, &build_lrn};

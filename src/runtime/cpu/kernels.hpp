@@ -23,7 +23,18 @@ Kernel binary_kernel();
 Kernel scale_shift_kernel();
 Kernel softmax_kernel();
 Kernel lrn_kernel();
+Kernel prelu_kernel();
+Kernel layer_norm_kernel();
 Kernel concat_kernel();
+Kernel slice_kernel();
+Kernel split_kernel();
+Kernel pad_kernel();
+Kernel expand_kernel();
+Kernel resize_nearest_kernel();
+Kernel resize_blend_kernel();
+Kernel transpose_kernel();
+Kernel depth_to_space_kernel();
+Kernel space_to_depth_kernel();
 Kernel alias_kernel();
 
 }  // namespace wins::runtime::cpu

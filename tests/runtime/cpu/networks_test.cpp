@@ -2,6 +2,7 @@
 #include "harness.hpp"
 #include "wins/graph/passes.hpp"
 #include "wins/graph/zoo.hpp"
+#include "wins/onnx/onnx.hpp"
 
 namespace wins::runtime::cpu_test {
 namespace {
@@ -60,6 +61,20 @@ TEST(Networks, DirectConvolutionAlone) {
   EXPECT_LE(result.relative_l2, 5e-6);
   for (const LayerPlan& line : result.plan.layers)
     EXPECT_EQ(line.kernel.find("winograd"), std::string::npos) << line.node;
+}
+
+TEST(Networks, FixturesThatMoveDataNeedNoReference) {
+  for (const char* name : {"unet-linear-11", "unet-nearest-10", "yolo-17", "sr-13", "classic-12"}) {
+    graph::Graph graph = onnx::load(std::string(WINS_FIXTURES) + "/onnx/" + name + ".onnx");
+    graph::optimize_for_inference(graph);
+    std::vector<Tensor> inputs;
+    for (const Shape& shape : graph::default_input_shapes(graph, 2, 32))
+      inputs.push_back(random_normal(shape, 4));
+    const Result result = run_both(graph, {}, inputs);
+    EXPECT_LE(result.relative_l2, 1e-5) << name;
+    for (const LayerPlan& line : result.plan.layers)
+      EXPECT_FALSE(line.kernel.starts_with("ref:")) << name << " " << line.node << " " << line.kernel;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, Networks,

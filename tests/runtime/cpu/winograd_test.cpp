@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "harness.hpp"
+#include "target_scope.hpp"
 
 namespace wins::runtime::cpu_test {
 namespace {
@@ -137,21 +138,6 @@ TEST(Winograd, ErrorBoundRefusesLargeTiles) {
     }
   }
 }
-
-/// Restores the choice of instruction set.
-class TargetScope {
- public:
-  explicit TargetScope(std::int64_t target) { use(target); }
-  ~TargetScope() { use(0); }
-  TargetScope(const TargetScope&) = delete;
-  TargetScope& operator=(const TargetScope&) = delete;
-
- private:
-  static void use(std::int64_t targets) {
-    hwy::SetSupportedTargetsForTest(targets);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-};
 
 struct Target {
   std::int64_t bit;
