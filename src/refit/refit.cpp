@@ -226,8 +226,9 @@ class Walk {
     Tensor variance = *pruned_graph_.constant_input(node, 4);
     const auto m = mean.mutable_data<float>(), v = variance.mutable_data<float>();
     for (std::size_t k = 0; k < m.size(); ++k) {
-      m[k] = static_cast<float>(static_cast<double>(m[k]) + have.mean[k] - want.mean[k]);
       const double ratio = (have.variance[k] + epsilon) / (want.variance[k] + epsilon);
+      // The normalised mean stays what it was in the dense network, at the new deviation.
+      m[k] = static_cast<float>(have.mean[k] - (want.mean[k] - static_cast<double>(m[k])) * std::sqrt(ratio));
       v[k] = static_cast<float>(std::max(0.0, (static_cast<double>(v[k]) + epsilon) * ratio - epsilon));
     }
     for (graph::Graph* graph : {&pruned_graph_, &result_.graph}) {
