@@ -80,5 +80,16 @@ TEST(OnnxRuntime, RunsPortableFiles) {
   expect_agreement(folder.path());
 }
 
+TEST(OnnxRuntime, RunsFilesWithTheirWeightsBeside) {
+  const TempFolder folder;
+  const graph::Graph graph = fused_network(2, Axis::row, graph::UnaryKind::relu);
+  write_case(folder.path(), "two", graph, random_normal({1, 6, 7, 10}, 5), bound_of(2));
+  ExportOptions options;
+  options.max_file_bytes = 1000;
+  save(graph, folder.path() / "two.onnx", options);
+  ASSERT_TRUE(std::filesystem::exists(folder.path() / "two.onnx.data"));
+  expect_agreement(folder.path());
+}
+
 }  // namespace
 }  // namespace wins::onnx
