@@ -1,6 +1,7 @@
 """Bad input gives one clear line, the right exit status, and leaves nothing behind."""
 
 import os
+import shutil
 import struct
 import unittest
 
@@ -8,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from wins_cli import Case, has_training, wins, write_idx, write_png
+from wins_cli import BINARY, Case, has_training, wins, write_idx, write_png
 
 
 def save(path, nodes, inputs, outputs, initializers=()):
@@ -257,6 +258,18 @@ class Flags(Case):
         garbage.write_bytes(b"garbage" * 100)
         self.refuse("train", self.net, "-o", out, "--data", self.data, "--checkpoint", garbage, "--resume",
                     words=["garbage.ckpt"])
+
+    @unittest.skipUnless(has_training(), "this build has no training")
+    def test_training_without_its_module(self):
+        """The tool opens libtorch's part when it trains, and runs without it."""
+        tool = self.folder / "alone" / "wins"
+        tool.parent.mkdir()
+        shutil.copy(BINARY, tool)
+        train = ("train", self.net, "-o", self.folder / "o.onnx", "--data", self.data)
+        self.succeed("info", self.net, tool=tool)
+        self.refuse(*train, tool=tool, words=["training", "libwins_training.so is missing"])
+        (tool.parent / "libwins_training.so").write_bytes(b"no library")
+        self.refuse(*train, tool=tool, words=["training", "cannot open", tool.parent / "libwins_training.so"])
 
 
 if __name__ == "__main__":
