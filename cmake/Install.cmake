@@ -18,8 +18,6 @@ install(TARGETS wins_shared EXPORT winsTargets
   INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 target_compile_features(wins_shared INTERFACE cxx_std_20)
 if(TARGET wins)
-  # The tool finds libtorch where setup.sh put it.
-  set_target_properties(wins PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
   install(TARGETS wins RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 endif()
 

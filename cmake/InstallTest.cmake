@@ -1,5 +1,5 @@
 # Installs the build into an empty folder, builds examples/embed against it with nothing but
-# find_package(wins), and runs it on the committed model.
+# find_package(wins), and runs it on the committed model. The installed tool trains, where it can.
 
 set(prefix "${BUILD}/install-test/prefix")
 set(work "${BUILD}/install-test/embed")
@@ -24,6 +24,11 @@ run("${CMAKE_COMMAND}" -S "${EXAMPLE}" -B "${work}" -G "${GENERATOR}" -DCMAKE_BU
   "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DCMAKE_PREFIX_PATH=${prefix}" ${flags})
 run("${CMAKE_COMMAND}" --build "${work}")
 run("${prefix}/bin/wins" --version)
+if(TRAINING)
+  run("${CMAKE_COMMAND}" -E env "WINS_BIN=${prefix}/bin/wins" "PYTHONPATH=${SOURCE}/tests/cli"
+    PYTHONDONTWRITEBYTECODE=1 "${PYTHON}" -m unittest -k test_without_labels
+    "${SOURCE}/tests/cli/test_verbs.py")
+endif()
 
 if(EXISTS "${SOURCE}/models/fashion-resnet.onnx")
   run("${work}/embed" "${SOURCE}/models/fashion-resnet.onnx")

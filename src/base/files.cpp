@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
-/// Owns a descriptor; `close` reports what the destructor would swallow.
+/// Owns a descriptor for reading.
 class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
@@ -27,11 +27,6 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int get() const { return fd_; }
-  int close() {
-    const int status = ::close(fd_);
-    fd_ = -1;
-    return status;
-  }
 
  private:
   int fd_;
@@ -58,7 +53,14 @@ std::string read_file(const fs::path& path, std::uintmax_t limit) {
   require(file.get() >= 0, "{}: {}", path.string(), reason(errno));
   std::error_code error;
   require(!fs::is_directory(path, error), "{}: is a folder, expected a file", path.string());
+  // Room for all of it at once: a string that grows copies itself, and takes up to twice its size.
+  struct stat status {};
   std::string bytes;
+  if (::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode)) {
+    const auto size = static_cast<std::uintmax_t>(status.st_size);
+    require(size <= limit, "{}: larger than {} bytes", path.string(), limit);
+    bytes.reserve(size);
+  }
   char buffer[1 << 16];
   for (;;) {
     const ssize_t got = ::read(file.get(), buffer, sizeof buffer);
@@ -71,18 +73,50 @@ std::string read_file(const fs::path& path, std::uintmax_t limit) {
 }
 
 void write_file_atomically(const fs::path& path, std::string_view bytes) {
-  std::string beside = path.string() + ".XXXXXX";
-  Descriptor file(::mkostemp(beside.data(), O_CLOEXEC));
-  require(file.get() >= 0, "{}: cannot write: {}", path.string(), reason(errno));
-  const bool written = write_all(file.get(), bytes) && ::fsync(file.get()) == 0;
-  const int write_error = errno;
-  ::fchmod(file.get(), 0644);
-  const bool closed = file.close() == 0;
-  if (!written || !closed || ::rename(beside.c_str(), path.c_str()) != 0) {
-    const int error = written ? errno : write_error;
-    ::unlink(beside.c_str());
-    fail("{}: cannot write: {}", path.string(), reason(error));
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
+}
+
+AtomicFile::AtomicFile(const fs::path& path) : path_(path), beside_(path.string() + ".XXXXXX") {
+  fd_ = ::mkostemp(beside_.data(), O_CLOEXEC);
+  if (fd_ < 0) {
+    const int error = errno;
+    beside_.clear();
+    give_up(error);
   }
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ >= 0) ::close(fd_);
+  if (!beside_.empty()) ::unlink(beside_.c_str());
+}
+
+void AtomicFile::give_up(int error) {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+  if (!beside_.empty()) ::unlink(beside_.c_str());
+  beside_.clear();
+  fail("{}: cannot write: {}", path_.string(), reason(error));
+}
+
+void AtomicFile::write(std::string_view bytes) {
+  if (!write_all(fd_, bytes)) give_up(errno);
+}
+
+void AtomicFile::finish() {
+  if (fd_ < 0) return;
+  if (::fsync(fd_) != 0) give_up(errno);
+  ::fchmod(fd_, 0644);
+  const int status = ::close(fd_);
+  fd_ = -1;
+  if (status != 0) give_up(errno);
+}
+
+void AtomicFile::commit() {
+  finish();
+  if (::rename(beside_.c_str(), path_.c_str()) != 0) give_up(errno);
+  beside_.clear();
 }
 
 void require_writable(const fs::path& path) {

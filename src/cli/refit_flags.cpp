@@ -17,7 +17,7 @@ void add_refit_flags(CLI::App& app, RefitFlags& flags) {
   app.add_option("--memory", flags.memory_gib, "refit: GiB for activations and statistics; fewer pictures are used to keep it")
       ->check(CLI::PositiveNumber)->capture_default_str();
   app.add_flag("!--winograd-only", flags.options.all_layers, "refit: leave other convolutions and fully connected layers");
-  app.add_flag("!--no-residual", flags.options.correct_residual, "refit: do not correct the error of the shortcut");
+  app.add_flag("--residual", flags.options.correct_residual, "refit: also correct the error of the shortcut");
 }
 
 std::optional<refit::RefitOptions> resolve(const RefitFlags& flags, const Common& common) {

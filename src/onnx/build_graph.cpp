@@ -91,7 +91,7 @@ class Importer {
         bytes += static_cast<std::int64_t>(tensor.byte_size());
         builder_.add_constant(proto.name(), std::move(tensor));
       });
-      proto.Clear();
+      proto = pb::TensorProto();  // unlike Clear(), gives the memory back
     }
     for (const auto& sparse : graph_.sparse_initializer()) {
       problems_.add("initialiser '" + sparse.values().name() + "': sparse tensors are not supported");

@@ -1,7 +1,8 @@
 #include <onnx/checker.h>
 
-#include <limits>
+#include <algorithm>
 
+#include "model_file.hpp"
 #include "node_writer.hpp"
 #include "proto.hpp"
 #include "tensor_io.hpp"
@@ -38,8 +39,9 @@ void describe(const graph::Value& value, pb::ValueInfoProto& info) {
   }
 }
 
-pb::ModelProto write_model(const graph::Graph& graph) {
-  pb::ModelProto model;
+ModelFile write_model(const graph::Graph& graph) {
+  ModelFile file;
+  pb::ModelProto& model = file.model;
   model.set_ir_version(kExportIr);
   model.set_producer_name("wins");
   add_opset(model, "", kExportOpset);
@@ -47,11 +49,11 @@ pb::ModelProto write_model(const graph::Graph& graph) {
   proto.set_name(graph.name.empty() ? "network" : graph.name);
   for (const graph::ValueId id : graph.inputs) describe(graph.value(id), *proto.add_input());
   for (const graph::ValueId id : graph.outputs) describe(graph.value(id), *proto.add_output());
-  NodeWriter writer(graph, model);
+  NodeWriter writer(graph, file);
   for (const graph::Node& node : graph.nodes) writer.write(node);
   for (std::size_t i = 0; i < graph.values.size(); ++i) {
     if (writer.used_constants().count(static_cast<graph::ValueId>(i)) == 0) continue;
-    *proto.add_initializer() = write_tensor(graph.values[i].name, *graph.values[i].constant);
+    file.add_initialiser(graph.values[i].name, *graph.values[i].constant);
   }
   if (model.functions_size() > 0) add_opset(model, kWinsDomain, kWinsVersion);
   for (const auto& [key, value] : graph.metadata) {
@@ -59,18 +61,17 @@ pb::ModelProto write_model(const graph::Graph& graph) {
     entry.set_key(key);
     entry.set_value(value);
   }
-  return model;
+  return file;
 }
 
-void require_size(const graph::Graph& graph) {
-  std::size_t bytes = 0;
-  for (const auto& value : graph.values) bytes += value.constant ? value.constant->byte_size() : 0;
-  require(bytes < std::numeric_limits<std::int32_t>::max(),
-          "weights of {} bytes are more than the 2 GB that one ONNX file holds", bytes);
-}
-
-/// What `save` promises; a failure here names the first node that is wrong.
-void require_valid(const pb::ModelProto& model) {
+/// What `save` promises; a failure here names the first node that is wrong. ONNX's checker wants the
+/// data of each initialiser, which is not there: it sees empty ones of the same names and types.
+void require_valid(pb::ModelProto model) {
+  for (auto& initialiser : *model.mutable_graph()->mutable_initializer()) {
+    initialiser.clear_dims();
+    initialiser.add_dims(0);
+    initialiser.set_raw_data("");
+  }
   try {
     pb::checker::check_model(model);
   } catch (const std::exception& error) {
@@ -80,30 +81,52 @@ void require_valid(const pb::ModelProto& model) {
   }
 }
 
-}  // namespace
-
-std::string save_bytes(const graph::Graph& graph, const ExportOptions& options) {
+/// A model that ONNX's checker accepts, not yet in bytes.
+ModelFile checked_model(const graph::Graph& graph, const ExportOptions& options) {
   graph::Graph copy = graph;
   if (options.portable) graph::to_portable(copy);
   graph::infer_shapes(copy);
-  require_size(copy);
-  const pb::ModelProto model = write_model(copy);
-  require_valid(model);
-  require(model.ByteSizeLong() < std::numeric_limits<std::int32_t>::max(),
-          "the model is larger than the 2 GB that one ONNX file holds");
+  ModelFile file = write_model(copy);
+  require_valid(file.model);
+  return file;
+}
+
+/// Both files are complete beside their places before the first one moves there.
+void save_in_two(ModelFile& file, const std::filesystem::path& path) {
+  const std::filesystem::path data_path = path.string() + ".data";
+  AtomicFile data(data_path);
+  file.move_weights_out(data_path.filename().string(), [&](std::string_view bytes) { data.write(bytes); });
+  data.finish();
+  AtomicFile model(path);
+  file.serialize([&](std::string_view bytes) { model.write(bytes); });
+  model.finish();
+  data.commit();
+  model.commit();
+}
+
+}  // namespace
+
+std::string save_bytes(const graph::Graph& graph, const ExportOptions& options) {
+  const ModelFile file = checked_model(graph, options);
   std::string bytes;
-  require(model.SerializeToString(&bytes), "the model cannot be written as ONNX");
+  bytes.reserve(std::min(file.size(), kMaxMessage));
+  file.serialize([&](std::string_view piece) { bytes += piece; });
   return bytes;
 }
 
 void save(const graph::Graph& graph, const std::filesystem::path& path, const ExportOptions& options) {
-  std::string bytes;
+  ModelFile file;
+  std::uint64_t size = 0;
   try {
-    bytes = save_bytes(graph, options);
+    file = checked_model(graph, options);
+    size = file.size();
   } catch (const Error& error) {
     fail("{}: {}", path.string(), error.what());
   }
-  write_file_atomically(path, bytes);
+  if (size > std::min(options.max_file_bytes, kMaxMessage)) return save_in_two(file, path);
+  AtomicFile model(path);
+  file.serialize([&](std::string_view bytes) { model.write(bytes); });
+  model.commit();
 }
 
 }  // namespace wins::onnx

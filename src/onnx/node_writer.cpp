@@ -271,7 +271,7 @@ struct OperatorWriter {
 
 }  // namespace
 
-NodeWriter::NodeWriter(const graph::Graph& graph, pb::ModelProto& model) : graph_(graph), model_(model) {
+NodeWriter::NodeWriter(const graph::Graph& graph, ModelFile& file) : graph_(graph), file_(file) {
   for (const auto& value : graph.values) names_.insert(value.name);
   for (const graph::ValueId id : graph.outputs) {
     if (graph.value(id).constant) used_constants_.insert(id);
@@ -305,13 +305,13 @@ std::string NodeWriter::fresh(const std::string& base) {
 
 std::string NodeWriter::add_initialiser(const std::string& base, const Tensor& tensor) {
   const std::string name = fresh(base);
-  *model_.mutable_graph()->add_initializer() = write_tensor(name, tensor);
+  file_.add_initialiser(name, tensor);
   return name;
 }
 
 pb::NodeProto& NodeWriter::add(const std::string& op, const std::string& name, std::vector<std::string> node_inputs,
                                const std::vector<std::string>& outputs) {
-  pb::NodeProto& node = *model_.mutable_graph()->add_node();
+  pb::NodeProto& node = *file_.model.mutable_graph()->add_node();
   node.set_op_type(op);
   node.set_name(name);
   set_edges(node, std::move(node_inputs), outputs);

@@ -6,15 +6,16 @@
 #include <unordered_set>
 #include <vector>
 
+#include "model_file.hpp"
 #include "proto.hpp"
 #include "wins/graph/graph.hpp"
 
 namespace wins::onnx {
 
-/// Writes nodes into `model`, and remembers which values its caller must write as initialisers.
+/// Writes nodes into `file`, and remembers which values its caller must write as initialisers.
 class NodeWriter {
  public:
-  NodeWriter(const graph::Graph& graph, pb::ModelProto& model);
+  NodeWriter(const graph::Graph& graph, ModelFile& file);
 
   /// One graph node: one or more ONNX nodes (fused residual and activation stand on their own).
   void write(const graph::Node& node);
@@ -42,7 +43,7 @@ class NodeWriter {
 
  private:
   const graph::Graph& graph_;
-  pb::ModelProto& model_;
+  ModelFile& file_;
   std::unordered_set<std::string> names_;
   std::unordered_set<graph::ValueId> used_constants_;
   std::unordered_set<std::string> functions_;  ///< overloads of WinogradConv written

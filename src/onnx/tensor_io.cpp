@@ -173,11 +173,16 @@ Tensor read_tensor(const pb::TensorProto& proto) {
   return tensor;
 }
 
-pb::TensorProto write_tensor(const std::string& name, const Tensor& tensor) {
+pb::TensorProto write_tensor_head(const std::string& name, const Tensor& tensor) {
   pb::TensorProto proto;
   proto.set_name(name);
   proto.set_data_type(onnx_dtype(tensor.dtype()));
   for (const std::int64_t extent : tensor.shape()) proto.add_dims(extent);
+  return proto;
+}
+
+pb::TensorProto write_tensor(const std::string& name, const Tensor& tensor) {
+  pb::TensorProto proto = write_tensor_head(name, tensor);
   proto.set_raw_data(tensor.bytes(), tensor.byte_size());
   return proto;
 }

@@ -23,6 +23,8 @@ std::string onnx_type_name(int onnx_type);
 /// for an unsupported type, data that does not match the extents, or NaN.
 Tensor read_tensor(const pb::TensorProto& proto);
 pb::TensorProto write_tensor(const std::string& name, const Tensor& tensor);
+/// Same without the data: name, type and extents.
+pb::TensorProto write_tensor_head(const std::string& name, const Tensor& tensor);
 
 /// Reads external weights. All files must lie inside the model's folder, links followed.
 class ExternalData {

@@ -23,7 +23,7 @@ void NodeWriter::add_winograd(const graph::WinogradConv& conv, const graph::Node
   set_attribute(written, "axis", to_string(conv.mask.axis));
   set_attribute(written, "shape", graph::Ints(weights->shape()));
   if (functions_.insert(written.overload()).second) {
-    *model_.add_functions() = winograd_function(conv, !bias.empty());
+    *file_.model.add_functions() = winograd_function(conv, !bias.empty());
   }
 }
 

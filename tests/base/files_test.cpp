@@ -28,6 +28,26 @@ TEST(Files, RoundTripLeavesNothingBeside) {
   fs::remove_all(folder);
 }
 
+TEST(Files, PiecesShowOnlyWhenCommitted) {
+  const fs::path folder = fs::path(testing::TempDir()) / "wins_pieces_test";
+  fs::create_directories(folder);
+  const fs::path path = folder / "x.bin";
+  {
+    AtomicFile file(path);
+    file.write("never");
+  }
+  EXPECT_TRUE(fs::is_empty(folder));
+  AtomicFile file(path);
+  file.write("one ");
+  file.write("two");
+  file.finish();
+  EXPECT_FALSE(fs::exists(path));
+  file.commit();
+  EXPECT_EQ(read_file(path), "one two");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
+  fs::remove_all(folder);
+}
+
 TEST(Files, APlaceThatTakesNoFilesIsAnErrorThatNamesThePath) {
   try {
     write_file_atomically("/proc/wins-test", "y");

@@ -1,6 +1,7 @@
 """Bad input gives one clear line, the right exit status, and leaves nothing behind."""
 
 import os
+import shutil
 import struct
 import unittest
 
@@ -8,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from wins_cli import Case, has_training, wins, write_idx, write_png
+from wins_cli import BINARY, Case, has_training, wins, write_idx, write_png
 
 
 def save(path, nodes, inputs, outputs, initializers=()):
@@ -166,13 +167,29 @@ class Flags(Case):
     def test_contradictions(self):
         self.prune("--method", "wins", "--criterion", "fpgm", status=2, words=["fpgm"])
         self.refuse("run", self.net, status=2, words=["--input"])
-        self.refuse("prune", self.net, "-o", self.folder / "o.onnx", "--criterion", "l2", "--epochs", 1, status=2,
-                    words=["--data"])
+        # A build without training says that first.
+        status, word = (2, "--data") if has_training() else (1, "--epochs")
+        self.refuse("prune", self.net, "-o", self.folder / "o.onnx", "--criterion", "l2", "--epochs", 1, status=status,
+                    words=[word])
 
     def test_outputs(self):
         self.refuse("zoo", "resnet8", "-o", self.folder / "no" / "x.onnx", words=["x.onnx"])
         self.refuse("zoo", "resnet8", "-o", self.folder, words=[self.folder.name])
         self.refuse("info", self.net, "--json", self.folder / "no" / "x.json", words=["x.json"])
+
+    def test_writes_that_fail_halfway(self):
+        """The size limit of a process stands in for a full disk: every write beyond it fails."""
+        self.refuse("zoo", "resnet8", "-o", self.folder / "x.onnx", "--input", "1x28x28", file_limit=65536,
+                    words=[self.folder / "x.onnx", "cannot write"])
+        old = self.net.read_bytes()
+        self.refuse("prune", self.net, "-o", self.net, "--method", "wins", "--criterion", "l2", "--training", "none",
+                    file_limit=65536, words=[self.net, "cannot write"])
+        self.assertEqual(self.net.read_bytes(), old, "the file that was there is no longer what it was")
+        self.refuse("info", self.net, "--json", self.folder / "x.json", file_limit=100,
+                    words=[self.folder / "x.json", "cannot write"])
+        np.save(self.folder / "zeros.npy", np.zeros((64, 1, 28, 28), np.float32))
+        self.refuse("run", self.net, "--input", self.folder / "zeros.npy", "--output", self.folder / "y.npy",
+                    file_limit=100, words=[self.folder / "y.npy", "cannot write"])
 
     def test_full_disk(self):
         if os.geteuid() != 0 or os.system("mount -t tmpfs -o size=64k none /mnt 2>/dev/null") != 0:
@@ -241,6 +258,18 @@ class Flags(Case):
         garbage.write_bytes(b"garbage" * 100)
         self.refuse("train", self.net, "-o", out, "--data", self.data, "--checkpoint", garbage, "--resume",
                     words=["garbage.ckpt"])
+
+    @unittest.skipUnless(has_training(), "this build has no training")
+    def test_training_without_its_module(self):
+        """The tool opens libtorch's part when it trains, and runs without it."""
+        tool = self.folder / "alone" / "wins"
+        tool.parent.mkdir()
+        shutil.copy(BINARY, tool)
+        train = ("train", self.net, "-o", self.folder / "o.onnx", "--data", self.data)
+        self.succeed("info", self.net, tool=tool)
+        self.refuse(*train, tool=tool, words=["training", "libwins_training.so is missing"])
+        (tool.parent / "libwins_training.so").write_bytes(b"no library")
+        self.refuse(*train, tool=tool, words=["training", "cannot open", tool.parent / "libwins_training.so"])
 
 
 if __name__ == "__main__":

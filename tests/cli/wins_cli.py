@@ -4,7 +4,9 @@ import gzip
 import json
 import os
 import pathlib
+import resource
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
@@ -16,10 +18,16 @@ import numpy as np
 BINARY = os.environ.get("WINS_BIN", "build/release/wins")
 
 
-def wins(*arguments, cwd=None, timeout=300, environment=None):
-    """Runs the tool with its output piped, as in a script."""
-    return subprocess.run([BINARY, *map(str, arguments)], cwd=cwd, timeout=timeout, text=True, errors="replace",
+def wins(*arguments, cwd=None, timeout=300, environment=None, file_limit=None, tool=BINARY):
+    """Runs the tool with its output piped, as in a script; files of its own may have `file_limit` bytes."""
+    def limit():
+        # Ignored, the signal leaves the failing write with its error, as on a full disk.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+
+    return subprocess.run([tool, *map(str, arguments)], cwd=cwd, timeout=timeout, text=True, errors="replace",
                           capture_output=True, stdin=subprocess.DEVNULL,
+                          preexec_fn=None if file_limit is None else limit,
                           env={**os.environ, **(environment or {})})
 
 

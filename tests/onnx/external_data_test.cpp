@@ -1,4 +1,5 @@
-// Weights in files of their own: read from the model's folder, and from nowhere else.
+// Weights in files of their own: read from the model's folder, and from nowhere else; written where one file
+// cannot hold them.
 #include "onnx_testing.hpp"
 
 namespace wins::onnx {
@@ -6,6 +7,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 struct Entry {
   std::string location;
@@ -93,6 +95,63 @@ TEST_F(ExternalFiles, CountAgainstTheSizeLimit) {
 
 TEST_F(ExternalFiles, AreRefusedInMemory) {
   EXPECT_THAT(error_of([&] { load_model(external_model({"w.bin", "8", "20"})); }), HasSubstr("in memory"));
+}
+
+/// Saves a pruned network as if one file could hold 2000 bytes only.
+class TwoFiles : public ::testing::Test {
+ protected:
+  TwoFiles() : graph_(small_network(16, 24, 6, 7)) { prune_small(graph_, 2, winograd::Axis::row); }
+  void save_small() const {
+    ExportOptions options;
+    options.max_file_bytes = 2000;
+    save(graph_, path(), options);
+  }
+  std::filesystem::path path() const { return folder_.path() / "net.onnx"; }
+  std::vector<std::string> files() const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
+      names.push_back(entry.path().filename().string());
+    }
+    return names;
+  }
+
+  graph::Graph graph_;
+  TempFolder folder_;
+};
+
+TEST_F(TwoFiles, HoldWhatOneFileHolds) {
+  save_small();
+  EXPECT_THAT(files(), UnorderedElementsAre("net.onnx", "net.onnx.data"));
+  const std::string whole = save_bytes(graph_);
+  EXPECT_LT(std::filesystem::file_size(path()) + 4 * 16 * 24 * 4, whole.size());
+  EXPECT_EQ(save_bytes(load(path())), save_bytes(load_bytes(whole, "net.onnx")));
+}
+
+TEST_F(TwoFiles, StartWeightsAtPages) {
+  save_small();
+  pb::ModelProto model;
+  ASSERT_TRUE(model.ParseFromString(read_file(path())));
+  int outside = 0;
+  for (const auto& initialiser : model.graph().initializer()) {
+    if (initialiser.data_location() != pb::TensorProto::EXTERNAL) continue;
+    ++outside;
+    EXPECT_EQ(initialiser.external_data(0).value(), "net.onnx.data");
+    EXPECT_EQ(std::stoul(initialiser.external_data(1).value()) % 4096, 0U);
+    EXPECT_FALSE(initialiser.has_raw_data());
+  }
+  EXPECT_EQ(outside, 2) << "values and indices; the bias is small";
+}
+
+TEST_F(TwoFiles, LeaveNothingWhenOneCannotBeWritten) {
+  std::filesystem::create_directories(path().string() + ".data");
+  EXPECT_THAT(error_of([&] { save_small(); }), HasSubstr("net.onnx.data: cannot write"));
+  EXPECT_THAT(files(), UnorderedElementsAre("net.onnx.data"));
+}
+
+TEST_F(TwoFiles, AreOneWhereThatIsEnough) {
+  save(graph_, path());
+  EXPECT_THAT(files(), UnorderedElementsAre("net.onnx"));
+  EXPECT_EQ(read_file(path()), save_bytes(graph_));
 }
 
 }  // namespace

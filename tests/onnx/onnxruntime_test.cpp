@@ -1,35 +1,10 @@
 // Exported files run in ONNX Runtime, and compute what the float64 reference computes.
-#include <cstdlib>
-
-#include "onnx_testing.hpp"
-#include "wins/runtime/ref/ref.hpp"
+#include "onnxruntime_testing.hpp"
 
 namespace wins::onnx {
 namespace {
 
 using winograd::Axis;
-
-double bound_of(int m) { return m <= 2 ? 1e-5 : m == 4 ? 5e-5 : 2e-4; }
-
-/// Writes `name`.onnx and what it must compute.
-void write_case(const std::filesystem::path& folder, const std::string& name, const graph::Graph& graph,
-                const Tensor& input, double bound, bool portable = false) {
-  save(graph, folder / (name + ".onnx"), {portable});
-  const auto outputs = runtime::ref::run(graph, {input}, runtime::ref::Precision::float64);
-  pb::GraphProto record;
-  *record.add_initializer() = write_tensor("bound", Tensor::scalar(static_cast<float>(bound)));
-  *record.add_initializer() = write_tensor(graph.value(graph.inputs[0]).name, input);
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    *record.add_initializer() = write_tensor(graph.value(graph.outputs[i]).name, outputs[i]);
-  }
-  write_bytes(folder / (name + ".data"), record.SerializeAsString());
-}
-
-void expect_agreement(const std::filesystem::path& folder) {
-  const std::string command = std::string(WINS_PYTHON) + " " + WINS_SOURCE_DIR + "/tests/onnx/check_with_ort.py " +
-                              folder.string() + " > " + (folder / "log").string() + " 2>&1";
-  EXPECT_EQ(std::system(command.c_str()), 0) << read_file(folder / "log");
-}
 
 /// Fused form: residual from the input, and an activation, inside the convolution.
 graph::Graph fused_network(int m, Axis axis, graph::UnaryKind activation) {
@@ -102,6 +77,17 @@ TEST(OnnxRuntime, RunsPortableFiles) {
       for (const auto& node : model.graph().node()) EXPECT_EQ(node.domain(), "");
     }
   }
+  expect_agreement(folder.path());
+}
+
+TEST(OnnxRuntime, RunsFilesWithTheirWeightsBeside) {
+  const TempFolder folder;
+  const graph::Graph graph = fused_network(2, Axis::row, graph::UnaryKind::relu);
+  write_case(folder.path(), "two", graph, random_normal({1, 6, 7, 10}, 5), bound_of(2));
+  ExportOptions options;
+  options.max_file_bytes = 1000;
+  save(graph, folder.path() / "two.onnx", options);
+  ASSERT_TRUE(std::filesystem::exists(folder.path() / "two.onnx.data"));
   expect_agreement(folder.path());
 }
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,12 @@
 #include "wins/runtime/ref/ref.hpp"
 
 namespace wins::runtime::ref {
+
+/// What another runtime gave for a case.
+struct KnownResult {
+  Shape shape;
+  std::vector<float> values;
+};
 
 /// The formula of make_onnxruntime_cases.py: exactly representable values in [-1.6, 1.6).
 inline Tensor data(std::int64_t seed, const Shape& shape, float offset = 0) {

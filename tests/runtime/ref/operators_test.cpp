@@ -4,7 +4,8 @@
 #include <set>
 
 #include "known_values.hpp"
-#include "onnxruntime_cases.hpp"
+#include "onnxruntime_others.hpp"
+#include "onnxruntime_windows.hpp"
 
 namespace wins::runtime::ref {
 namespace {
@@ -193,6 +194,15 @@ std::vector<Case> all_cases() {
     for (Case& entry : family()) cases.push_back(std::move(entry));
   }
   return cases;
+}
+
+const std::map<std::string, KnownResult>& known_results() {
+  static const auto results = [] {
+    std::map<std::string, KnownResult> all = known_windows();
+    all.merge(known_others());
+    return all;
+  }();
+  return results;
 }
 
 class Operators : public testing::TestWithParam<Precision> {};

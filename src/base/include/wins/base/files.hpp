@@ -17,6 +17,30 @@ std::string read_file(const std::filesystem::path& path, std::uintmax_t limit = 
 /// half of it. Throws `Error` naming the path on a full disk or an unwritable folder.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
+/// A file that grows piece by piece beside its target; nothing shows under the target's name before
+/// `commit`, and without it nothing stays. Every method throws `Error` naming the path.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::filesystem::path& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::string_view bytes);
+  /// Syncs and closes: afterwards only the renaming can fail. Several files that belong together
+  /// are all finished before the first is committed.
+  void finish();
+  /// Finishes, and renames over the target.
+  void commit();
+
+ private:
+  [[noreturn]] void give_up(int error);
+
+  std::filesystem::path path_;
+  std::string beside_;  ///< empty: committed, or given up
+  int fd_ = -1;
+};
+
 /// Throws `Error` naming the path when a later `write_file_atomically(path)` cannot succeed
 /// (missing or unwritable folder, path is a folder): call it before long work.
 void require_writable(const std::filesystem::path& path);

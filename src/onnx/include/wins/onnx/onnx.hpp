@@ -35,11 +35,15 @@ std::vector<SupportedOperator> supported_operators();
 struct ExportOptions {
   /// Standard operators only: WinogradConv becomes a strided convolution + DepthToSpace.
   bool portable = false;
+  /// A larger model becomes two files: `save` puts the weights into PATH.data. 2 GB, which is all
+  /// that one file can hold, is the most.
+  std::uint64_t max_file_bytes = 0x7FFF'FFFF;
 };
 
 /// Writes atomically; the result passes ONNX's checker. WinogradConv becomes a node of domain
 /// `wins` with a function body in standard operators (docs/onnx.md).
 void save(const graph::Graph& graph, const std::filesystem::path& path, const ExportOptions& options = {});
+/// The same bytes in memory; more than 2 GB are refused.
 std::string save_bytes(const graph::Graph& graph, const ExportOptions& options = {});
 
 }  // namespace wins::onnx

@@ -29,7 +29,7 @@ struct RefitOptions {
   /// Tiles (output pixels of other layers) sampled for each weight of an output channel.
   double tiles_per_weight = 16;
   /// The targets of a layer that feeds a residual add also correct the error of the other branch.
-  bool correct_residual = true;
+  bool correct_residual = false;
   /// Convolutions that Winograd does not take (group 1) and fully connected layers are refitted too.
   bool all_layers = true;
   /// Statistics of batch norm nodes follow the pruned network's activations.
