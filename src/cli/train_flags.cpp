@@ -62,6 +62,8 @@ void add_train_flags(CLI::App& app, TrainFlags& flags) {
       ->capture_default_str();
   app.add_option("--distill", o.distill_weight, "weight of the teacher's answers in the loss, 0 to 1")
       ->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  app.add_option("--hints", o.hint_weight, "weight of the distance to the teacher's inner activations in the loss")
+      ->check(CLI::NonNegativeNumber)->capture_default_str();
   app.add_option("--temperature", o.distill_temperature, "distillation temperature")
       ->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--labels", flags.labels, "'none' trains by distillation alone")
@@ -82,6 +84,7 @@ training::TrainOptions resolve(const TrainFlags& flags, const Common& common, bo
   options.augment = parse_augment(flags.augment);
   options.use_labels = flags.labels != "none";
   if (!options.use_labels) options.distill_weight = 1;
+  if (options.hint_weight > 0 && !has_teacher) throw UsageError("--hints needs --teacher");
   if (options.distill_weight > 0 && !has_teacher) {
     throw UsageError(options.use_labels ? "--distill needs --teacher" : "--labels none needs --teacher");
   }

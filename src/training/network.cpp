@@ -77,9 +77,15 @@ struct Network::Program {
 
 Network::~Network() = default;
 
-Network::Network(graph::Graph graph, at::Device device, bool trainable)
-    : graph_(std::move(graph)), device_(device), trainable_(trainable) {
+Network::Network(graph::Graph graph, at::Device device, bool trainable, const std::vector<std::string>& hints)
+    : graph_(std::move(graph)), outputs_(graph_.outputs.size()), device_(device), trainable_(trainable) {
   fold_constants(graph_);
+  for (const std::string& name : hints) {
+    const auto found = std::find_if(graph_.values.begin(), graph_.values.end(),
+                                    [&](const graph::Value& value) { return value.name == name; });
+    require(found != graph_.values.end(), "graph '{}' has no value '{}'", graph_.name, name);
+    graph_.outputs.push_back(static_cast<ValueId>(found - graph_.values.begin()));
+  }
   logits_graph_ = without_softmax(graph_);
   collect();
 }
@@ -223,15 +229,24 @@ std::vector<at::Tensor> Network::execute(Program& program, const std::vector<at:
 }
 
 std::vector<at::Tensor> Network::run(const std::vector<at::Tensor>& inputs, const Run& how) {
-  return execute(program(inputs, false), inputs, how);
+  std::vector<at::Tensor> outputs = execute(program(inputs, false), inputs, how);
+  outputs.resize(outputs_);
+  return outputs;
 }
 
 std::vector<at::Tensor> Network::logits(const std::vector<at::Tensor>& inputs, const Run& how) {
+  std::vector<at::Tensor> outputs = logits_and_hints(inputs, how);
+  outputs.resize(outputs_);
+  return outputs;
+}
+
+std::vector<at::Tensor> Network::logits_and_hints(const std::vector<at::Tensor>& inputs, const Run& how) {
   return execute(program(inputs, true), inputs, how);
 }
 
 graph::Graph Network::graph() const {
   graph::Graph copy = graph_;
+  copy.outputs.resize(outputs_);
   for (graph::Value& value : copy.values) {
     const auto trained = parameter_index_.find(value.name);
     if (trained != parameter_index_.end()) value.constant = from_torch(parameters_[trained->second].value);

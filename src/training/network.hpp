@@ -26,7 +26,8 @@ class Network {
   /// `trainable`: the weights require gradients. Pruned entries are set to zero. A Softmax that
   /// ends the network is left out of `logits()`. Throws `Error` when weights are shared between
   /// WinogradConv nodes with different masks.
-  Network(graph::Graph graph, at::Device device, bool trainable);
+  /// `hints`: names of inner values that `logits_and_hints` also returns.
+  Network(graph::Graph graph, at::Device device, bool trainable, const std::vector<std::string>& hints = {});
   ~Network();
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
@@ -37,10 +38,15 @@ class Network {
   /// The same with a final Softmax or LogSoftmax left out, where class scores are wanted.
   std::vector<at::Tensor> logits(const std::vector<at::Tensor>& inputs, const Run& how);
 
+  /// The same, followed by the hints.
+  std::vector<at::Tensor> logits_and_hints(const std::vector<at::Tensor>& inputs, const Run& how);
+
   std::vector<Parameter>& parameters() { return parameters_; }
   /// Running mean and variance of the batch norms, by value name.
   const std::map<std::string, at::Tensor>& statistics() const { return statistics_; }
   at::Device device() const { return device_; }
+  /// Number of outputs, without hints.
+  std::size_t outputs() const { return outputs_; }
 
   /// The graph with the present weights and statistics.
   graph::Graph graph() const;
@@ -54,7 +60,8 @@ class Network {
   void add_mask(const graph::Node& node, const graph::WinogradConv& op);
   std::vector<at::Tensor> execute(Program& program, const std::vector<at::Tensor>& inputs, const Run& how);
 
-  graph::Graph graph_;         ///< as given, constant expressions folded
+  graph::Graph graph_;         ///< as given, constant expressions folded; hints are its last outputs
+  std::size_t outputs_;        ///< without hints
   graph::Graph logits_graph_;  ///< without a final softmax
   at::Device device_;
   bool trainable_;

@@ -63,6 +63,8 @@ void check_options(const TrainOptions& o, bool has_teacher) {
           o.distill_weight);
   require(positive(o.distill_temperature), "--temperature {}: a positive number was expected",
           o.distill_temperature);
+  require(std::isfinite(o.hint_weight) && o.hint_weight >= 0, "--hints {}: 0 or more was expected", o.hint_weight);
+  require(has_teacher || o.hint_weight == 0, "--hints {}: hints need a teacher", o.hint_weight);
   require(has_teacher || o.distill_weight == 0, "--distill {}: distillation needs a teacher",
           o.distill_weight);
   require(has_teacher || o.use_labels, "--labels none: training without labels needs a teacher");
@@ -120,6 +122,7 @@ std::map<std::string, std::string> fingerprint(const graph::Graph& graph, const 
       {"--label-smoothing", text(o.label_smoothing)},
       {"--distill", text(o.distill_weight)},
       {"--temperature", text(o.distill_temperature)},
+      {"--hints", text(o.hint_weight)},
       {"--labels", o.use_labels ? "all" : "none"},
       {"--recalibrate", text(o.recalibrate_batches)},
       {"--held-out", text(o.held_out)},

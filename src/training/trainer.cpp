@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "device.hpp"
+#include "hints.hpp"
 #include "options.hpp"
 #include "tensors.hpp"
 #include "wins/base/error.hpp"
@@ -56,14 +57,19 @@ Trainer::Trainer(const graph::Graph& graph, const data::Dataset& dataset, const 
     held_out_ = std::make_unique<data::Subset>(dataset, split_->held_out);
   }
   // A teacher without weight in the loss would only cost time.
-  const bool teaches = teacher != nullptr && (options_.distill_weight > 0 || !options_.use_labels);
+  const bool teaches = teacher != nullptr && (options_.distill_weight > 0 || options_.hint_weight > 0 || !options_.use_labels);
   fingerprint_ = fingerprint(graph, dataset, preprocess, options_, teaches ? teacher : nullptr);
-  network_ = std::make_unique<Network>(graph, device, true);
+  graph::Graph folded;
+  std::vector<std::string> hints;
+  if (teaches) {
+    folded = *teacher;
+    graph::optimize_for_inference(folded);
+    if (options_.hint_weight > 0) hints = hint_values(graph, folded);
+  }
+  network_ = std::make_unique<Network>(graph, device, true, hints);
   require(!network_->parameters().empty(), "graph '{}' has no weights to train", graph.name);
   if (teaches) {
-    graph::Graph folded = *teacher;
-    graph::optimize_for_inference(folded);
-    teacher_ = std::make_unique<Network>(std::move(folded), device, false);
+    teacher_ = std::make_unique<Network>(std::move(folded), device, false, hints);
   }
   optimizer_ = make_optimizer(options_.optimizer, network_->parameters(), options_.momentum, options_.weight_decay);
   plan_steps();
@@ -128,11 +134,11 @@ double Trainer::train_step(const data::Batch& batch) {
       const Autocast autocast(options_.amp);
       if (teacher_) {
         const at::NoGradGuard guard;
-        wanted = teacher_->logits({input.images}, Run{});
+        wanted = teacher_->logits_and_hints({input.images}, Run{});
       }
       Run how;
       how.mode = Mode::training;
-      loss = compute_loss(options_, network_->logits({input.images}, how), input.labels, wanted);
+      loss = loss_of(network_->logits_and_hints({input.images}, how), input.labels, std::move(wanted));
     }
     torch::autograd::backward({loss.value}, {});
     const auto value = loss.value.item<double>();
@@ -145,6 +151,20 @@ double Trainer::train_step(const data::Batch& batch) {
   } catch (const c10::Error& error) {
     fail("step {}: {}", progress_.step + 1, libtorch_message(error));
   }
+}
+
+/// Of outputs that the hints follow.
+Loss Trainer::loss_of(std::vector<at::Tensor> outputs, const at::Tensor& labels, std::vector<at::Tensor> wanted) const {
+  const std::size_t count = network_->outputs();
+  at::Tensor distance;
+  if (outputs.size() > count) {
+    distance = hint_distance(std::span(outputs).subspan(count), std::span(wanted).subspan(count));
+    outputs.resize(count);
+    wanted.resize(count);
+  }
+  Loss loss = compute_loss(options_, outputs, labels, wanted);
+  if (distance.defined()) loss.value = loss.value + distance * options_.hint_weight;
+  return loss;
 }
 
 void Trainer::end_epoch() {

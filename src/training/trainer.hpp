@@ -36,6 +36,7 @@ class Trainer {
   void plan_steps();
   void train_epoch(const StepCallback& on_step);
   double train_step(const data::Batch& batch);
+  Loss loss_of(std::vector<at::Tensor> outputs, const at::Tensor& labels, std::vector<at::Tensor> wanted) const;
   void end_epoch();
   /// Keeps the weights when they score best; stops after `patience` epochs without.
   void watch(double score);

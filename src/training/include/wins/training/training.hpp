@@ -32,6 +32,9 @@ struct TrainOptions {
   /// Distillation (Hinton et al. 2015): weight of the teacher's term and temperature.
   double distill_weight = 0;
   double distill_temperature = 4;
+  /// Weight of the distance to the teacher's inner activations (hints: Romero et al., FitNets, 2015); the shapes
+  /// of a pruned layer never change, so every activation has its counterpart. 0 = none.
+  double hint_weight = 0;
   bool use_labels = true;  ///< false: distillation alone (mean squared error for non-classifiers)
   /// Batches for re-estimating batch norm statistics before training starts and after it ends.
   std::int64_t recalibrate_batches = 0;
