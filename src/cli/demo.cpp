@@ -313,12 +313,13 @@ void add_demo(CLI::App& app) {
   auto options = std::make_shared<Options>();
   options->data.path = "/usr/share/datasets/fashion-mnist";
   training::TrainOptions& train = options->train.options;
-  train.epochs = 0.4;
+  train.epochs = 0.5;
   train.batch_size = 64;
   train.optimizer = "adamw";
-  train.learning_rate = 0.001;
+  train.learning_rate = 0.002;
   train.weight_decay = 0;
   train.distill_weight = 1;
+  train.hint_weight = 5;
   train.recalibrate_batches = 10;
   train.held_out = 0.03;
   train.checkpoint_steps = 1000000;
