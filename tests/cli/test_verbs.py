@@ -52,6 +52,39 @@ class Verbs(Case):
             self.assertAlmostEqual(record["ratio"], 0.5, delta=0.01, msg=method)
             self.succeed("verify", output, "--bound", 1e-5)
 
+    def prune_without_training(self, name, *flags):
+        output = self.folder / f"{name}.onnx"
+        text = self.succeed("prune", self.net, "-o", output, "--ratio", 0.5, "--training", "none", "--calibration", 128,
+                            "--held-out", 0.2, *flags, "--json", self.folder / "prune.json")
+        return text, self.load_json("prune.json")
+
+    def test_refit_without_training(self):
+        for method in (*METHODS, "wins-ab"):
+            flags = ("--method", method, "--criterion", "l2", "--data", self.data)
+            _, plain = self.prune_without_training("plain", *flags, "--no-refit")
+            text, fitted = self.prune_without_training("fitted", *flags)
+            self.assertIn("refit on 128 pictures", text)
+            self.assertIn("same answer as the dense network", text)
+            self.assertEqual(plain["refit"], [])
+            self.assertEqual(len(fitted["refit"]), 9)  # from the first pruned layer on
+            for layer in fitted["refit"]:
+                self.assertLessEqual(layer["error_after"], layer["error_before"] + 1e-9, msg=layer["layer"])
+            self.assertLess(fitted["held_out"]["output_error"], plain["held_out"]["output_error"], msg=method)
+            self.assertIn("dense_top1", fitted["held_out"])
+            self.succeed("verify", self.folder / "fitted.onnx", "--bound", 1e-5)
+
+    def test_refit_without_labels(self):
+        pictures = self.folder / "pictures"
+        pictures.mkdir()
+        rng = np.random.default_rng(4)
+        for i in range(80):
+            write_png(pictures / f"{i}.png", rng.integers(0, 256, (28, 28), dtype=np.uint8))
+        text, record = self.prune_without_training("unlabelled", "--method", "wins", "--data", pictures)
+        self.assertNotIn("top-1", text)
+        self.assertIn("agreement", record["held_out"])
+        self.assertNotIn("top1", record["held_out"])
+        self.assertEqual(record["pictures"], 64)
+
     def test_same_outputs_in_onnx_runtime(self):
         portable = self.folder / "portable.onnx"
         self.succeed("prune", self.net, "-o", self.folder / "again.onnx", "--method", "wins", "--criterion", "l2",

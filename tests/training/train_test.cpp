@@ -3,9 +3,11 @@
 
 #include <cmath>
 
+#include "hints.hpp"
 #include "optimizer.hpp"
 #include "synthetic.hpp"
 #include "wins/base/error.hpp"
+#include "wins/graph/passes.hpp"
 #include "wins/training/training.hpp"
 
 namespace wins::training {
@@ -63,6 +65,45 @@ TEST(Train, LearnsAndIsDeterministic) {
   EXPECT_LT(a.epochs.back().loss, a.epochs.front().loss);
   EXPECT_GT(accuracy(a.graph, dataset), 0.9);
   EXPECT_TRUE(same_weights(a.graph, train(small_network(), dataset, Squares::preprocess(), options).graph));
+}
+
+/// Relative distance of the named activation between two networks.
+double activation_error(const graph::Graph& a, const graph::Graph& b, const std::string& value, const Tensor& x) {
+  const auto tapped = [&](graph::Graph graph) {
+    for (std::size_t id = 0; id < graph.values.size(); ++id) {
+      if (graph.values[id].name == value) graph.outputs = {static_cast<graph::ValueId>(id)};
+    }
+    graph::remove_unused(graph);
+    return forward(graph, {x})[0];
+  };
+  return relative_l2(tapped(a), tapped(b));
+}
+
+TEST(Train, HintsBringInnerActivationsToTheTeachers) {
+  const Squares dataset(64);
+  const graph::Graph teacher = small_network();
+  const graph::Graph start = pruned(teacher, Axis::row, 3);
+  graph::Graph folded = teacher;
+  graph::optimize_for_inference(folded);
+  const std::vector<std::string> hints = hint_values(start, folded);
+  ASSERT_FALSE(hints.empty());
+
+  TrainOptions options = short_run(30);
+  options.distill_weight = 1;
+  options.learning_rate = 0.01;
+  const graph::Graph without = train(start, dataset, Squares::preprocess(), options, &teacher).graph;
+  options.hint_weight = 5;
+  const graph::Graph with = train(start, dataset, Squares::preprocess(), options, &teacher).graph;
+  EXPECT_EQ(with.outputs.size(), teacher.outputs.size());
+  data::Loader loader(dataset, Squares::preprocess(), {});
+  data::Batch batch;
+  ASSERT_TRUE(loader.next(batch));
+  double near = 0, far = 0;
+  for (const std::string& hint : hints) {
+    near += activation_error(with, teacher, hint, batch.images);
+    far += activation_error(without, teacher, hint, batch.images);
+  }
+  EXPECT_LT(near, 0.9 * far);
 }
 
 class MaskedTraining : public testing::TestWithParam<Axis> {};
@@ -202,6 +243,7 @@ INSTANTIATE_TEST_SUITE_P(All, BadOptions,
                                              }},
                                          Bad{"--batch", [](TrainOptions& o) { o.batch_size = 0; }},
                                          Bad{"--distill", [](TrainOptions& o) { o.distill_weight = 0.5; }},
+                                         Bad{"--hints", [](TrainOptions& o) { o.hint_weight = 1; }},
                                          Bad{"--labels none", [](TrainOptions& o) { o.use_labels = false; }},
                                          Bad{"--patience", [](TrainOptions& o) { o.patience = 1; }},
                                          Bad{"--held-out", [](TrainOptions& o) { o.held_out = 1; }},
