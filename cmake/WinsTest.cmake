@@ -31,12 +31,14 @@ function(wins_test)
     "WINS_PYTHON=\"${WINS_PYTHON}\""
     "WINS_BIN=\"${CMAKE_BINARY_DIR}/wins\"")
   # Two tests run at once, each with its own OpenMP team: waiting threads must not spin.
+  # Under the address sanitizer memory that cannot be had must be refused, as it is without.
   gtest_discover_tests(test_${name}
     DISCOVERY_MODE PRE_TEST
     DISCOVERY_TIMEOUT 60
     TEST_PREFIX "${test_ROOM}:"
     WORKING_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}"
-    PROPERTIES TIMEOUT 600 LABELS "${test_ROOM}" ENVIRONMENT "OMP_WAIT_POLICY=passive")
+    PROPERTIES TIMEOUT 600 LABELS "${test_ROOM}" ENVIRONMENT "OMP_WAIT_POLICY=passive"
+      ENVIRONMENT_MODIFICATION "ASAN_OPTIONS=set:allocator_may_return_null=1")
 endfunction()
 
 # wins_python_tests(room) - each file of tests/<room>/*.py that holds a test, run with unittest.
