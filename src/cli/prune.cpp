@@ -163,6 +163,9 @@ void run_prune(const Options& options) {
   } else if (wants_training(options)) {
     throw UsageError("prune: fine-tuning needs --data (or give --training none)");
   }
+  if (job.config.method == pruning::Method::wins_ab && !options.output.empty() && job.dataset == nullptr) {
+    throw UsageError("prune: --method wins-ab needs --data: it compares accuracies");
+  }
   job.outlook = resolve(options.train, options.common, true);
   job.refit = resolve(options.refit, options.common);
   if (options.no_training) job.outlook_steps = 0;

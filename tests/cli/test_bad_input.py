@@ -144,7 +144,8 @@ class Flags(Case):
 
     def prune(self, *flags, status=1, words=()):
         criterion = () if "--criterion" in flags else ("--criterion", "l2")
-        self.refuse("prune", self.net, "-o", self.folder / "out.onnx", "--training", "none", *criterion, *flags,
+        method = () if "--method" in flags else ("--method", "wins")
+        self.refuse("prune", self.net, "-o", self.folder / "out.onnx", "--training", "none", *criterion, *method, *flags,
                     status=status, words=words)
 
     def test_usage(self):
@@ -166,6 +167,7 @@ class Flags(Case):
 
     def test_contradictions(self):
         self.prune("--method", "wins", "--criterion", "fpgm", status=2, words=["fpgm"])
+        self.prune("--method", "wins-ab", status=2, words=["wins-ab", "--data"])
         self.refuse("run", self.net, status=2, words=["--input"])
         # A build without training says that first.
         status, word = (2, "--data") if has_training() else (1, "--epochs")
