@@ -12,11 +12,16 @@ namespace wins::cli {
 
 void add_refit_flags(CLI::App& app, RefitFlags& flags) {
   app.add_flag("--no-refit", flags.off, "leave the kept weights as they are");
-  app.add_option("--ridge", flags.options.ridge, "refit: pull towards the old weights, share of the mean diagonal")
-      ->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--memory", flags.memory_gib, "refit: GiB for activations and statistics; fewer pictures are used to keep it")
-      ->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_flag("!--winograd-only", flags.options.all_layers, "refit: leave other convolutions and fully connected layers");
+  app.add_option("--ridge", flags.options.ridge,
+                 "refit: pull towards the old weights, share of the mean diagonal")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--memory", flags.memory_gib,
+                 "refit: GiB for activations and statistics; fewer pictures are used to keep it")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_flag("!--winograd-only", flags.options.all_layers,
+               "refit: leave other convolutions and fully connected layers");
   app.add_flag("--residual", flags.options.correct_residual, "refit: also correct the error of the shortcut");
 }
 
@@ -42,15 +47,19 @@ std::string fit_table(const std::vector<refit::LayerFit>& layers) {
 Json to_json(const std::vector<refit::LayerFit>& layers) {
   Json rows = Json::array();
   for (const refit::LayerFit& fit : layers) {
-    rows.push_back({{"layer", fit.layer}, {"refitted", fit.refitted}, {"reason", fit.reason},
-                    {"error_before", fit.error_before}, {"error_after", fit.error_after},
-                    {"iterations", fit.iterations}, {"tiles", fit.tiles}});
+    rows.push_back({{"layer", fit.layer},
+                    {"refitted", fit.refitted},
+                    {"reason", fit.reason},
+                    {"error_before", fit.error_before},
+                    {"error_after", fit.error_after},
+                    {"iterations", fit.iterations},
+                    {"tiles", fit.tiles}});
   }
   return rows;
 }
 
-Agreement compare_networks(const graph::Graph& dense, const graph::Graph& pruned, const std::vector<Tensor>& batches,
-                           const runtime::SessionOptions& options) {
+Agreement compare_networks(const graph::Graph& dense, const graph::Graph& pruned,
+                           const std::vector<Tensor>& batches, const runtime::SessionOptions& options) {
   runtime::Session one = runtime::Session::open(dense, options);
   runtime::Session other = runtime::Session::open(pruned, options);
   Agreement result;

@@ -6,15 +6,15 @@
 #include <string>
 #include <vector>
 
-#include "workflow.hpp"
 #include "wins/refit/refit.hpp"
+#include "workflow.hpp"
 
 namespace wins::cli {
 
 struct RefitFlags {
   refit::RefitOptions options;
-  bool off = false;          ///< --no-refit
-  double memory_gib = 3;     ///< activations and statistics
+  bool off = false;       ///< --no-refit
+  double memory_gib = 3;  ///< activations and statistics
 };
 
 /// Adds the flags; the values in `flags` are the defaults that help shows.
@@ -30,10 +30,10 @@ Json to_json(const std::vector<refit::LayerFit>& layers);
 /// How far two networks agree on pictures.
 struct Agreement {
   std::int64_t pictures = 0;
-  double top = 0;              ///< share of pictures with the same largest score; NaN unless the output is [N, classes]
-  double relative_error = 0;   ///< L2 of the difference over L2 of the first network's output
+  double top = 0;  ///< share of pictures with the same largest score; NaN unless the output is [N, classes]
+  double relative_error = 0;  ///< L2 of the difference over L2 of the first network's output
 };
-Agreement compare_networks(const graph::Graph& dense, const graph::Graph& pruned, const std::vector<Tensor>& batches,
-                           const runtime::SessionOptions& options);
+Agreement compare_networks(const graph::Graph& dense, const graph::Graph& pruned,
+                           const std::vector<Tensor>& batches, const runtime::SessionOptions& options);
 
 }  // namespace wins::cli

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "wins/base/error.hpp"
+#include "wins/graph/edit.hpp"
 #include "wins/graph/passes.hpp"
 #include "wins/winograd/transforms.hpp"
 
@@ -73,17 +74,7 @@ void to_winograd(Graph& graph, const std::string& node_name, int m) {
   op.activation = conv.activation;
   node.op = std::move(op);
 
-  bool shared = graph.consumers(weights).size() > 1;
-  for (const ValueId output : graph.outputs) shared = shared || output == weights;
-  if (shared) {
-    const ValueId transformed = graph.add_constant(node_name + ".U", std::move(U));
-    node.inputs[1] = transformed;
-    return;
-  }
-  // Nothing else reads the spatial weights: U takes their place at once.
-  Value& value = graph.value(weights);
-  value.shape = U.shape();
-  value.constant = std::move(U);
+  set_constant_input(graph, node_name, 1, std::move(U), node_name + ".U");
 }
 
 }  // namespace wins::graph

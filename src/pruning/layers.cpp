@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "wins/base/error.hpp"
+#include "wins/graph/edit.hpp"
 #include "wins/graph/passes.hpp"
 
 namespace wins::pruning {
@@ -114,14 +115,7 @@ void set_weights(graph::Graph& graph, const std::string& name, const winograd::M
   auto* conv = node.as<graph::WinogradConv>();
   require(conv != nullptr, "{}: not a WinogradConv", name);
   conv->mask = mask;
-  const graph::ValueId weights = node.inputs.at(1);
-  const bool is_output = std::find(graph.outputs.begin(), graph.outputs.end(), weights) != graph.outputs.end();
-  if (graph.consumers(weights).size() == 1 && !is_output) {
-    graph.value(weights).constant = std::move(U);
-  } else {
-    const graph::ValueId own = graph.add_constant(name + ".U", std::move(U));
-    node.inputs.at(1) = own;
-  }
+  graph::set_constant_input(graph, name, 1, std::move(U), name + ".U");
 }
 
 }  // namespace wins::pruning

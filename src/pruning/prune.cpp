@@ -5,6 +5,7 @@
 
 #include "layers.hpp"
 #include "wins/base/error.hpp"
+#include "wins/graph/edit.hpp"
 #include "wins/graph/passes.hpp"
 
 namespace wins::pruning {
@@ -15,27 +16,16 @@ using winograd::Mask;
 
 constexpr double kPruned = -std::numeric_limits<double>::infinity();
 
-/// scale / sqrt(variance + epsilon) of the batch norm that alone reads the layer's output, or empty.
-std::vector<double> batch_norm_scale(const graph::Graph& graph, const graph::Node& node) {
+/// Factors of the batch norm that alone reads the layer's output, or empty.
+std::vector<double> output_scale(const graph::Graph& graph, const graph::Node& node) {
   const auto* conv = node.as<graph::WinogradConv>();
   const bool plain = conv->activation == graph::Activation{} && node.input(3) == graph::kNone;
   const std::vector<std::size_t> readers = graph.consumers(node.outputs.at(0));
   if (!plain || readers.size() != 1) return {};
   const graph::Node& next = graph.nodes[readers[0]];
-  const auto* norm = next.as<graph::BatchNorm>();
-  if (norm == nullptr || next.input(0) != node.outputs[0]) return {};
-  const Tensor* scale = graph.constant_input(next, 1);
-  const Tensor* variance = graph.constant_input(next, 4);
-  if (scale == nullptr || variance == nullptr || scale->dtype() != DType::f32 || variance->dtype() != DType::f32 ||
-      scale->size() != conv->mask.rows || variance->size() != conv->mask.rows) {
-    return {};
-  }
-  std::vector<double> factors;
-  for (std::size_t k = 0; k < static_cast<std::size_t>(conv->mask.rows); ++k) {
-    const double spread = static_cast<double>(variance->data<float>()[k]) + static_cast<double>(norm->epsilon);
-    require(spread > 0, "{}: variance of channel {} is not positive", next.name, k);
-    factors.push_back(static_cast<double>(scale->data<float>()[k]) / std::sqrt(spread));
-  }
+  if (next.input(0) != node.outputs[0]) return {};
+  std::vector<double> factors = graph::batch_norm_scale(graph, next);
+  if (static_cast<std::int64_t>(factors.size()) != conv->mask.rows) factors.clear();
   return factors;
 }
 
@@ -49,7 +39,7 @@ LayerView view_of(const graph::Graph& graph, const graph::Node& node, const Cali
   view.U = *U;
   const auto energy = calibration.find(node.name);
   if (energy != calibration.end()) view.input_energy = energy->second;
-  view.output_scale = batch_norm_scale(graph, node);
+  view.output_scale = output_scale(graph, node);
   return view;
 }
 

@@ -10,21 +10,27 @@ void dpotri_(const char* uplo, const int* n, double* a, const int* lda, int* inf
 
 namespace wins::refit {
 
-SingleThreadedBlas::SingleThreadedBlas() : before_(openblas_get_num_threads()) { openblas_set_num_threads(1); }
-SingleThreadedBlas::~SingleThreadedBlas() { openblas_set_num_threads(before_); }
-
-void multiply_transposed(std::int64_t rows, std::int64_t cols, std::int64_t depth, float alpha, const float* A,
-                         const float* B, float* C) {
-  if (rows == 0 || cols == 0 || depth == 0) return;
-  const auto n = static_cast<int>(cols), k = static_cast<int>(depth);
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(rows), n, k, alpha, A, k, B, k, 1.0F, C, n);
+SingleThreadedBlas::SingleThreadedBlas() : before_(openblas_get_num_threads()) {
+  openblas_set_num_threads(1);
+}
+SingleThreadedBlas::~SingleThreadedBlas() {
+  openblas_set_num_threads(before_);
 }
 
-void multiply(std::int64_t rows, std::int64_t size, const float* A, const float* B, bool transpose_b, float* C) {
+void multiply_transposed(std::int64_t rows, std::int64_t cols, std::int64_t depth, float alpha,
+                         const float* A, const float* B, float* C) {
+  if (rows == 0 || cols == 0 || depth == 0) return;
+  const auto n = static_cast<int>(cols), k = static_cast<int>(depth);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(rows), n, k, alpha, A, k, B, k, 1.0F,
+              C, n);
+}
+
+void multiply(std::int64_t rows, std::int64_t size, const float* A, const float* B, bool transpose_b,
+              float* C) {
   if (rows == 0 || size == 0) return;
   const auto n = static_cast<int>(size);
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans, static_cast<int>(rows), n, n,
-              1.0F, A, n, B, n, 1.0F, C, n);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans, static_cast<int>(rows), n,
+              n, 1.0F, A, n, B, n, 1.0F, C, n);
 }
 
 bool invert_spd(std::int64_t size, std::vector<double>& matrix) {

@@ -20,11 +20,12 @@ class SingleThreadedBlas {
 };
 
 /// C (rows x cols) += alpha A B^T; A is rows x depth, B cols x depth, all row-major and dense.
-void multiply_transposed(std::int64_t rows, std::int64_t cols, std::int64_t depth, float alpha, const float* A,
-                         const float* B, float* C);
+void multiply_transposed(std::int64_t rows, std::int64_t cols, std::int64_t depth, float alpha,
+                         const float* A, const float* B, float* C);
 
 /// C (rows x cols) += A B, or A B^T with `transpose_b`; A is rows x depth; B is square (depth = cols).
-void multiply(std::int64_t rows, std::int64_t size, const float* A, const float* B, bool transpose_b, float* C);
+void multiply(std::int64_t rows, std::int64_t size, const float* A, const float* B, bool transpose_b,
+              float* C);
 
 /// Inverse of a symmetric positive definite size x size matrix, in place (both triangles), by Cholesky in
 /// double. False when it is not positive definite.

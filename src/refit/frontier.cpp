@@ -63,7 +63,8 @@ graph::Graph Frontier::segment(std::size_t begin, std::size_t end) const {
   return part;
 }
 
-void Frontier::run(const graph::Graph& part, const std::function<void(std::size_t, std::vector<Tensor>)>& visit) const {
+void Frontier::run(const graph::Graph& part,
+                   const std::function<void(std::size_t, std::vector<Tensor>)>& visit) const {
   runtime::SessionOptions options;
   options.threads = threads_;
   runtime::Session session = runtime::Session::open(part, options);
@@ -85,7 +86,8 @@ void Frontier::forget() {
 }
 
 void Frontier::advance(std::size_t node) {
-  require(node >= position_ && node <= graph_.nodes.size(), "the walk cannot go from node {} to {}", position_, node);
+  require(node >= position_ && node <= graph_.nodes.size(), "the walk cannot go from node {} to {}",
+          position_, node);
   if (node > position_) {
     const graph::Graph part = segment(position_, node);
     std::map<std::string, Activations> made;

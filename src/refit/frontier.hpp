@@ -40,7 +40,8 @@ class Frontier {
 
  private:
   graph::Graph segment(std::size_t begin, std::size_t end) const;
-  void run(const graph::Graph& part, const std::function<void(std::size_t, std::vector<Tensor>)>& visit) const;
+  void run(const graph::Graph& part,
+           const std::function<void(std::size_t, std::vector<Tensor>)>& visit) const;
   void forget();
 
   const graph::Graph& graph_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "wins/base/error.hpp"
+#include "wins/graph/edit.hpp"
 
 namespace wins::refit {
 namespace {
@@ -12,33 +13,6 @@ graph::Node& find(graph::Graph& graph, const std::string& name) {
     if (node.name == name) return node;
   }
   fail("{}: no such node", name);
-}
-
-/// [K, C, kh, kw] <-> [kh*kw, K, C].
-Tensor taps_first(const Tensor& weights) {
-  const std::int64_t K = weights.dim(0), C = weights.dim(1), taps = weights.dim(2) * weights.dim(3);
-  Tensor result(DType::f32, {taps, K, C});
-  const auto from = weights.data<float>();
-  const auto to = result.mutable_data<float>();
-  for (std::int64_t kc = 0; kc < K * C; ++kc) {
-    for (std::int64_t t = 0; t < taps; ++t) {
-      to[static_cast<std::size_t>(t * K * C + kc)] = from[static_cast<std::size_t>(kc * taps + t)];
-    }
-  }
-  return result;
-}
-
-Tensor taps_last(const Tensor& weights, const Shape& shape) {
-  const std::int64_t taps = weights.dim(0), pairs = weights.dim(1) * weights.dim(2);
-  Tensor result(DType::f32, shape);
-  const auto from = weights.data<float>();
-  const auto to = result.mutable_data<float>();
-  for (std::int64_t kc = 0; kc < pairs; ++kc) {
-    for (std::int64_t t = 0; t < taps; ++t) {
-      to[static_cast<std::size_t>(kc * taps + t)] = from[static_cast<std::size_t>(t * pairs + kc)];
-    }
-  }
-  return result;
 }
 
 Tensor transposed(const Tensor& matrix) {
@@ -78,9 +52,11 @@ std::string refusal(const graph::Graph& graph, const graph::Node& node) {
   if (weights->dtype() != DType::f32) return "its weights are not float32";
   if (const auto* conv = node.as<graph::Conv>()) {
     if (conv->group != 1) return fmt::format("{} groups", conv->group);
-    if (conv->activation != graph::Activation{} || node.input(3) != graph::kNone) return "it carries an epilogue";
+    if (conv->activation != graph::Activation{} || node.input(3) != graph::kNone)
+      return "it carries an epilogue";
   } else if (const auto* winograd = node.as<graph::WinogradConv>()) {
-    if (winograd->activation != graph::Activation{} || node.input(3) != graph::kNone) return "it carries an epilogue";
+    if (winograd->activation != graph::Activation{} || node.input(3) != graph::kNone)
+      return "it carries an epilogue";
   } else if (const auto* gemm = node.as<graph::Gemm>()) {
     if (gemm->trans_a || gemm->alpha != 1 || gemm->beta != 1 || gemm->activation != graph::Activation{}) {
       return "a scaled or transposed product";
@@ -89,6 +65,10 @@ std::string refusal(const graph::Graph& graph, const graph::Node& node) {
     return "not a linear layer";
   }
   return "";
+}
+
+void set_constant(graph::Graph& graph, const std::string& node, std::size_t i, Tensor tensor) {
+  graph::set_constant_input(graph, node, i, std::move(tensor), node + (i == 1 ? ".weight" : ".bias"));
 }
 
 }  // namespace
@@ -102,7 +82,9 @@ std::optional<LinearLayer> describe(const graph::Graph& graph, const graph::Node
   if (const auto* winograd = node.as<graph::WinogradConv>()) {
     describe_winograd(*winograd, weights, layer);
   } else if (const auto* conv = node.as<graph::Conv>()) {
-    layer.weights = taps_first(weights);
+    // [K, C, kh, kw] to [kh*kw, K, C].
+    const std::int64_t K = weights.dim(0), C = weights.dim(1), taps = weights.dim(2) * weights.dim(3);
+    layer.weights = transposed(weights.reshaped({K * C, taps})).reshaped({taps, K, C});
     layer.kernel = conv->window.kernel;
     layer.stride = conv->window.stride;
     layer.dilation = conv->window.dilation;
@@ -121,25 +103,14 @@ std::optional<LinearLayer> describe(const graph::Graph& graph, const graph::Node
   return layer;
 }
 
-void set_constant(graph::Graph& graph, const std::string& name, std::size_t i, Tensor tensor) {
-  graph::Node& node = find(graph, name);
-  const graph::ValueId old = node.inputs.at(i);
-  const bool output = std::find(graph.outputs.begin(), graph.outputs.end(), old) != graph.outputs.end();
-  if (graph.consumers(old).size() == 1 && std::count(node.inputs.begin(), node.inputs.end(), old) == 1 && !output) {
-    graph.value(old).shape = tensor.shape();
-    graph.value(old).constant = std::move(tensor);
-    return;
-  }
-  const graph::ValueId own = graph.add_constant(graph.value(old).name + ".own", std::move(tensor));
-  node.inputs.at(i) = own;
-}
-
 void store_weights(graph::Graph& graph, const LinearLayer& layer, const Tensor& weights) {
   const graph::Node& node = find(graph, layer.name);
   if (node.as<graph::WinogradConv>() != nullptr) {
     set_constant(graph, layer.name, 1, weights);
   } else if (node.as<graph::Conv>() != nullptr) {
-    set_constant(graph, layer.name, 1, taps_last(weights, graph.constant_input(node, 1)->shape()));
+    const Shape shape = graph.constant_input(node, 1)->shape();
+    set_constant(graph, layer.name, 1,
+                 transposed(weights.reshaped({layer.positions, layer.K * layer.C})).reshaped(shape));
   } else {
     const Tensor matrix = weights.reshaped({layer.K, layer.C});
     set_constant(graph, layer.name, 1, node.as<graph::Gemm>()->trans_b ? matrix : transposed(matrix));

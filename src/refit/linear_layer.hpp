@@ -44,7 +44,4 @@ void store_weights(graph::Graph& graph, const LinearLayer& layer, const Tensor& 
 /// Adds `shift` (K values) to the bias of a Conv, WinogradConv or Gemm; makes one where there is none.
 void add_to_bias(graph::Graph& graph, const std::string& node, const std::vector<double>& shift);
 
-/// Replaces constant input `i` of `node`; other readers of the old one keep it.
-void set_constant(graph::Graph& graph, const std::string& node, std::size_t i, Tensor tensor);
-
 }  // namespace wins::refit

@@ -13,7 +13,9 @@ namespace {
 constexpr std::int64_t kChunkFloats = std::int64_t{12} << 20;
 
 /// Whether output pixel a lies inside the tiles of this class.
-bool inside(const TileClass& kind, int m, int a) { return a / m < kind.rows && a % m < kind.cols; }
+bool inside(const TileClass& kind, int m, int a) {
+  return a / m < kind.rows && a % m < kind.cols;
+}
 
 /// sum over the class's output pixels of Aw[xi,a] Aw[other,a].
 double coefficient(const LinearLayer& layer, const TileClass& kind, int xi, int other) {
@@ -36,7 +38,9 @@ bool meet(const LinearLayer& layer, int xi, int other) {
 }  // namespace
 
 Moments::Moments(const LinearLayer& layer, int threads)
-    : layer_(layer), threads_(threads), index_(static_cast<std::size_t>(layer.positions * layer.positions), -1) {
+    : layer_(layer),
+      threads_(threads),
+      index_(static_cast<std::size_t>(layer.positions * layer.positions), -1) {
   for (int xi = 0; xi < layer.positions; ++xi) {
     for (int other = xi; other < layer.positions; ++other) {
       if (!layer.alive(xi) || !layer.alive(other) || !meet(layer, xi, other)) continue;
@@ -99,14 +103,14 @@ void Moments::add_blocks(const TileClass& kind, const std::vector<float>& V, std
     Pair& pair = pairs_[static_cast<std::size_t>(i)];
     const double alpha = coefficient(layer_, kind, pair.xi, pair.other);
     if (alpha == 0) return;
-    multiply_transposed(C, C, T, static_cast<float>(alpha), V.data() + pair.xi * C * T, V.data() + pair.other * C * T,
-                        pair.values.data());
+    multiply_transposed(C, C, T, static_cast<float>(alpha), V.data() + pair.xi * C * T,
+                        V.data() + pair.other * C * T, pair.values.data());
   });
 }
 
 /// Means of phi, and y phi: the outputs are first spread over the position (z = sum_a Aw[xi,a] y_a).
-void Moments::add_position(int xi, const TileClass& kind, const std::vector<float>& V, const std::vector<float>& Y,
-                           std::int64_t T) {
+void Moments::add_position(int xi, const TileClass& kind, const std::vector<float>& V,
+                           const std::vector<float>& Y, std::int64_t T) {
   const std::int64_t C = layer_.C, K = layer_.K;
   const float* v = V.data() + xi * C * T;
   double weight = 0;

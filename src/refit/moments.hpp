@@ -26,8 +26,8 @@ class Moments {
   /// E[phi phi^T] of positions (xi, other), C x C. Only xi <= other is stored: null for other pairs and for
   /// pairs that are zero.
   const float* block(int xi, int other) const;
-  const std::vector<float>& rhs() const { return rhs_; }      ///< E[y phi], [positions, K, C]
-  const std::vector<double>& mean() const { return mean_; }   ///< E[phi], [positions, C]
+  const std::vector<float>& rhs() const { return rhs_; }                   ///< E[y phi], [positions, K, C]
+  const std::vector<double>& mean() const { return mean_; }                ///< E[phi], [positions, C]
   const std::vector<double>& target_mean() const { return target_mean_; }  ///< E[y], K
   /// E[phi^2] - E[phi]^2 averaged over all alive (xi, c).
   double mean_diagonal() const;
@@ -37,7 +37,8 @@ class Moments {
     int xi, other;
     std::vector<float> values;
   };
-  void add_chunk(const TileClass& kind, const std::vector<float>& V, const std::vector<float>& Y, std::int64_t T);
+  void add_chunk(const TileClass& kind, const std::vector<float>& V, const std::vector<float>& Y,
+                 std::int64_t T);
   void add_blocks(const TileClass& kind, const std::vector<float>& V, std::int64_t T);
   void add_position(int xi, const TileClass& kind, const std::vector<float>& V, const std::vector<float>& Y,
                     std::int64_t T);

@@ -15,6 +15,7 @@
 #include "surroundings.hpp"
 #include "wins/base/error.hpp"
 #include "wins/base/parallel.hpp"
+#include "wins/graph/edit.hpp"
 #include "wins/graph/shapes.hpp"
 
 namespace wins::refit {
@@ -33,7 +34,8 @@ bool same_node(const graph::Graph& a, const graph::Node& x, const graph::Graph& 
     const Tensor* q = b.constant_input(y, i);
     if (p == nullptr && q == nullptr) continue;
     if (p == nullptr || q == nullptr || p->shape() != q->shape() || p->dtype() != q->dtype()) return false;
-    if (p->bytes() != q->bytes() && !std::equal(p->bytes(), p->bytes() + p->byte_size(), q->bytes())) return false;
+    if (p->bytes() != q->bytes() && !std::equal(p->bytes(), p->bytes() + p->byte_size(), q->bytes()))
+      return false;
   }
   return true;
 }
@@ -51,12 +53,12 @@ class Walk {
         pruned_(pruned_graph_, batches, threads_) {
     result_.graph = pruned;
     require(dense_graph_.nodes.size() == pruned_graph_.nodes.size(),
-            "refit: the pruned network has {} nodes, the dense one {}: they do not match", pruned_graph_.nodes.size(),
-            dense_graph_.nodes.size());
+            "refit: the pruned network has {} nodes, the dense one {}: they do not match",
+            pruned_graph_.nodes.size(), dense_graph_.nodes.size());
     for (std::size_t i = 0; i < dense_graph_.nodes.size(); ++i) {
       require(dense_graph_.nodes[i].name == pruned_graph_.nodes[i].name,
-              "refit: node '{}' of the pruned network stands where the dense one has '{}'", pruned_graph_.nodes[i].name,
-              dense_graph_.nodes[i].name);
+              "refit: node '{}' of the pruned network stands where the dense one has '{}'",
+              pruned_graph_.nodes[i].name, dense_graph_.nodes[i].name);
     }
   }
 
@@ -108,7 +110,8 @@ class Walk {
     if (layer.mask.kept_total() == 0) reason = "no weight is left";
     const std::size_t bytes = Moments::bytes(layer);
     if (options_.memory_limit > 0 && bytes > options_.memory_limit) {
-      reason = fmt::format("its statistics need {:.1f} GB, more than the memory limit", static_cast<double>(bytes) * 1e-9);
+      reason = fmt::format("its statistics need {:.1f} GB, more than the memory limit",
+                           static_cast<double>(bytes) * 1e-9);
     }
     return reason.empty();
   }
@@ -120,7 +123,8 @@ class Walk {
     const OutputError before = error_of(layer, target);
     fit.error_before = before.relative();
 
-    const Solution solution = solve_layer(layer, pruned_.at(pruned_graph_.value(node.input(0)).name), target, fit);
+    const Solution solution =
+        solve_layer(layer, pruned_.at(pruned_graph_.value(node.input(0)).name), target, fit);
     if (!solution.solved) fit.reason = "its inputs or outputs do not vary";
     fit.refitted = solution.solved;
     fit.iterations = solution.iterations;
@@ -139,10 +143,12 @@ class Walk {
     settle_mean(node, around, after, target);
   }
 
-  /// What the layer should give: the dense network's output, plus what the other branch of a residual add lacks.
+  /// What the layer should give: the dense network's output, plus what the other branch of a residual add
+  /// lacks.
   Activations target_of(const Activations& dense, const Surroundings& around) const {
     const std::string& other = around.other_branch;
-    if (!options_.correct_residual || other.empty() || !pruned_.has(other) || !dense_.has(other)) return dense;
+    if (!options_.correct_residual || other.empty() || !pruned_.has(other) || !dense_.has(other))
+      return dense;
     Activations target = dense;
     const Activations& have = pruned_.at(other);
     const Activations& want = dense_.at(other);
@@ -154,7 +160,8 @@ class Walk {
       parallel_for(target[b].dim(0) * K, threads_, [&](std::int64_t plane, int) {
         const double scale = around.scale[static_cast<std::size_t>(plane % K)];
         if (std::abs(scale) < 1e-12) return;  // a channel that batch norm switches off
-        for (auto i = static_cast<std::size_t>(plane * pixels); i < static_cast<std::size_t>((plane + 1) * pixels); ++i) {
+        for (auto i = static_cast<std::size_t>(plane * pixels);
+             i < static_cast<std::size_t>((plane + 1) * pixels); ++i) {
           t[i] += static_cast<float>((static_cast<double>(w[i]) - static_cast<double>(h[i])) / scale);
         }
       });
@@ -169,11 +176,14 @@ class Walk {
     return error;
   }
 
-  Solution solve_layer(const LinearLayer& layer, const Activations& x, const Activations& target, LayerFit& fit) const {
+  Solution solve_layer(const LinearLayer& layer, const Activations& x, const Activations& target,
+                       LayerFit& fit) const {
     int alive = 0;
     for (int xi = 0; xi < layer.positions; ++xi) alive += layer.alive(xi) ? 1 : 0;
-    const double wanted = options_.tiles_per_weight * static_cast<double>(alive) * static_cast<double>(layer.C);
-    const auto classes = sample_tiles(layer, target, static_cast<std::int64_t>(std::min(wanted, 1e9)) + 1, options_.seed);
+    const double wanted =
+        options_.tiles_per_weight * static_cast<double>(alive) * static_cast<double>(layer.C);
+    const auto classes =
+        sample_tiles(layer, target, static_cast<std::int64_t>(std::min(wanted, 1e9)) + 1, options_.seed);
     for (const TileClass& kind : classes) fit.tiles += static_cast<std::int64_t>(kind.tiles.size());
     Moments moments(layer, threads_);
     moments.add(x, target, classes);
@@ -182,7 +192,8 @@ class Walk {
   }
 
   /// The sampled tiles are not all of them: a channel whose error rose keeps its old weights.
-  static bool keep_better(const LinearLayer& layer, const OutputError& before, const OutputError& after, Tensor& weights) {
+  static bool keep_better(const LinearLayer& layer, const OutputError& before, const OutputError& after,
+                          Tensor& weights) {
     const std::vector<double> old_error = before.squared(), new_error = after.squared();
     const auto w = weights.mutable_data<float>();
     const auto old = layer.weights.data<float>();
@@ -211,15 +222,16 @@ class Walk {
     add_to_bias(result_.graph, node.name, shift);
   }
 
-  /// The statistics move by as much as the pruned network's activations moved from the dense one's (or, behind a
-  /// refitted layer, from its target): what the calibration pictures' own statistics differ from those of the
-  /// training set cancels.
+  /// The statistics move by as much as the pruned network's activations moved from the dense one's (or,
+  /// behind a refitted layer, from its target): what the calibration pictures' own statistics differ from
+  /// those of the training set cancels.
   void visit_batch_norm(std::size_t i, const graph::Node& node) {
-    if (same_ || batch_norm_scale(pruned_graph_, node).empty()) return;
+    if (same_ || graph::batch_norm_scale(pruned_graph_, node).empty()) return;
     bring_to(i);
     const std::string input = pruned_graph_.value(node.input(0)).name;
     const auto known = target_statistics_.find(node.name);
-    const ChannelStatistics want = known != target_statistics_.end() ? known->second : channel_statistics(dense_.at(input), threads_);
+    const ChannelStatistics want =
+        known != target_statistics_.end() ? known->second : channel_statistics(dense_.at(input), threads_);
     const ChannelStatistics have = channel_statistics(pruned_.at(input), threads_);
     const double epsilon = static_cast<double>(node.as<graph::BatchNorm>()->epsilon);
     Tensor mean = *pruned_graph_.constant_input(node, 3);
@@ -231,9 +243,9 @@ class Walk {
       m[k] = static_cast<float>(have.mean[k] - (want.mean[k] - static_cast<double>(m[k])) * std::sqrt(ratio));
       v[k] = static_cast<float>(std::max(0.0, (static_cast<double>(v[k]) + epsilon) * ratio - epsilon));
     }
-    for (graph::Graph* graph : {&pruned_graph_, &result_.graph}) {
-      set_constant(*graph, node.name, 3, mean);
-      set_constant(*graph, node.name, 4, variance);
+    for (graph::Graph* target : {&pruned_graph_, &result_.graph}) {
+      graph::set_constant_input(*target, node.name, 3, mean, node.name + ".mean");
+      graph::set_constant_input(*target, node.name, 4, variance, node.name + ".variance");
     }
   }
 
@@ -242,15 +254,17 @@ class Walk {
   const graph::Graph dense_graph_;
   graph::Graph pruned_graph_;
   Frontier dense_, pruned_;
-  bool same_ = true;  ///< no node that differs was met yet
+  bool same_ = true;                                            ///< no node that differs was met yet
   std::map<std::string, ChannelStatistics> target_statistics_;  ///< by batch norm
   RefitResult result_;
 };
 
 /// As many batches of the first one's size as the memory limit allows.
-std::vector<Tensor> usable(const graph::Graph& dense, const std::vector<Tensor>& batches, std::size_t memory_limit) {
+std::vector<Tensor> usable(const graph::Graph& dense, const std::vector<Tensor>& batches,
+                           std::size_t memory_limit) {
   require(!batches.empty(), "refit needs at least one picture");
-  require(dense.inputs.size() == 1, "refit: the network has {} inputs, one is supported", dense.inputs.size());
+  require(dense.inputs.size() == 1, "refit: the network has {} inputs, one is supported",
+          dense.inputs.size());
   std::vector<Tensor> result;
   for (const Tensor& batch : batches) {
     if (batch.shape() == batches[0].shape()) result.push_back(batch);
@@ -277,7 +291,8 @@ std::vector<Tensor> usable(const graph::Graph& dense, const std::vector<Tensor>&
 
 RefitResult refit(const graph::Graph& pruned, const graph::Graph& dense, const std::vector<Tensor>& batches,
                   const RefitOptions& options) {
-  require(std::isfinite(options.ridge) && options.ridge > 0, "refit: ridge {} is not positive", options.ridge);
+  require(std::isfinite(options.ridge) && options.ridge > 0, "refit: ridge {} is not positive",
+          options.ridge);
   require(options.max_iterations > 0, "refit: {} iterations", options.max_iterations);
   require(options.tiles_per_weight > 0, "refit: {} tiles for each weight", options.tiles_per_weight);
   const std::vector<Tensor> pictures = usable(dense, batches, options.memory_limit);

@@ -80,7 +80,8 @@ class Solver {
       for (std::int64_t i = 0; i < count(xi); ++i) {
         const std::int64_t k = rows(xi)[static_cast<std::size_t>(i)];
         for (std::int64_t c = 0; c < layer_.C; ++c) {
-          if (!layer_.mask.weight_kept(xi, k, c)) x.values[static_cast<std::size_t>(xi)][static_cast<std::size_t>(i * layer_.C + c)] = 0;
+          if (!layer_.mask.weight_kept(xi, k, c))
+            x.values[static_cast<std::size_t>(xi)][static_cast<std::size_t>(i * layer_.C + c)] = 0;
         }
       }
     }
@@ -106,7 +107,8 @@ class Solver {
       if (layer_.mask.axis != winograd::Axis::row) {
         inverse_[xi].resize(static_cast<std::size_t>(C));
         for (std::int64_t c = 0; c < C; ++c) {
-          inverse_[xi][static_cast<std::size_t>(c)] = static_cast<float>(1 / matrix[static_cast<std::size_t>(c * C + c)]);
+          inverse_[xi][static_cast<std::size_t>(c)] =
+              static_cast<float>(1 / matrix[static_cast<std::size_t>(c * C + c)]);
         }
         return;
       }
@@ -193,7 +195,8 @@ class Solver {
     }
   }
 
-  void add_rank_one(int xi, const std::vector<double>& along_mean, double rho, const Rows& x, Rows& result) const {
+  void add_rank_one(int xi, const std::vector<double>& along_mean, double rho, const Rows& x,
+                    Rows& result) const {
     const double* mean = moments_.mean().data() + xi * layer_.C;
     for (std::int64_t i = 0; i < count(xi); ++i) {
       const double s = along_mean[static_cast<std::size_t>(rows(xi)[static_cast<std::size_t>(i)])];
@@ -212,7 +215,8 @@ class Solver {
     for (int xi = 0; xi < layer_.positions; ++xi) {
       const double* mean = moments_.mean().data() + xi * layer_.C;
       for (std::int64_t i = 0; i < count(xi); ++i) {
-        const double y = moments_.target_mean()[static_cast<std::size_t>(rows(xi)[static_cast<std::size_t>(i)])];
+        const double y =
+            moments_.target_mean()[static_cast<std::size_t>(rows(xi)[static_cast<std::size_t>(i)])];
         for (std::int64_t c = 0; c < layer_.C; ++c) {
           const auto at = static_cast<std::size_t>(i * layer_.C + c);
           float& value = b.values[static_cast<std::size_t>(xi)][at];
@@ -233,7 +237,8 @@ class Solver {
         const float* p = a.values[static_cast<std::size_t>(xi)].data() + i * layer_.C;
         const float* q = b.values[static_cast<std::size_t>(xi)].data() + i * layer_.C;
         double sum = 0;
-        for (std::int64_t c = 0; c < layer_.C; ++c) sum += static_cast<double>(p[c]) * static_cast<double>(q[c]);
+        for (std::int64_t c = 0; c < layer_.C; ++c)
+          sum += static_cast<double>(p[c]) * static_cast<double>(q[c]);
         sums[static_cast<std::size_t>(rows(xi)[static_cast<std::size_t>(i)])] += sum;
       }
     }
@@ -277,7 +282,8 @@ class Solver {
       const std::vector<double> next = dots(residual, z);
       // direction = z + beta direction
       std::vector<double> beta(energy.size(), 0.0);
-      for (std::size_t k = 0; k < beta.size(); ++k) beta[k] = step[k] != 0 && energy[k] > 0 ? next[k] / energy[k] : 0;
+      for (std::size_t k = 0; k < beta.size(); ++k)
+        beta[k] = step[k] != 0 && energy[k] > 0 ? next[k] / energy[k] : 0;
       Rows turned = z;
       combine(1, turned, beta, 1, direction);
       direction = std::move(turned);
@@ -313,13 +319,13 @@ class Solver {
   const double rho_;
   const int threads_;
   std::vector<std::vector<std::int64_t>> rows_;  ///< kept output channels of each position
-  std::vector<std::vector<float>> inverse_;      ///< of each position's block; the diagonal's for single weights
+  std::vector<std::vector<float>> inverse_;  ///< of each position's block; the diagonal's for single weights
 };
 
 }  // namespace
 
-Solution solve(const LinearLayer& layer, const Moments& moments, double ridge, int max_iterations, double tolerance,
-               int threads) {
+Solution solve(const LinearLayer& layer, const Moments& moments, double ridge, int max_iterations,
+               double tolerance, int threads) {
   return Solver(layer, moments, ridge, threads).run(max_iterations, tolerance);
 }
 

@@ -9,7 +9,9 @@ namespace wins::refit {
 namespace {
 
 /// Pixels of one channel in one picture.
-std::int64_t pixels_of(const Tensor& t) { return t.size() / (t.dim(0) * t.dim(1)); }
+std::int64_t pixels_of(const Tensor& t) {
+  return t.size() / (t.dim(0) * t.dim(1));
+}
 
 }  // namespace
 
@@ -21,7 +23,8 @@ ChannelStatistics channel_statistics(const Activations& activations, int threads
   parallel_for(K, threads, [&](std::int64_t k, int) {
     double sum = 0, squares = 0, count = 0;
     // Deviations from the first pixel: no cancellation when the mean is large.
-    const double origin = static_cast<double>(activations[0].data<float>()[static_cast<std::size_t>(k * pixels_of(activations[0]))]);
+    const double origin = static_cast<double>(
+        activations[0].data<float>()[static_cast<std::size_t>(k * pixels_of(activations[0]))]);
     for (const Tensor& t : activations) {
       const std::int64_t pixels = pixels_of(t);
       for (std::int64_t n = 0; n < t.dim(0); ++n) {
@@ -35,7 +38,8 @@ ChannelStatistics channel_statistics(const Activations& activations, int threads
       count += static_cast<double>(t.dim(0) * pixels);
     }
     result.mean[static_cast<std::size_t>(k)] = origin + sum / count;
-    result.variance[static_cast<std::size_t>(k)] = std::max(0.0, squares / count - (sum / count) * (sum / count));
+    result.variance[static_cast<std::size_t>(k)] =
+        std::max(0.0, squares / count - (sum / count) * (sum / count));
   });
   return result;
 }

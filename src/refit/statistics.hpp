@@ -14,7 +14,8 @@ struct ChannelStatistics {
 };
 ChannelStatistics channel_statistics(const Activations& activations, int threads);
 
-/// Deviation of outputs from their targets, gathered batch by batch; a constant shift of a channel does not count.
+/// Deviation of outputs from their targets, gathered batch by batch; a constant shift of a channel does not
+/// count.
 class OutputError {
  public:
   explicit OutputError(std::int64_t channels);

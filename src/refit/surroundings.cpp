@@ -1,7 +1,8 @@
 #include "surroundings.hpp"
 
 #include <algorithm>
-#include <cmath>
+
+#include "wins/graph/edit.hpp"
 
 namespace wins::refit {
 namespace {
@@ -15,23 +16,6 @@ const graph::Node* only_reader(const graph::Graph& graph, graph::ValueId id) {
 
 }  // namespace
 
-std::vector<double> batch_norm_scale(const graph::Graph& graph, const graph::Node& node) {
-  const auto* norm = node.as<graph::BatchNorm>();
-  if (norm == nullptr) return {};
-  const Tensor* parts[4];
-  for (std::size_t i = 0; i < 4; ++i) {
-    parts[i] = graph.constant_input(node, i + 1);
-    if (parts[i] == nullptr || parts[i]->dtype() != DType::f32 || parts[i]->size() != parts[0]->size()) return {};
-  }
-  std::vector<double> factors;
-  for (std::size_t k = 0; k < static_cast<std::size_t>(parts[0]->size()); ++k) {
-    const double spread = static_cast<double>(parts[3]->data<float>()[k]) + static_cast<double>(norm->epsilon);
-    if (!(spread > 0)) return {};
-    factors.push_back(static_cast<double>(parts[0]->data<float>()[k]) / std::sqrt(spread));
-  }
-  return factors;
-}
-
 Surroundings surroundings(const graph::Graph& graph, const graph::Node& layer) {
   Surroundings result;
   graph::ValueId output = layer.outputs.at(0);
@@ -39,7 +23,7 @@ Surroundings surroundings(const graph::Graph& graph, const graph::Node& layer) {
   result.scale.assign(channels, 1.0);
   const graph::Node* next = only_reader(graph, output);
   if (next != nullptr && next->input(0) == output) {
-    const std::vector<double> scale = batch_norm_scale(graph, *next);
+    const std::vector<double> scale = graph::batch_norm_scale(graph, *next);
     if (scale.size() == channels) {
       result.batch_norm = next->name;
       result.scale = scale;

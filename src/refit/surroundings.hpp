@@ -11,14 +11,10 @@ namespace wins::refit {
 
 /// Where a layer's output goes.
 struct Surroundings {
-  std::string batch_norm;       ///< node that alone reads the output; empty without one
-  std::vector<double> scale;    ///< factor of each channel up to the add (1 without batch norm)
-  std::string other_branch;     ///< value that is added to it, without anything non-linear between; or empty
+  std::string batch_norm;     ///< node that alone reads the output; empty without one
+  std::vector<double> scale;  ///< factor of each channel up to the add (1 without batch norm)
+  std::string other_branch;   ///< value that is added to it, without anything non-linear between; or empty
 };
 Surroundings surroundings(const graph::Graph& graph, const graph::Node& layer);
-
-/// scale / sqrt(variance + epsilon) of a BatchNorm node; empty when its parameters are not float constants of
-/// the same length.
-std::vector<double> batch_norm_scale(const graph::Graph& graph, const graph::Node& node);
 
 }  // namespace wins::refit

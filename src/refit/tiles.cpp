@@ -125,8 +125,8 @@ void gather_input(const LinearLayer& layer, const Activations& x, const std::vec
   });
 }
 
-void gather_targets(const LinearLayer& layer, const Activations& y, const std::vector<Tile>& tiles, int threads,
-                    std::vector<float>& Y) {
+void gather_targets(const LinearLayer& layer, const Activations& y, const std::vector<Tile>& tiles,
+                    int threads, std::vector<float>& Y) {
   const auto T = static_cast<std::int64_t>(tiles.size());
   const int m = layer.m;
   Y.assign(static_cast<std::size_t>(m * m * layer.K * T), 0.0F);
@@ -137,7 +137,8 @@ void gather_targets(const LinearLayer& layer, const Activations& y, const std::v
       const float* pixels = plane.of(y[static_cast<std::size_t>(tile.batch)], tile.picture, k);
       for (int a = 0; a < m * m; ++a) {
         const std::int64_t h = tile.row + a / m, w = tile.col + a % m;
-        if (h < plane.H && w < plane.W) Y[static_cast<std::size_t>((a * layer.K + k) * T + t)] = pixels[h * plane.W + w];
+        if (h < plane.H && w < plane.W)
+          Y[static_cast<std::size_t>((a * layer.K + k) * T + t)] = pixels[h * plane.W + w];
       }
     }
   });

@@ -30,7 +30,7 @@ void gather_input(const LinearLayer& layer, const Activations& x, const std::vec
                   std::vector<float>& V);
 
 /// y of `tiles`: [m*m, K, T] float32, pixels outside the image zero.
-void gather_targets(const LinearLayer& layer, const Activations& y, const std::vector<Tile>& tiles, int threads,
-                    std::vector<float>& Y);
+void gather_targets(const LinearLayer& layer, const Activations& y, const std::vector<Tile>& tiles,
+                    int threads, std::vector<float>& Y);
 
 }  // namespace wins::refit

@@ -18,7 +18,8 @@ std::vector<std::string> hint_values(const graph::Graph& student, const graph::G
     if (unary == nullptr || unary->function.kind == graph::UnaryKind::identity) continue;
     const graph::Value& value = student.value(node.outputs.at(0));
     const bool picture = value.shape && value.shape->size() == 4;
-    if (picture && computed.contains(value.name) && !outputs.contains(node.outputs[0])) names.push_back(value.name);
+    if (picture && computed.contains(value.name) && !outputs.contains(node.outputs[0]))
+      names.push_back(value.name);
   }
   return names;
 }

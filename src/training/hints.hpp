@@ -11,8 +11,8 @@
 
 namespace wins::training {
 
-/// Names of activation outputs ([N, C, H, W], so where a layer ends for good: behind batch norm and residual add) that
-/// both graphs compute. `teacher` may be fused: values inside a fused node are not there any more.
+/// Names of activation outputs ([N, C, H, W], so where a layer ends for good: behind batch norm and residual
+/// add) that both graphs compute. `teacher` may be fused: values inside a fused node are not there any more.
 std::vector<std::string> hint_values(const graph::Graph& student, const graph::Graph& teacher);
 
 /// Mean over the hints of squared distance / variance of the teacher's activation.

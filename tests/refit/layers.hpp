@@ -34,12 +34,14 @@ inline LinearLayer winograd_layer(int m, std::int64_t C, std::int64_t K) {
 /// Keeps one unit in `every`, and clears the weights of the others.
 inline void prune_units(LinearLayer& layer, winograd::Axis axis, std::size_t every) {
   layer.mask = winograd::Mask::full(axis, layer.positions, layer.K, layer.C);
-  for (std::size_t i = 0; i < layer.mask.keep.size(); ++i) layer.mask.keep[i] = (i * 7 + i / 5) % every == 0 ? 1 : 0;
+  for (std::size_t i = 0; i < layer.mask.keep.size(); ++i)
+    layer.mask.keep[i] = (i * 7 + i / 5) % every == 0 ? 1 : 0;
   const auto w = layer.weights.mutable_data<float>();
   for (int xi = 0; xi < layer.positions; ++xi) {
     for (std::int64_t k = 0; k < layer.K; ++k) {
       for (std::int64_t c = 0; c < layer.C; ++c) {
-        if (!layer.mask.weight_kept(xi, k, c)) w[static_cast<std::size_t>((xi * layer.K + k) * layer.C + c)] = 0;
+        if (!layer.mask.weight_kept(xi, k, c))
+          w[static_cast<std::size_t>((xi * layer.K + k) * layer.C + c)] = 0;
       }
     }
   }
@@ -69,7 +71,8 @@ inline std::vector<Feature> features(const LinearLayer& layer, const Activations
                 for (int z = 0; z < p; ++z) {
                   const std::int64_t r = top + y, s = left + z;
                   if (r < 0 || r >= H || s < 0 || s >= W) continue;
-                  const float d = x[b].data<float>()[static_cast<std::size_t>(((n * layer.C + c) * H + r) * W + s)];
+                  const float d =
+                      x[b].data<float>()[static_cast<std::size_t>(((n * layer.C + c) * H + r) * W + s)];
                   v += F.B(y, xi / p) * static_cast<double>(d) * F.B(z, xi % p);
                 }
               }
@@ -86,8 +89,8 @@ inline std::vector<Feature> features(const LinearLayer& layer, const Activations
 
 inline double target_at(const Activations& y, const Feature& f, std::int64_t k) {
   const Tensor& t = y[static_cast<std::size_t>(f.batch)];
-  return static_cast<double>(
-      t.data<float>()[static_cast<std::size_t>(((f.picture * t.dim(1) + k) * t.dim(2) + f.h) * t.dim(3) + f.w)]);
+  return static_cast<double>(t.data<float>()[static_cast<std::size_t>(
+      ((f.picture * t.dim(1) + k) * t.dim(2) + f.h) * t.dim(3) + f.w)]);
 }
 
 /// Centred moments in double over [positions * C].

@@ -16,16 +16,18 @@
 namespace wins::refit {
 namespace {
 
-using ::testing::HasSubstr;
 using pruning::testing::five_layers;
+using ::testing::HasSubstr;
 
 std::vector<Tensor> pictures(const Shape& shape, int batches, std::uint64_t seed = 3) {
   std::vector<Tensor> result;
-  for (int b = 0; b < batches; ++b) result.push_back(random_normal(shape, seed + static_cast<std::uint64_t>(b)));
+  for (int b = 0; b < batches; ++b)
+    result.push_back(random_normal(shape, seed + static_cast<std::uint64_t>(b)));
   return result;
 }
 
-graph::Graph pruned_copy(const graph::Graph& dense, double ratio, pruning::Method method = pruning::Method::wins, int m = 2) {
+graph::Graph pruned_copy(const graph::Graph& dense, double ratio,
+                         pruning::Method method = pruning::Method::wins, int m = 2) {
   graph::Graph pruned = dense;
   pruning::PruneConfig config;
   config.method = method;
@@ -36,10 +38,12 @@ graph::Graph pruned_copy(const graph::Graph& dense, double ratio, pruning::Metho
   return pruned;
 }
 
-double output_error(const graph::Graph& dense, const graph::Graph& other, const std::vector<Tensor>& batches) {
+double output_error(const graph::Graph& dense, const graph::Graph& other,
+                    const std::vector<Tensor>& batches) {
   runtime::Session a = runtime::Session::open(dense), b = runtime::Session::open(other);
   double worst = 0;
-  for (const Tensor& batch : batches) worst = std::max(worst, relative_l2(b.run({batch}).at(0), a.run({batch}).at(0)));
+  for (const Tensor& batch : batches)
+    worst = std::max(worst, relative_l2(b.run({batch}).at(0), a.run({batch}).at(0)));
   return worst;
 }
 
@@ -97,7 +101,8 @@ TEST(Refit, NothingPrunedGivesTheDenseWeightsBack) {
   const RefitResult result = refit(same, dense, batches);
   for (const char* layer : {"a", "b", "c"}) {
     const Tensor& before = *same.constant_input(*same.find_node(layer), 1);
-    EXPECT_LE(relative_l2(*result.graph.constant_input(*result.graph.find_node(layer), 1), before), 1e-4) << layer;
+    EXPECT_LE(relative_l2(*result.graph.constant_input(*result.graph.find_node(layer), 1), before), 1e-4)
+        << layer;
   }
   EXPECT_LE(output_error(dense, result.graph, batches), 1e-4);
 }
@@ -161,7 +166,8 @@ TEST(Refit, AChannelAndALayerWithoutWeights) {
     if (node.name != "b") continue;
     auto* conv = node.as<graph::WinogradConv>();
     std::fill(conv->mask.keep.begin(), conv->mask.keep.end(), std::uint8_t{0});
-    pruned.value(node.inputs[1]).constant = Tensor(DType::f32, pruned.value(node.inputs[1]).constant->shape());
+    pruned.value(node.inputs[1]).constant =
+        Tensor(DType::f32, pruned.value(node.inputs[1]).constant->shape());
   }
   const RefitResult result = refit(pruned, dense, pictures({8, 3, 12, 12}, 2));
   EXPECT_THAT(fit_of(result, "b").reason, HasSubstr("no weight is left"));
@@ -177,7 +183,8 @@ TEST(Refit, MemoryLimitTakesFewerPicturesAndLeavesLayersThatDoNotFit) {
   EXPECT_LT(result.pictures, 32);
   EXPECT_GT(result.pictures, 0);
   options.memory_limit = 10000;
-  EXPECT_THAT(fit_of(refit(pruned_copy(dense, 0.5), dense, batches, options), "a").reason, HasSubstr("memory limit"));
+  EXPECT_THAT(fit_of(refit(pruned_copy(dense, 0.5), dense, batches, options), "a").reason,
+              HasSubstr("memory limit"));
 }
 
 TEST(Refit, BadInputIsNamed) {
@@ -195,11 +202,15 @@ TEST(Refit, BadInputIsNamed) {
   };
   EXPECT_THAT(message([&] { refit(pruned, dense, batches); }), HasSubstr("picture 6 "));
   EXPECT_THAT(message([&] { refit(pruned, dense, {}); }), HasSubstr("at least one picture"));
-  const graph::Graph other = pruning::testing::chain(3, 12, {{"stem", 8, 3, 1, false}, {"z", 8, 3, 1, false}});
+  const graph::Graph other =
+      pruning::testing::chain(3, 12, {{"stem", 8, 3, 1, false}, {"z", 8, 3, 1, false}});
   EXPECT_THAT(message([&] { refit(pruned, other, pictures({4, 3, 12, 12}, 1)); }), HasSubstr("do not match"));
   RefitOptions options;
   options.ridge = 0;
-  EXPECT_THAT(message([&] { refit(pruned, dense, pictures({4, 3, 12, 12}, 1), options); }), HasSubstr("ridge"));
+  EXPECT_THAT(message([&] {
+                refit(pruned, dense, pictures({4, 3, 12, 12}, 1), options);
+              }),
+              HasSubstr("ridge"));
 }
 
 }  // namespace

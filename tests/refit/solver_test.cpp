@@ -60,8 +60,10 @@ TEST_P(MomentsOfTile, MatchTheDefinition) {
         for (std::int64_t c = 0; c < C; ++c) {
           const std::int64_t i = xi * C + r, j = other * C + c;
           const double raw = block == nullptr ? 0 : static_cast<double>(block[r * C + c]);
-          const double centred = raw - moments.mean()[static_cast<std::size_t>(i)] * moments.mean()[static_cast<std::size_t>(j)];
-          EXPECT_NEAR(centred, exact.H[static_cast<std::size_t>(i * n + j)], 2e-5 * scale) << xi << " " << other;
+          const double centred =
+              raw - moments.mean()[static_cast<std::size_t>(i)] * moments.mean()[static_cast<std::size_t>(j)];
+          EXPECT_NEAR(centred, exact.H[static_cast<std::size_t>(i * n + j)], 2e-5 * scale)
+              << xi << " " << other;
         }
       }
     }
@@ -69,8 +71,10 @@ TEST_P(MomentsOfTile, MatchTheDefinition) {
       for (std::int64_t c = 0; c < C; ++c) {
         const double centred =
             static_cast<double>(moments.rhs()[static_cast<std::size_t>((xi * layer.K + k) * C + c)]) -
-            moments.mean()[static_cast<std::size_t>(xi * C + c)] * moments.target_mean()[static_cast<std::size_t>(k)];
-        EXPECT_NEAR(centred, exact.rhs[static_cast<std::size_t>(k * n + xi * C + c)], 1e-4 * std::sqrt(scale));
+            moments.mean()[static_cast<std::size_t>(xi * C + c)] *
+                moments.target_mean()[static_cast<std::size_t>(k)];
+        EXPECT_NEAR(centred, exact.rhs[static_cast<std::size_t>(k * n + xi * C + c)],
+                    1e-4 * std::sqrt(scale));
       }
     }
   }
@@ -83,7 +87,8 @@ std::vector<double> eliminate(std::vector<double> M, std::vector<double> b) {
   const std::size_t n = b.size();
   for (std::size_t i = 0; i < n; ++i) {
     std::size_t pivot = i;
-    for (std::size_t r = i + 1; r < n; ++r) pivot = std::abs(M[r * n + i]) > std::abs(M[pivot * n + i]) ? r : pivot;
+    for (std::size_t r = i + 1; r < n; ++r)
+      pivot = std::abs(M[r * n + i]) > std::abs(M[pivot * n + i]) ? r : pivot;
     for (std::size_t c = 0; c < n; ++c) std::swap(M[i * n + c], M[pivot * n + c]);
     std::swap(b[i], b[pivot]);
     for (std::size_t r = i + 1; r < n; ++r) {
@@ -112,7 +117,8 @@ std::vector<std::size_t> kept_of(const LinearLayer& layer, std::int64_t k) {
 
 double weight_of(const LinearLayer& layer, const Tensor& weights, std::int64_t k, std::size_t i) {
   const auto C = static_cast<std::size_t>(layer.C);
-  const std::size_t at = (i / C * static_cast<std::size_t>(layer.K) + static_cast<std::size_t>(k)) * C + i % C;
+  const std::size_t at =
+      (i / C * static_cast<std::size_t>(layer.K) + static_cast<std::size_t>(k)) * C + i % C;
   return static_cast<double>(weights.data<float>()[at]);
 }
 
@@ -150,8 +156,10 @@ TEST_P(SolutionUnderMask, SolvesTheNormalEquations) {
     const std::vector<std::size_t> kept = kept_of(layer, k);
     std::vector<double> M(kept.size() * kept.size()), b(kept.size());
     for (std::size_t i = 0; i < kept.size(); ++i) {
-      b[i] = exact.rhs[static_cast<std::size_t>(k) * n + kept[i]] + rho * weight_of(layer, layer.weights, k, kept[i]);
-      for (std::size_t j = 0; j < kept.size(); ++j) M[i * kept.size() + j] = exact.H[kept[i] * n + kept[j]] + (i == j ? rho : 0);
+      b[i] = exact.rhs[static_cast<std::size_t>(k) * n + kept[i]] +
+             rho * weight_of(layer, layer.weights, k, kept[i]);
+      for (std::size_t j = 0; j < kept.size(); ++j)
+        M[i * kept.size() + j] = exact.H[kept[i] * n + kept[j]] + (i == j ? rho : 0);
     }
     const std::vector<double> want = eliminate(M, b);
     double error = 0, norm = 0;
@@ -199,8 +207,9 @@ TEST_P(SolutionUnderMask, IsAMinimumByFiniteDifferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Masks, SolutionUnderMask,
-                         ::testing::Values(MaskCase{2, Axis::row, 3}, MaskCase{2, Axis::row, 1}, MaskCase{4, Axis::row, 4},
-                                           MaskCase{2, Axis::column, 2}, MaskCase{2, Axis::element, 3}));
+                         ::testing::Values(MaskCase{2, Axis::row, 3}, MaskCase{2, Axis::row, 1},
+                                           MaskCase{4, Axis::row, 4}, MaskCase{2, Axis::column, 2},
+                                           MaskCase{2, Axis::element, 3}));
 
 TEST(Solution, PrunedWeightsStayZero) {
   Problem problem = make_problem(2, 3, 4);

@@ -34,8 +34,8 @@ struct RefitOptions {
   bool all_layers = true;
   /// Statistics of batch norm nodes follow the pruned network's activations.
   bool recalibrate = true;
-  int threads = 0;           ///< 0: the cores this process may use
-  std::uint64_t seed = 0;    ///< draws the sampled tiles
+  int threads = 0;         ///< 0: the cores this process may use
+  std::uint64_t seed = 0;  ///< draws the sampled tiles
   /// Bound in bytes on activations and statistics; 0 = none. Fewer pictures are used to keep it, and a
   /// layer whose statistics alone exceed it is left as it is.
   std::size_t memory_limit = 0;
@@ -48,17 +48,17 @@ struct RefitOptions {
 struct LayerFit {
   std::string layer;
   bool refitted = false;
-  std::string reason;          ///< why not, when it was not
-  double error_before = 0;     ///< relative output error with the weights as pruned
+  std::string reason;       ///< why not, when it was not
+  double error_before = 0;  ///< relative output error with the weights as pruned
   double error_after = 0;
   int iterations = 0;
-  std::int64_t tiles = 0;      ///< sampled
+  std::int64_t tiles = 0;  ///< sampled
 };
 
 struct RefitResult {
-  graph::Graph graph;          ///< same nodes as the pruned network, new weights
+  graph::Graph graph;  ///< same nodes as the pruned network, new weights
   std::vector<LayerFit> layers;
-  std::int64_t pictures = 0;   ///< used
+  std::int64_t pictures = 0;  ///< used
 };
 
 /// Refits `pruned` against `dense`: the same nodes under the same names, where a Conv of the dense network
