@@ -7,17 +7,22 @@
 
 namespace wins::graph {
 
+Node& node_named(Graph& graph, const std::string& name) {
+  const auto found = std::find_if(graph.nodes.begin(), graph.nodes.end(),
+                                  [&](const Node& node) { return node.name == name; });
+  require(found != graph.nodes.end(), "{}: no such node", name);
+  return *found;
+}
+
 void set_constant_input(Graph& graph, const std::string& node_name, std::size_t i, Tensor tensor,
                         const std::string& own_name) {
-  const auto found = std::find_if(graph.nodes.begin(), graph.nodes.end(),
-                                  [&](const Node& node) { return node.name == node_name; });
-  require(found != graph.nodes.end(), "{}: no such node", node_name);
-  const ValueId old = found->inputs.at(i);
+  Node& node = node_named(graph, node_name);
+  const ValueId old = node.inputs.at(i);
   const bool read_once = graph.consumers(old).size() == 1 &&
-                         std::count(found->inputs.begin(), found->inputs.end(), old) == 1 &&
+                         std::count(node.inputs.begin(), node.inputs.end(), old) == 1 &&
                          std::find(graph.outputs.begin(), graph.outputs.end(), old) == graph.outputs.end();
   if (!read_once) {
-    found->inputs[i] = graph.add_constant(own_name, std::move(tensor));
+    node.inputs[i] = graph.add_constant(own_name, std::move(tensor));
     return;
   }
   graph.value(old).shape = tensor.shape();

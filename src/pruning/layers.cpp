@@ -80,13 +80,6 @@ std::vector<std::string> prunable_layers(const graph::Graph& graph, std::map<std
   return layers;
 }
 
-graph::Node& node_of(graph::Graph& graph, const std::string& name) {
-  for (graph::Node& node : graph.nodes) {
-    if (node.name == name) return node;
-  }
-  fail("{}: no such node", name);
-}
-
 double ratio_of(const PruneConfig& config, const std::string& layer) {
   if (config.method == Method::dense) return 0;
   const auto found = config.layer_ratio.find(layer);
@@ -111,7 +104,7 @@ std::vector<std::string> chosen_layers(const graph::Graph& graph, const PruneCon
 }
 
 void set_weights(graph::Graph& graph, const std::string& name, const winograd::Mask& mask, Tensor U) {
-  graph::Node& node = node_of(graph, name);
+  graph::Node& node = graph::node_named(graph, name);
   auto* conv = node.as<graph::WinogradConv>();
   require(conv != nullptr, "{}: not a WinogradConv", name);
   conv->mask = mask;

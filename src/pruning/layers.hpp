@@ -9,9 +9,6 @@
 
 namespace wins::pruning {
 
-/// The node of that name, which must exist.
-graph::Node& node_of(graph::Graph& graph, const std::string& name);
-
 /// Ratio of one layer: the override or the common one.
 double ratio_of(const PruneConfig& config, const std::string& layer);
 

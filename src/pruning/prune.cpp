@@ -107,11 +107,11 @@ Tensor masked(const Mask& mask, Tensor U) {
 void prune_layer(graph::Graph& graph, const std::string& name, const PruneConfig& config,
                  const Calibration& calibration) {
   const double ratio = ratio_of(config, name);
-  if (node_of(graph, name).as<graph::Conv>() != nullptr) {
+  if (graph::node_named(graph, name).as<graph::Conv>() != nullptr) {
     graph::to_winograd(graph, name, config.m != 0 ? config.m : ratio > 0 ? 2 : 4);
   }
   if (ratio == 0) return;
-  const graph::Node& node = node_of(graph, name);
+  const graph::Node& node = graph::node_named(graph, name);
   const LayerView view = view_of(graph, node, calibration);
   const Mask before = earlier_mask(node.as<graph::WinogradConv>()->mask, axis_of(config), name);
   const Selection selection = selection_of(before, axis_of(config), config, ratio);

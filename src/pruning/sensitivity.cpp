@@ -3,6 +3,7 @@
 
 #include "layers.hpp"
 #include "wins/base/error.hpp"
+#include "wins/graph/edit.hpp"
 
 namespace wins::pruning {
 
@@ -30,7 +31,7 @@ std::vector<SensitivityRow> sensitivity(const graph::Graph& graph, const PruneCo
       graph::Graph candidate = graph;
       prune_layer(candidate, layer, alone, calibration);
       SensitivityRow row{layer, ratio, 0, 0, 0};
-      row.reached = node_of(candidate, layer).as<graph::WinogradConv>()->mask.pruning_ratio();
+      row.reached = graph::node_named(candidate, layer).as<graph::WinogradConv>()->mask.pruning_ratio();
       row.accuracy = checked(candidate);
       row.drop = dense - row.accuracy;
       rows.push_back(row);

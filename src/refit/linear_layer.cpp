@@ -8,13 +8,6 @@
 namespace wins::refit {
 namespace {
 
-graph::Node& find(graph::Graph& graph, const std::string& name) {
-  for (graph::Node& node : graph.nodes) {
-    if (node.name == name) return node;
-  }
-  fail("{}: no such node", name);
-}
-
 Tensor transposed(const Tensor& matrix) {
   const std::int64_t rows = matrix.dim(0), cols = matrix.dim(1);
   Tensor result(DType::f32, {cols, rows});
@@ -104,7 +97,7 @@ std::optional<LinearLayer> describe(const graph::Graph& graph, const graph::Node
 }
 
 void store_weights(graph::Graph& graph, const LinearLayer& layer, const Tensor& weights) {
-  const graph::Node& node = find(graph, layer.name);
+  const graph::Node& node = graph::node_named(graph, layer.name);
   if (node.as<graph::WinogradConv>() != nullptr) {
     set_constant(graph, layer.name, 1, weights);
   } else if (node.as<graph::Conv>() != nullptr) {
@@ -120,14 +113,13 @@ void store_weights(graph::Graph& graph, const LinearLayer& layer, const Tensor& 
 void add_to_bias(graph::Graph& graph, const std::string& name, const std::vector<double>& shift) {
   const auto K = static_cast<std::int64_t>(shift.size());
   Tensor bias(DType::f32, {K});
-  const graph::ValueId existing = find(graph, name).input(2);
+  const graph::ValueId existing = graph::node_named(graph, name).input(2);
   if (existing != graph::kNone) {
-    const Tensor* old = graph.constant_input(find(graph, name), 2);
+    const Tensor* old = graph.constant_input(graph::node_named(graph, name), 2);
     // A bias that broadcasts or is computed stays as it is.
     if (old == nullptr || old->size() != K || old->dtype() != DType::f32) return;
     bias = *old;
   }
-  const Shape shape = bias.shape();
   const auto values = bias.mutable_data<float>();
   for (std::size_t k = 0; k < shift.size(); ++k) {
     values[k] = static_cast<float>(static_cast<double>(values[k]) + shift[k]);
@@ -137,7 +129,7 @@ void add_to_bias(graph::Graph& graph, const std::string& name, const std::vector
     return;
   }
   const graph::ValueId added = graph.add_constant(name + ".bias", std::move(bias));
-  graph::Node& node = find(graph, name);
+  graph::Node& node = graph::node_named(graph, name);
   node.inputs.resize(std::max<std::size_t>(node.inputs.size(), 3), graph::kNone);
   node.inputs[2] = added;
 }

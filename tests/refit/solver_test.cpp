@@ -139,18 +139,30 @@ struct MaskCase {
   std::size_t every;
 };
 
+/// A pruned layer, its solution, and what that must satisfy.
+struct SolvedProblem {
+  explicit SolvedProblem(const MaskCase& mask) {
+    Problem problem = make_problem(mask.m, 3, 4);
+    testing::prune_units(problem.layer, mask.axis, mask.every);
+    const double ridge = 0.05;
+    solution = solve(problem.layer, moments_of(problem, problem.layer), ridge, 500, 1e-7, 2);
+    exact = exact_moments(problem.layer, problem.x, problem.y);
+    rho = ridge * mean_diagonal(problem.layer, exact);
+    layer = problem.layer;
+  }
+
+  LinearLayer layer;
+  Solution solution;
+  ExactMoments exact;
+  double rho = 0;
+};
+
 class SolutionUnderMask : public ::testing::TestWithParam<MaskCase> {};
 
 TEST_P(SolutionUnderMask, SolvesTheNormalEquations) {
-  const auto [m, axis, every] = GetParam();
-  Problem problem = make_problem(m, 3, 4);
-  LinearLayer& layer = problem.layer;
-  testing::prune_units(layer, axis, every);
-  const double ridge = 0.05;
-  const Solution solution = solve(layer, moments_of(problem, layer), ridge, 500, 1e-7, 2);
+  const SolvedProblem solved(GetParam());
+  const auto& [layer, solution, exact, rho] = solved;
   ASSERT_TRUE(solution.solved);
-  const ExactMoments exact = exact_moments(layer, problem.x, problem.y);
-  const double rho = ridge * mean_diagonal(layer, exact);
   const auto n = static_cast<std::size_t>(layer.positions * layer.C);
   for (std::int64_t k = 0; k < layer.K; ++k) {
     const std::vector<std::size_t> kept = kept_of(layer, k);
@@ -173,14 +185,9 @@ TEST_P(SolutionUnderMask, SolvesTheNormalEquations) {
 }
 
 TEST_P(SolutionUnderMask, IsAMinimumByFiniteDifferences) {
-  const auto [m, axis, every] = GetParam();
-  Problem problem = make_problem(m, 3, 4);
-  LinearLayer& layer = problem.layer;
-  testing::prune_units(layer, axis, every);
-  const double ridge = 0.05;
-  const Solution solution = solve(layer, moments_of(problem, layer), ridge, 500, 1e-7, 2);
-  const ExactMoments exact = exact_moments(layer, problem.x, problem.y);
-  const double rho = ridge * mean_diagonal(layer, exact);
+  const SolvedProblem solved(GetParam());
+  const auto& [layer, solution, exact, rho] = solved;
+  ASSERT_TRUE(solution.solved);
   const auto n = static_cast<std::size_t>(layer.positions * layer.C);
   const std::vector<std::size_t> kept = kept_of(layer, 1);
   std::vector<double> u, old;

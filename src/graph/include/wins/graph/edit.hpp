@@ -9,6 +9,9 @@
 
 namespace wins::graph {
 
+/// The node of that name. Throws `Error` when there is none.
+Node& node_named(Graph& graph, const std::string& name);
+
 /// Makes `tensor` the constant input `i` of the node. Other readers of the old constant, and the network's
 /// outputs, keep that; the new one is then called `own_name`. Throws `Error` when there is no such node.
 void set_constant_input(Graph& graph, const std::string& node, std::size_t i, Tensor tensor,
