@@ -22,7 +22,11 @@ void add_refit_flags(CLI::App& app, RefitFlags& flags) {
       ->capture_default_str();
   app.add_flag("!--winograd-only", flags.options.all_layers,
                "refit: leave other convolutions and fully connected layers");
-  app.add_flag("--residual", flags.options.correct_residual, "refit: also correct the error of the shortcut");
+  app.add_flag("!--no-residual", flags.options.correct_residual, "refit: leave the error of the shortcut alone");
+  app.add_option("--activation-rounds", flags.options.activation_rounds,
+                 "refit: solutions that count only what the activation lets through; 0: targets in front of it")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
 }
 
 std::optional<refit::RefitOptions> resolve(const RefitFlags& flags, const Common& common) {

@@ -110,6 +110,15 @@ void store_weights(graph::Graph& graph, const LinearLayer& layer, const Tensor& 
   }
 }
 
+std::vector<double> bias_of(const graph::Graph& graph, const graph::Node& node, std::int64_t K) {
+  std::vector<double> result(static_cast<std::size_t>(K), 0.0);
+  const Tensor* bias = node.input(2) == graph::kNone ? nullptr : graph.constant_input(node, 2);
+  if (bias == nullptr || bias->size() != K || bias->dtype() != DType::f32) return result;
+  const auto values = bias->data<float>();
+  std::copy(values.begin(), values.end(), result.begin());
+  return result;
+}
+
 void add_to_bias(graph::Graph& graph, const std::string& name, const std::vector<double>& shift) {
   const auto K = static_cast<std::int64_t>(shift.size());
   Tensor bias(DType::f32, {K});

@@ -41,6 +41,9 @@ std::optional<LinearLayer> describe(const graph::Graph& graph, const graph::Node
 /// Puts `weights` ([positions, K, C]) into the node of the same name.
 void store_weights(graph::Graph& graph, const LinearLayer& layer, const Tensor& weights);
 
+/// The K values that a layer adds to its products; zeros without a constant bias of that length.
+std::vector<double> bias_of(const graph::Graph& graph, const graph::Node& node, std::int64_t K);
+
 /// Adds `shift` (K values) to the bias of a Conv, WinogradConv or Gemm; makes one where there is none.
 void add_to_bias(graph::Graph& graph, const std::string& node, const std::vector<double>& shift);
 

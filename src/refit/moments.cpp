@@ -35,6 +35,14 @@ bool meet(const LinearLayer& layer, int xi, int other) {
   return false;
 }
 
+/// Output pixels of all tiles, at least 1.
+double pixels_of(const std::vector<TileClass>& classes) {
+  double pixels = 0;
+  for (const TileClass& kind : classes)
+    pixels += static_cast<double>(kind.tiles.size()) * static_cast<double>(kind.rows * kind.cols);
+  return std::max(pixels, 1.0);
+}
+
 }  // namespace
 
 Moments::Moments(const LinearLayer& layer, int threads)
@@ -64,81 +72,101 @@ std::size_t Moments::bytes(const LinearLayer& layer) {
                           static_cast<std::size_t>(layer.positions * layer.K * layer.C));
 }
 
-void Moments::add(const Activations& x, const Activations& y, const std::vector<TileClass>& classes) {
+void Moments::for_each_chunk(const Activations& x, const Activations& y, const std::vector<TileClass>& classes,
+                             const std::function<void(const Chunk&)>& visit) const {
   const std::int64_t floats = layer_.positions * (layer_.C + layer_.K) + layer_.m * layer_.m * layer_.K;
-  const std::int64_t chunk = std::clamp<std::int64_t>(kChunkFloats / floats, 64, 4096);
-  std::vector<float> V, Y;
+  const std::int64_t most = std::clamp<std::int64_t>(kChunkFloats / floats, 64, 4096);
   for (const TileClass& kind : classes) {
     const auto count = static_cast<std::int64_t>(kind.tiles.size());
-    for (std::int64_t first = 0; first < count; first += chunk) {
-      const std::int64_t T = std::min(chunk, count - first);
-      const std::vector<Tile> tiles(kind.tiles.begin() + first, kind.tiles.begin() + first + T);
-      gather_input(layer_, x, tiles, threads_, V);
-      gather_targets(layer_, y, tiles, threads_, Y);
-      add_chunk(kind, V, Y, T);
+    for (std::int64_t first = 0; first < count; first += most) {
+      Chunk chunk{kind, {}, {}, std::min(most, count - first)};
+      const std::vector<Tile> tiles(kind.tiles.begin() + first, kind.tiles.begin() + first + chunk.T);
+      gather_input(layer_, x, tiles, threads_, chunk.V);
+      gather_targets(layer_, y, tiles, threads_, chunk.Y);
+      visit(chunk);
     }
-    pixels_ += static_cast<double>(count * kind.rows * kind.cols);
   }
 }
 
-void Moments::add_chunk(const TileClass& kind, const std::vector<float>& V, const std::vector<float>& Y,
-                        std::int64_t T) {
-  add_blocks(kind, V, T);
-  parallel_tasks(layer_.positions, threads_, [&](std::int64_t xi, int) {
-    if (layer_.alive(static_cast<int>(xi))) add_position(static_cast<int>(xi), kind, V, Y, T);
+void Moments::gather(const Activations& x, const Activations& y, const std::vector<TileClass>& classes) {
+  for_each_chunk(x, y, classes, [&](const Chunk& chunk) {
+    add_blocks(chunk);
+    add_means(chunk);
+    add_targets(chunk);
   });
-  for (std::int64_t k = 0; k < layer_.K; ++k) {
+  const double scale = 1 / pixels_of(classes);
+  for (Pair& pair : pairs_) {
+    for (float& value : pair.values) value *= static_cast<float>(scale);
+  }
+  for (double& value : mean_) value *= scale;
+  scale_targets(scale);
+}
+
+void Moments::retarget(const Activations& x, const Activations& y, const std::vector<TileClass>& classes) {
+  std::fill(rhs_.begin(), rhs_.end(), 0.0F);
+  std::fill(target_mean_.begin(), target_mean_.end(), 0.0);
+  for_each_chunk(x, y, classes, [&](const Chunk& chunk) { add_targets(chunk); });
+  scale_targets(1 / pixels_of(classes));
+}
+
+void Moments::add_blocks(const Chunk& chunk) {
+  const std::int64_t C = layer_.C, T = chunk.T;
+  parallel_tasks(static_cast<std::int64_t>(pairs_.size()), threads_, [&](std::int64_t i, int) {
+    Pair& pair = pairs_[static_cast<std::size_t>(i)];
+    const double alpha = coefficient(layer_, chunk.kind, pair.xi, pair.other);
+    if (alpha == 0) return;
+    multiply_transposed(C, C, T, static_cast<float>(alpha), chunk.V.data() + pair.xi * C * T,
+                        chunk.V.data() + pair.other * C * T, pair.values.data());
+  });
+}
+
+/// Sums of phi: of V, times how often its position counts in a tile.
+void Moments::add_means(const Chunk& chunk) {
+  const std::int64_t C = layer_.C, T = chunk.T;
+  for (int xi = 0; xi < layer_.positions; ++xi) {
+    double weight = 0;
+    for (int a = 0; a < layer_.m * layer_.m; ++a) weight += inside(chunk.kind, layer_.m, a) ? layer_.aw(xi, a) : 0;
+    if (!layer_.alive(xi) || weight == 0) continue;
+    parallel_for(C, threads_, [&](std::int64_t c, int) {
+      const float* v = chunk.V.data() + (xi * C + c) * T;
+      double sum = 0;
+      for (std::int64_t t = 0; t < T; ++t) sum += static_cast<double>(v[t]);
+      mean_[static_cast<std::size_t>(xi * C + c)] += weight * sum;
+    });
+  }
+}
+
+void Moments::add_targets(const Chunk& chunk) {
+  parallel_tasks(layer_.positions, threads_, [&](std::int64_t xi, int) {
+    if (layer_.alive(static_cast<int>(xi))) add_position_targets(static_cast<int>(xi), chunk);
+  });
+  const std::int64_t K = layer_.K, T = chunk.T;
+  parallel_for(K, threads_, [&](std::int64_t k, int) {
     double sum = 0;
     for (int a = 0; a < layer_.m * layer_.m; ++a) {  // pixels outside are zero
-      const float* y = Y.data() + (a * layer_.K + k) * T;
+      const float* y = chunk.Y.data() + (a * K + k) * T;
       for (std::int64_t t = 0; t < T; ++t) sum += static_cast<double>(y[t]);
     }
     target_mean_[static_cast<std::size_t>(k)] += sum;
-  }
-}
-
-void Moments::add_blocks(const TileClass& kind, const std::vector<float>& V, std::int64_t T) {
-  const std::int64_t C = layer_.C;
-  parallel_tasks(static_cast<std::int64_t>(pairs_.size()), threads_, [&](std::int64_t i, int) {
-    Pair& pair = pairs_[static_cast<std::size_t>(i)];
-    const double alpha = coefficient(layer_, kind, pair.xi, pair.other);
-    if (alpha == 0) return;
-    multiply_transposed(C, C, T, static_cast<float>(alpha), V.data() + pair.xi * C * T,
-                        V.data() + pair.other * C * T, pair.values.data());
   });
 }
 
-/// Means of phi, and y phi: the outputs are first spread over the position (z = sum_a Aw[xi,a] y_a).
-void Moments::add_position(int xi, const TileClass& kind, const std::vector<float>& V,
-                           const std::vector<float>& Y, std::int64_t T) {
-  const std::int64_t C = layer_.C, K = layer_.K;
-  const float* v = V.data() + xi * C * T;
-  double weight = 0;
+/// y phi: the outputs are first spread over the position (z = sum_a Aw[xi,a] y_a).
+void Moments::add_position_targets(int xi, const Chunk& chunk) {
+  const std::int64_t C = layer_.C, K = layer_.K, T = chunk.T;
   std::vector<float> z(static_cast<std::size_t>(K * T), 0.0F);
   for (int a = 0; a < layer_.m * layer_.m; ++a) {
     const double aw = layer_.aw(xi, a);
-    if (!inside(kind, layer_.m, a) || aw == 0) continue;
-    weight += aw;
-    const float* y = Y.data() + a * K * T;
+    if (!inside(chunk.kind, layer_.m, a) || aw == 0) continue;
+    const float* y = chunk.Y.data() + a * K * T;
     const auto factor = static_cast<float>(aw);
     for (std::int64_t i = 0; i < K * T; ++i) z[static_cast<std::size_t>(i)] += factor * y[i];
   }
-  multiply_transposed(K, C, T, 1.0F, z.data(), v, rhs_.data() + xi * K * C);
-  for (std::int64_t c = 0; c < C && weight != 0; ++c) {
-    double sum = 0;
-    for (std::int64_t t = 0; t < T; ++t) sum += static_cast<double>(v[c * T + t]);
-    mean_[static_cast<std::size_t>(xi * C + c)] += weight * sum;
-  }
+  multiply_transposed(K, C, T, 1.0F, z.data(), chunk.V.data() + xi * C * T, rhs_.data() + xi * K * C);
 }
 
-void Moments::finish() {
-  const double scale = pixels_ > 0 ? 1 / pixels_ : 0;
-  const auto factor = static_cast<float>(scale);
-  for (Pair& pair : pairs_) {
-    for (float& value : pair.values) value *= factor;
-  }
-  for (float& value : rhs_) value *= factor;
-  for (double& value : mean_) value *= scale;
+void Moments::scale_targets(double scale) {
+  for (float& value : rhs_) value *= static_cast<float>(scale);
   for (double& value : target_mean_) value *= scale;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "linear_layer.hpp"
@@ -19,9 +20,10 @@ class Moments {
   /// Bytes that the blocks of a layer take.
   static std::size_t bytes(const LinearLayer& layer);
 
-  void add(const Activations& x, const Activations& y, const std::vector<TileClass>& classes);
-  /// Sums to means. Call once, after the last `add`.
-  void finish();
+  /// The same `classes` of tiles for `gather` and, as often as wanted afterwards, `retarget`.
+  void gather(const Activations& x, const Activations& y, const std::vector<TileClass>& classes);
+  /// E[y phi] and E[y] for other targets y of the same inputs.
+  void retarget(const Activations& x, const Activations& y, const std::vector<TileClass>& classes);
 
   /// E[phi phi^T] of positions (xi, other), C x C. Only xi <= other is stored: null for other pairs and for
   /// pairs that are zero.
@@ -37,11 +39,19 @@ class Moments {
     int xi, other;
     std::vector<float> values;
   };
-  void add_chunk(const TileClass& kind, const std::vector<float>& V, const std::vector<float>& Y,
-                 std::int64_t T);
-  void add_blocks(const TileClass& kind, const std::vector<float>& V, std::int64_t T);
-  void add_position(int xi, const TileClass& kind, const std::vector<float>& V, const std::vector<float>& Y,
-                    std::int64_t T);
+  /// V and Y of some tiles of one class.
+  struct Chunk {
+    const TileClass& kind;
+    std::vector<float> V, Y;
+    std::int64_t T;
+  };
+  void for_each_chunk(const Activations& x, const Activations& y, const std::vector<TileClass>& classes,
+                      const std::function<void(const Chunk&)>& visit) const;
+  void add_blocks(const Chunk& chunk);
+  void add_means(const Chunk& chunk);
+  void add_targets(const Chunk& chunk);
+  void add_position_targets(int xi, const Chunk& chunk);
+  void scale_targets(double scale);
 
   const LinearLayer& layer_;
   const int threads_;
@@ -49,7 +59,6 @@ class Moments {
   std::vector<int> index_;  ///< [positions, positions] into pairs_, -1
   std::vector<float> rhs_;
   std::vector<double> mean_, target_mean_;
-  double pixels_ = 0;
 };
 
 }  // namespace wins::refit

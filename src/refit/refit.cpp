@@ -2,14 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <optional>
+#include <set>
 
 #include "blas.hpp"
+#include "block_output.hpp"
 #include "frontier.hpp"
+#include "layer_refit.hpp"
 #include "linear_layer.hpp"
 #include "moments.hpp"
-#include "solver.hpp"
+#include "order.hpp"
 #include "statistics.hpp"
 #include "surroundings.hpp"
 #include "wins/base/error.hpp"
@@ -46,8 +48,8 @@ class Walk {
        const RefitOptions& options)
       : options_(options),
         threads_(options.threads > 0 ? options.threads : default_threads()),
-        dense_graph_(graph::specialize(dense, {batches.at(0).shape()})),
-        pruned_graph_(graph::specialize(pruned, {batches.at(0).shape()})),
+        dense_graph_(shallow_branches_first(graph::specialize(dense, {batches.at(0).shape()}))),
+        pruned_graph_(shallow_branches_first(graph::specialize(pruned, {batches.at(0).shape()}))),
         dense_(dense_graph_, batches, threads_),
         pruned_(pruned_graph_, batches, threads_) {
     result_.graph = pruned;
@@ -116,121 +118,59 @@ class Walk {
   }
 
   void fit_layer(const LinearLayer& layer, const graph::Node& node, LayerFit& fit) {
-    const Surroundings around = surroundings(pruned_graph_, node);
-    const std::string output = pruned_graph_.value(node.outputs.at(0)).name;
-    const Activations target = target_of(dense_.at(output), around);
-    const OutputError before = error_of(layer, target);
-    fit.error_before = before.relative();
-
-    const Solution solution =
-        solve_layer(layer, pruned_.at(pruned_graph_.value(node.input(0)).name), target, fit);
-    if (!solution.solved) fit.reason = "its inputs or outputs do not vary";
-    fit.refitted = solution.solved;
-    fit.iterations = solution.iterations;
-    Tensor weights = solution.weights;
-    OutputError after = before;
-    if (solution.solved) {
+    Surroundings dense = surroundings(dense_graph_, dense_graph_.nodes[dense_.position() - 1]);
+    Surroundings pruned = surroundings(pruned_graph_, node);
+    const BlockOutput block = block_of(node, dense, pruned);
+    const auto evaluate = [&](const Tensor& weights, const std::function<void(std::size_t, const Tensor&)>& visit) {
       store_weights(pruned_graph_, layer, weights);
-      after = error_of(layer, target);
-      if (keep_better(layer, before, after, weights)) {
-        store_weights(pruned_graph_, layer, weights);
-        after = error_of(layer, target);
-      }
-      store_weights(result_.graph, layer, weights);
+      pruned_.evaluate(visit);
+    };
+    const Activations& input = pruned_.at(pruned_graph_.value(node.input(0)).name);
+    const LayerProblem problem{layer, block, input, bias_of(pruned_graph_, node, layer.K), evaluate};
+    const LayerSolution solution = refit_layer(problem, options_, threads_, fit);
+    for (graph::Graph* graph : {&pruned_graph_, &result_.graph}) {
+      store_weights(*graph, layer, solution.weights);
+      store_shift(*graph, node.name, pruned.batch_norm, solution.shift);
     }
-    fit.error_after = after.relative();
-    settle_mean(node, around, after, target);
   }
 
-  /// What the layer should give: the dense network's output, plus what the other branch of a residual add
-  /// lacks.
-  Activations target_of(const Activations& dense, const Surroundings& around) const {
-    const std::string& other = around.other_branch;
-    if (!options_.correct_residual || other.empty() || !pruned_.has(other) || !dense_.has(other))
-      return dense;
-    Activations target = dense;
-    const Activations& have = pruned_.at(other);
-    const Activations& want = dense_.at(other);
-    for (std::size_t b = 0; b < target.size(); ++b) {
-      const std::int64_t K = target[b].dim(1);
-      const std::int64_t pixels = target[b].size() / (target[b].dim(0) * K);
-      const auto t = target[b].mutable_data<float>();
-      const auto h = have[b].data<float>(), w = want[b].data<float>();
-      parallel_for(target[b].dim(0) * K, threads_, [&](std::int64_t plane, int) {
-        const double scale = around.scale[static_cast<std::size_t>(plane % K)];
-        if (std::abs(scale) < 1e-12) return;  // a channel that batch norm switches off
-        for (auto i = static_cast<std::size_t>(plane * pixels);
-             i < static_cast<std::size_t>((plane + 1) * pixels); ++i) {
-          t[i] += static_cast<float>((static_cast<double>(w[i]) - static_cast<double>(h[i])) / scale);
-        }
-      });
+  /// The other branch counts when both networks have come past it; a sum that is not known ends the block.
+  BlockOutput block_of(const graph::Node& node, Surroundings& dense, Surroundings& pruned) const {
+    BlockOutput::Branches branches{&dense_.at(pruned_graph_.value(node.outputs.at(0)).name), nullptr, nullptr};
+    const std::string& other = pruned.other_branch;
+    if (!other.empty() && dense_.has(other) && pruned_.has(other)) {
+      branches.dense_other = &dense_.at(other);
+      branches.other = options_.correct_residual ? &pruned_.at(other) : branches.dense_other;
+    } else if (!other.empty()) {
+      dense.end_before_sum();
+      pruned.end_before_sum();
     }
-    return target;
+    return {dense, pruned, branches, threads_};
   }
 
-  /// Of the node at the cut, with the weights that it has now.
-  OutputError error_of(const LinearLayer& layer, const Activations& target) const {
-    OutputError error(layer.K);
-    pruned_.evaluate([&](std::size_t batch, const Tensor& output) { error.add(output, target[batch]); });
-    return error;
-  }
-
-  Solution solve_layer(const LinearLayer& layer, const Activations& x, const Activations& target,
-                       LayerFit& fit) const {
-    int alive = 0;
-    for (int xi = 0; xi < layer.positions; ++xi) alive += layer.alive(xi) ? 1 : 0;
-    const double wanted =
-        options_.tiles_per_weight * static_cast<double>(alive) * static_cast<double>(layer.C);
-    const auto classes =
-        sample_tiles(layer, target, static_cast<std::int64_t>(std::min(wanted, 1e9)) + 1, options_.seed);
-    for (const TileClass& kind : classes) fit.tiles += static_cast<std::int64_t>(kind.tiles.size());
-    Moments moments(layer, threads_);
-    moments.add(x, target, classes);
-    moments.finish();
-    return solve(layer, moments, options_.ridge, options_.max_iterations, options_.tolerance, threads_);
-  }
-
-  /// The sampled tiles are not all of them: a channel whose error rose keeps its old weights.
-  static bool keep_better(const LinearLayer& layer, const OutputError& before, const OutputError& after,
-                          Tensor& weights) {
-    const std::vector<double> old_error = before.squared(), new_error = after.squared();
-    const auto w = weights.mutable_data<float>();
-    const auto old = layer.weights.data<float>();
-    bool any = false;
-    for (std::int64_t k = 0; k < layer.K; ++k) {
-      const auto at = static_cast<std::size_t>(k);
-      if (new_error[at] <= old_error[at]) continue;
-      any = true;
-      for (std::int64_t xi = 0; xi < layer.positions; ++xi) {
-        const auto first = static_cast<std::ptrdiff_t>((xi * layer.K + k) * layer.C);
-        std::copy_n(old.begin() + first, layer.C, w.begin() + first);
-      }
-    }
-    return any;
-  }
-
-  /// The bias, or the batch norm behind it, takes what is left of the mean.
-  void settle_mean(const graph::Node& node, const Surroundings& around, const OutputError& error,
-                   const Activations& target) {
-    if (!around.batch_norm.empty() && options_.recalibrate) {
-      target_statistics_[around.batch_norm] = channel_statistics(target, threads_);
+  /// The batch norm behind the layer takes the shift, or its bias does.
+  void store_shift(graph::Graph& graph, const std::string& layer, const std::string& batch_norm,
+                   const std::vector<double>& shift) {
+    if (batch_norm.empty() || !options_.recalibrate) {
+      add_to_bias(graph, layer, shift);
       return;
     }
-    const std::vector<double> shift = error.shift();
-    add_to_bias(pruned_graph_, node.name, shift);
-    add_to_bias(result_.graph, node.name, shift);
+    const graph::Node& node = graph::node_named(graph, batch_norm);
+    Tensor mean = *graph.constant_input(node, 3);
+    const auto m = mean.mutable_data<float>();
+    for (std::size_t k = 0; k < m.size(); ++k) m[k] = static_cast<float>(static_cast<double>(m[k]) - shift[k]);
+    graph::set_constant_input(graph, batch_norm, 3, mean, batch_norm + ".mean");
+    settled_.insert(batch_norm);
   }
 
-  /// The statistics move by as much as the pruned network's activations moved from the dense one's (or,
-  /// behind a refitted layer, from its target): what the calibration pictures' own statistics differ from
-  /// those of the training set cancels.
+  /// A batch norm that does not stand behind a refitted layer: its statistics move by as much as the pruned
+  /// network's activations moved from the dense one's. What the calibration pictures' own statistics differ
+  /// from those of the training set cancels.
   void visit_batch_norm(std::size_t i, const graph::Node& node) {
-    if (same_ || graph::batch_norm_scale(pruned_graph_, node).empty()) return;
+    if (same_ || settled_.contains(node.name) || graph::batch_norm_scale(pruned_graph_, node).empty()) return;
     bring_to(i);
     const std::string input = pruned_graph_.value(node.input(0)).name;
-    const auto known = target_statistics_.find(node.name);
-    const ChannelStatistics want =
-        known != target_statistics_.end() ? known->second : channel_statistics(dense_.at(input), threads_);
+    const ChannelStatistics want = channel_statistics(dense_.at(input), threads_);
     const ChannelStatistics have = channel_statistics(pruned_.at(input), threads_);
     const double epsilon = static_cast<double>(node.as<graph::BatchNorm>()->epsilon);
     Tensor mean = *pruned_graph_.constant_input(node, 3);
@@ -253,8 +193,8 @@ class Walk {
   const graph::Graph dense_graph_;
   graph::Graph pruned_graph_;
   Frontier dense_, pruned_;
-  bool same_ = true;                                            ///< no node that differs was met yet
-  std::map<std::string, ChannelStatistics> target_statistics_;  ///< by batch norm
+  bool same_ = true;               ///< no node that differs was met yet
+  std::set<std::string> settled_;  ///< batch norms that took the shift of the layer before them
   RefitResult result_;
 };
 
@@ -270,7 +210,7 @@ std::vector<Tensor> usable(const graph::Graph& dense, const std::vector<Tensor>&
   }
   if (memory_limit > 0) {
     // Both networks, and the targets of one layer.
-    const std::size_t each = 3 * peak_live_bytes(graph::specialize(dense, {batches[0].shape()}));
+    const std::size_t each = 3 * peak_live_bytes(shallow_branches_first(graph::specialize(dense, {batches[0].shape()})));
     const std::size_t fits = std::max<std::size_t>(1, memory_limit / std::max<std::size_t>(1, each));
     if (result.size() > fits) result.resize(fits);
   }
@@ -292,6 +232,7 @@ RefitResult refit(const graph::Graph& pruned, const graph::Graph& dense, const s
                   const RefitOptions& options) {
   require(std::isfinite(options.ridge) && options.ridge > 0, "refit: ridge {} is not positive",
           options.ridge);
+  require(options.activation_rounds >= 0, "refit: {} activation rounds", options.activation_rounds);
   require(options.max_iterations > 0, "refit: {} iterations", options.max_iterations);
   require(options.tiles_per_weight > 0, "refit: {} tiles for each weight", options.tiles_per_weight);
   const std::vector<Tensor> pictures = usable(dense, batches, options.memory_limit);

@@ -14,9 +14,11 @@ struct Rows {
   std::vector<std::vector<float>> values;
 };
 
-class Solver {
+}  // namespace
+
+class Solver::Systems {
  public:
-  Solver(const LinearLayer& layer, const Moments& moments, double ridge, int threads)
+  Systems(const LinearLayer& layer, const Moments& moments, double ridge, int threads)
       : layer_(layer), moments_(moments), rho_(ridge * moments.mean_diagonal()), threads_(threads) {
     rows_.resize(static_cast<std::size_t>(layer.positions));
     for (int xi = 0; xi < layer.positions; ++xi) {
@@ -26,18 +28,16 @@ class Solver {
     }
   }
 
-  Solution run(int max_iterations, double tolerance) {
-    Solution solution{layer_.weights, 0, false};
-    if (!(rho_ > 0) || !invert_blocks()) return solution;
-    const Rows old = pack(layer_.weights.data<float>().data());
-    Rows residual = right_hand_side(old);
-    const Rows first = residual;
+  /// Call once, before `improve`.
+  bool prepare() { return rho_ > 0 && std::isfinite(rho_) && invert_blocks(); }
+
+  int improve(Tensor& weights, int max_iterations, double tolerance) const {
+    const Rows first = residual_of(pack(weights.data<float>().data()));
+    Rows residual = first;
     Rows delta = zeros();
-    solution.iterations = conjugate_gradients(residual, delta, max_iterations, tolerance);
-    const std::vector<char> better = improved(first, delta);
-    solution.solved = std::any_of(better.begin(), better.end(), [](char b) { return b != 0; });
-    unpack(delta, better, solution.weights);
-    return solution;
+    const int iterations = conjugate_gradients(residual, delta, max_iterations, tolerance);
+    unpack(delta, improved(first, delta), weights);
+    return iterations;
   }
 
  private:
@@ -208,20 +208,23 @@ class Solver {
     }
   }
 
-  /// E[phi y] centred, less H u.
-  Rows right_hand_side(const Rows& old) const {
+  /// E[phi y] centred, less H u and rho (u - old).
+  Rows residual_of(const Rows& u) const {
     Rows b = pack(moments_.rhs().data());
-    const Rows product = apply(old, 0);
+    const Rows old = pack(layer_.weights.data<float>().data());
+    const Rows product = apply(u, rho_);
     for (int xi = 0; xi < layer_.positions; ++xi) {
       const double* mean = moments_.mean().data() + xi * layer_.C;
+      const auto position = static_cast<std::size_t>(xi);
       for (std::int64_t i = 0; i < count(xi); ++i) {
         const double y =
             moments_.target_mean()[static_cast<std::size_t>(rows(xi)[static_cast<std::size_t>(i)])];
         for (std::int64_t c = 0; c < layer_.C; ++c) {
           const auto at = static_cast<std::size_t>(i * layer_.C + c);
-          float& value = b.values[static_cast<std::size_t>(xi)][at];
-          value = static_cast<float>(static_cast<double>(value) - mean[c] * y -
-                                     static_cast<double>(product.values[static_cast<std::size_t>(xi)][at]));
+          float& value = b.values[position][at];
+          value = static_cast<float>(static_cast<double>(value) - mean[c] * y +
+                                     rho_ * static_cast<double>(old.values[position][at]) -
+                                     static_cast<double>(product.values[position][at]));
         }
       }
     }
@@ -292,9 +295,9 @@ class Solver {
     return max_iterations;
   }
 
-  /// Channels whose squared error falls: d H d - 2 d b < 0.
+  /// Channels whose objective falls: d (H + rho) d - 2 d b < 0.
   std::vector<char> improved(const Rows& b, const Rows& delta) const {
-    const std::vector<double> quadratic = dots(delta, apply(delta, 0));
+    const std::vector<double> quadratic = dots(delta, apply(delta, rho_));
     const std::vector<double> linear = dots(delta, b);
     std::vector<char> better(quadratic.size(), 0);
     for (std::size_t k = 0; k < better.size(); ++k) better[k] = quadratic[k] - 2 * linear[k] < 0 ? 1 : 0;
@@ -322,11 +325,18 @@ class Solver {
   std::vector<std::vector<float>> inverse_;  ///< of each position's block; the diagonal's for single weights
 };
 
-}  // namespace
+Solver::Solver(const LinearLayer& layer, const Moments& moments, double ridge, int threads)
+    : systems_(std::make_unique<Systems>(layer, moments, ridge, threads)) {
+  if (!systems_->prepare()) systems_.reset();
+}
+Solver::~Solver() = default;
 
-Solution solve(const LinearLayer& layer, const Moments& moments, double ridge, int max_iterations,
-               double tolerance, int threads) {
-  return Solver(layer, moments, ridge, threads).run(max_iterations, tolerance);
+bool Solver::ready() const {
+  return systems_ != nullptr;
+}
+
+int Solver::improve(Tensor& weights, int max_iterations, double tolerance) const {
+  return systems_->improve(weights, max_iterations, tolerance);
 }
 
 }  // namespace wins::refit

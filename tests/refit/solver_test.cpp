@@ -17,6 +17,19 @@ using testing::exact_moments;
 using testing::ExactMoments;
 using winograd::Axis;
 
+struct Solution {
+  Tensor weights;
+  bool solved = false;
+};
+
+Solution solve(const LinearLayer& layer, const Moments& moments, double ridge, int iterations, double tolerance) {
+  Solution solution{layer.weights, false};
+  const Solver solver(layer, moments, ridge, 2);
+  solution.solved = solver.ready();
+  if (solver.ready()) solver.improve(solution.weights, iterations, tolerance);
+  return solution;
+}
+
 struct Problem {
   LinearLayer layer;
   Activations x, y;
@@ -38,8 +51,7 @@ Problem make_problem(int m, std::int64_t C, std::int64_t K) {
 
 Moments moments_of(const Problem& problem, const LinearLayer& layer) {
   Moments moments(layer, 2);
-  moments.add(problem.x, problem.y, sample_tiles(layer, problem.y, 1 << 20, 0));
-  moments.finish();
+  moments.gather(problem.x, problem.y, sample_tiles(layer, problem.y, 1 << 20, 0));
   return moments;
 }
 
@@ -145,7 +157,7 @@ struct SolvedProblem {
     Problem problem = make_problem(mask.m, 3, 4);
     testing::prune_units(problem.layer, mask.axis, mask.every);
     const double ridge = 0.05;
-    solution = solve(problem.layer, moments_of(problem, problem.layer), ridge, 500, 1e-7, 2);
+    solution = solve(problem.layer, moments_of(problem, problem.layer), ridge, 500, 1e-7);
     exact = exact_moments(problem.layer, problem.x, problem.y);
     rho = ridge * mean_diagonal(problem.layer, exact);
     layer = problem.layer;
@@ -221,7 +233,7 @@ INSTANTIATE_TEST_SUITE_P(Masks, SolutionUnderMask,
 TEST(Solution, PrunedWeightsStayZero) {
   Problem problem = make_problem(2, 3, 4);
   testing::prune_units(problem.layer, Axis::element, 4);
-  const Solution solution = solve(problem.layer, moments_of(problem, problem.layer), 0.01, 100, 1e-4, 2);
+  const Solution solution = solve(problem.layer, moments_of(problem, problem.layer), 0.01, 100, 1e-4);
   for (int xi = 0; xi < 16; ++xi) {
     for (std::int64_t k = 0; k < 4; ++k) {
       for (std::int64_t c = 0; c < 3; ++c) {
@@ -235,7 +247,7 @@ TEST(Solution, PrunedWeightsStayZero) {
 TEST(Solution, InputsThatDoNotVaryLeaveTheWeights) {
   Problem problem = make_problem(2, 3, 4);
   for (Tensor& x : problem.x) x = Tensor(DType::f32, x.shape());
-  const Solution solution = solve(problem.layer, moments_of(problem, problem.layer), 0.01, 100, 1e-4, 2);
+  const Solution solution = solve(problem.layer, moments_of(problem, problem.layer), 0.01, 100, 1e-4);
   EXPECT_FALSE(solution.solved);
   EXPECT_EQ(max_abs_difference(solution.weights, problem.layer.weights), 0);
 }

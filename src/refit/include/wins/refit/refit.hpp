@@ -23,13 +23,16 @@ namespace wins::refit {
 
 struct RefitOptions {
   /// rho / mean diagonal of H: pulls towards the pruned network's own weights.
-  double ridge = 0.01;
+  double ridge = 0.03;
   int max_iterations = 100;  ///< of conjugate gradients
   double tolerance = 1e-4;   ///< on the preconditioned residual, relative to the first
   /// Tiles (output pixels of other layers) sampled for each weight of an output channel.
   double tiles_per_weight = 16;
   /// The targets of a layer that feeds a residual add also correct the error of the other branch.
-  bool correct_residual = false;
+  bool correct_residual = true;
+  /// Where a Relu or Clip follows (behind batch norm and residual add, if any): solutions that count only
+  /// what the activation lets through; 0 = targets in front of the activation.
+  int activation_rounds = 3;
   /// Convolutions that Winograd does not take (group 1) and fully connected layers are refitted too.
   bool all_layers = true;
   /// Statistics of batch norm nodes follow the pruned network's activations.
@@ -43,8 +46,9 @@ struct RefitOptions {
   std::function<void(std::size_t, std::size_t, const std::string&)> progress;
 };
 
-/// What happened to one layer. Errors: sum of squared differences to the target over that of the
-/// target's deviation from its channel means, over all calibration pictures, as a square root.
+/// What happened to one layer. Errors: squared differences to the dense network's output of the block (behind
+/// the layer's batch norm, residual add and activation, as far as they follow) over that output's squared
+/// deviation from its channel means, over all calibration pictures, as a square root.
 struct LayerFit {
   std::string layer;
   bool refitted = false;

@@ -1,0 +1,59 @@
+// The error of a layer where it counts, behind batch norm, residual add and activation, and the targets
+// that lower it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "frontier.hpp"
+#include "surroundings.hpp"
+
+namespace wins::refit {
+
+/// f(z) with z = scale (y + shift) + offset + other branch and f the clamp of the activation. The squared
+/// error of f is not quadratic in y, but lies below a quadratic that touches it at the present z (where the
+/// dense network's value is clamped, z may go on to any value that is clamped too): fitting to the
+/// `targets` of that quadratic, again and again, never raises the error. With a quadratic penalty instead:
+/// Zhang, Zou, He & Sun, "Accelerating Very Deep Convolutional Networks" (TPAMI 2016), section 3.2.
+class BlockOutput {
+ public:
+  /// `target`: the dense layer's outputs. The other branch is `dense_other` in the dense network and
+  /// `other` in the pruned one; both null without one. All must outlive this.
+  struct Branches {
+    const Activations* target = nullptr;
+    const Activations* dense_other = nullptr;
+    const Activations* other = nullptr;
+  };
+  BlockOutput(const Surroundings& dense, const Surroundings& pruned, const Branches& branches, int threads);
+
+  /// Targets of the layer's output that would give the dense network's z.
+  Activations linear_targets() const;
+
+  /// Squared error of each channel for outputs y + shift, gathered batch by batch.
+  struct Judgement {
+    explicit Judgement(std::size_t channels) : squared(channels, 0.0) {}
+    std::vector<double> squared;
+  };
+  /// Adds one batch of outputs [N, K, ...]; with `targets`, replaces that batch of them.
+  void judge(std::size_t batch, const Tensor& y, const std::vector<double>& shift, Judgement& judgement,
+             Activations* targets) const;
+
+  /// Whether an activation follows whose clamped range does not count.
+  bool clamps() const { return pruned_.clamps(); }
+
+  /// sqrt(sum of `squared` / squared deviation of the dense network's f from its channel means).
+  double relative(const std::vector<double>& squared) const;
+
+ private:
+  struct Channel;
+  Channel channel(std::size_t k) const;
+  double energy() const;
+
+  const Surroundings& dense_;
+  const Surroundings& pruned_;
+  const Branches branches_;
+  const int threads_;
+  double smallest_scale_ = 0;  ///< channels below are as good as switched off
+};
+
+}  // namespace wins::refit
