@@ -29,7 +29,11 @@ struct BlockOutput::Channel {
   double dense_scale, dense_offset, scale, offset, low, high;
   bool alive;  ///< the factor is not (nearly) zero
 
-  double clamp(double z) const { return std::clamp(z, low, high); }
+  double clamp(double value) const { return std::clamp(value, low, high); }
+  double dense_z(double y, double other) const { return dense_scale * y + dense_offset + other; }
+  double z(double y, double other) const { return scale * y + offset + other; }
+  /// The y that gives z.
+  double output_for(double z_wanted, double other) const { return (z_wanted - offset - other) / scale; }
   /// What z should be, given what it is.
   double wanted(double dense_z, double z) const {
     if (dense_z <= low) return std::min(z, low);
@@ -48,49 +52,82 @@ BlockOutput::Channel BlockOutput::channel(std::size_t k) const {
           pruned_.offset[k], pruned_.low, pruned_.high, std::abs(pruned_.scale[k]) > smallest_scale_};
 }
 
-Activations BlockOutput::linear_targets() const {
-  Activations result = *branches_.target;
-  for (std::size_t b = 0; b < result.size(); ++b) {
-    const std::int64_t K = result[b].dim(1);
-    const std::int64_t pixels = result[b].size() / (result[b].dim(0) * K);
-    const auto values = result[b].mutable_data<float>();
-    parallel_for(result[b].dim(0) * K, threads_, [&](std::int64_t plane, int) {
-      const Channel c = channel(static_cast<std::size_t>(plane % K));
-      if (!c.alive) return;
-      const auto want = plane_of(branches_.dense_other, b, plane), have = plane_of(branches_.other, b, plane);
-      float* t = values.data() + plane * pixels;
-      for (std::size_t i = 0; i < static_cast<std::size_t>(pixels); ++i) {
-        const double z = c.dense_scale * static_cast<double>(t[i]) + c.dense_offset + at(want, i);
-        t[i] = static_cast<float>((z - c.offset - at(have, i)) / c.scale);
-      }
-    });
-  }
-  return result;
-}
-
-void BlockOutput::judge(std::size_t batch, const Tensor& y, const std::vector<double>& shift, Judgement& judgement,
-                        Activations* targets) const {
-  const std::int64_t N = y.dim(0), K = y.dim(1), pixels = y.size() / (N * K);
-  float* replaced = targets == nullptr ? nullptr : (*targets)[batch].mutable_data<float>().data();
-  const float* outputs = y.data<float>().data();
+void BlockOutput::judge(std::size_t batch, const Tensor& y, const std::vector<double>& shift,
+                        std::vector<double>& squared) const {
+  const std::int64_t N = y.dim(0), K = y.dim(1);
+  const Activations outputs{y};
   parallel_for(K, threads_, [&](std::int64_t k, int) {
     const Channel c = channel(static_cast<std::size_t>(k));
-    double squared = 0;
+    double sum = 0;
     for (std::int64_t plane = k; plane < N * K; plane += K) {
-      const auto dense = plane_of(branches_.target, batch, plane);
-      const auto want = plane_of(branches_.dense_other, batch, plane), have = plane_of(branches_.other, batch, plane);
-      for (std::size_t i = 0; i < static_cast<std::size_t>(pixels); ++i) {
-        const std::int64_t pixel = plane * pixels + static_cast<std::int64_t>(i);
-        const double dense_z = c.dense_scale * static_cast<double>(dense[i]) + c.dense_offset + at(want, i);
-        const double rest = c.offset + at(have, i);
-        const double z = c.scale * (static_cast<double>(outputs[pixel]) + shift[static_cast<std::size_t>(k)]) + rest;
-        const double error = c.clamp(z) - c.clamp(dense_z);
-        squared += error * error;
-        if (replaced != nullptr && c.alive) replaced[pixel] = static_cast<float>((c.wanted(dense_z, z) - rest) / c.scale);
+      const auto dense = plane_of(branches_.target, batch, plane), have = plane_of(&outputs, 0, plane);
+      const auto dense_other = plane_of(branches_.dense_other, batch, plane);
+      const auto other = plane_of(branches_.other, batch, plane);
+      for (std::size_t i = 0; i < have.size(); ++i) {
+        const double want = c.clamp(c.dense_z(at(dense, i), at(dense_other, i)));
+        const double is = c.clamp(c.z(at(have, i) + shift[static_cast<std::size_t>(k)], at(other, i)));
+        sum += (is - want) * (is - want);
       }
     }
-    judgement.squared[static_cast<std::size_t>(k)] += squared;
+    squared[static_cast<std::size_t>(k)] += sum;
   });
+}
+
+/// Outputs of one batch as they are; without `y` all batches, as if z were the dense network's.
+struct BlockOutput::Present {
+  const Activations* y = nullptr;  ///< one batch
+  std::int64_t batch = 0;
+  const std::vector<double>* shift = nullptr;
+};
+
+void BlockOutput::fill(const Present& present, const LinearLayer& layer, const std::vector<TileClass>& classes,
+                       TileTargets& targets) const {
+  const Tensor& shape = branches_.target->at(0);
+  const std::int64_t K = layer.K, H = shape.rank() > 2 ? shape.dim(2) : 1, W = shape.rank() > 2 ? shape.dim(3) : 1;
+  const std::int64_t m = layer.m;
+  parallel_for(K, threads_, [&](std::int64_t k, int) {
+    const Channel c = channel(static_cast<std::size_t>(k));
+    for (std::size_t kind = 0; kind < classes.size(); ++kind) {
+      const std::vector<Tile>& tiles = classes[kind].tiles;
+      const auto T = static_cast<std::int64_t>(tiles.size());
+      for (std::int64_t t = 0; t < T; ++t) {
+        const Tile& tile = tiles[static_cast<std::size_t>(t)];
+        if (present.y != nullptr && tile.batch != present.batch) continue;
+        const auto batch = static_cast<std::size_t>(tile.batch);
+        const std::int64_t plane = tile.picture * K + k;
+        const auto dense = plane_of(branches_.target, batch, plane);
+        const auto dense_other = plane_of(branches_.dense_other, batch, plane);
+        const auto other = plane_of(branches_.other, batch, plane), have = plane_of(present.y, 0, plane);
+        for (std::int64_t a = 0; a < m * m; ++a) {
+          const std::int64_t h = tile.row + a / m, w = tile.col + a % m;
+          if (h >= H || w >= W) continue;
+          const auto i = static_cast<std::size_t>(h * W + w);
+          const double dense_z = c.dense_z(at(dense, i), at(dense_other, i));
+          const double z = present.y == nullptr
+                               ? dense_z
+                               : c.z(at(have, i) + (*present.shift)[static_cast<std::size_t>(k)], at(other, i));
+          const double wanted = present.y == nullptr ? dense_z : c.wanted(dense_z, z);
+          targets[kind][static_cast<std::size_t>((a * K + k) * T + t)] =
+              c.alive ? static_cast<float>(c.output_for(wanted, at(other, i))) : dense[i];
+        }
+      }
+    }
+  });
+}
+
+TileTargets BlockOutput::linear_targets(const LinearLayer& layer, const std::vector<TileClass>& classes) const {
+  TileTargets targets;
+  for (const TileClass& kind : classes)
+    targets.emplace_back(static_cast<std::size_t>(layer.m * layer.m * layer.K) * kind.tiles.size(), 0.0F);
+  fill({}, layer, classes, targets);
+  return targets;
+}
+
+void BlockOutput::retarget(std::size_t batch, const Tensor& y, const std::vector<double>& shift,
+                           const LinearLayer& layer, const std::vector<TileClass>& classes,
+                           TileTargets& targets) const {
+  const Activations outputs{y};
+  fill({&outputs, static_cast<std::int64_t>(batch), &shift}, layer, classes, targets);
 }
 
 double BlockOutput::energy() const {
@@ -103,7 +140,7 @@ double BlockOutput::energy() const {
       for (std::int64_t plane = k; plane < (*branches_.target)[b].dim(0) * K; plane += K) {
         const auto dense = plane_of(branches_.target, b, plane), want = plane_of(branches_.dense_other, b, plane);
         for (std::size_t i = 0; i < dense.size(); ++i) {
-          const double f = c.clamp(c.dense_scale * static_cast<double>(dense[i]) + c.dense_offset + at(want, i));
+          const double f = c.clamp(c.dense_z(at(dense, i), at(want, i)));
           sum += f;
           squares += f * f;
         }

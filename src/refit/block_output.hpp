@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "frontier.hpp"
+#include "linear_layer.hpp"
 #include "surroundings.hpp"
+#include "tiles.hpp"
 
 namespace wins::refit {
 
@@ -26,17 +28,15 @@ class BlockOutput {
   };
   BlockOutput(const Surroundings& dense, const Surroundings& pruned, const Branches& branches, int threads);
 
-  /// Targets of the layer's output that would give the dense network's z.
-  Activations linear_targets() const;
+  /// Squared error of each channel for outputs y + shift: adds one batch of outputs [N, K, ...].
+  void judge(std::size_t batch, const Tensor& y, const std::vector<double>& shift,
+             std::vector<double>& squared) const;
 
-  /// Squared error of each channel for outputs y + shift, gathered batch by batch.
-  struct Judgement {
-    explicit Judgement(std::size_t channels) : squared(channels, 0.0) {}
-    std::vector<double> squared;
-  };
-  /// Adds one batch of outputs [N, K, ...]; with `targets`, replaces that batch of them.
-  void judge(std::size_t batch, const Tensor& y, const std::vector<double>& shift, Judgement& judgement,
-             Activations* targets) const;
+  /// Targets of the layer's outputs on sampled tiles. `linear`: those that would give the dense network's z.
+  TileTargets linear_targets(const LinearLayer& layer, const std::vector<TileClass>& classes) const;
+  /// Given the present outputs y + shift of one batch: replaces the targets of its tiles.
+  void retarget(std::size_t batch, const Tensor& y, const std::vector<double>& shift, const LinearLayer& layer,
+                const std::vector<TileClass>& classes, TileTargets& targets) const;
 
   /// Whether an activation follows whose clamped range does not count.
   bool clamps() const { return pruned_.clamps(); }
@@ -46,7 +46,10 @@ class BlockOutput {
 
  private:
   struct Channel;
+  struct Present;
   Channel channel(std::size_t k) const;
+  void fill(const Present& present, const LinearLayer& layer, const std::vector<TileClass>& classes,
+            TileTargets& targets) const;
   double energy() const;
 
   const Surroundings& dense_;

@@ -75,13 +75,18 @@ void Frontier::run(const graph::Graph& part,
   }
 }
 
-/// Drops what neither later nodes nor the caller (outputs of the last node) read.
-void Frontier::forget() {
+/// What later nodes or the caller (outputs of the last node) read.
+std::set<std::string> Frontier::wanted_values() const {
   std::set<std::string> wanted;
   for (const graph::ValueId id : read_from(graph_, position_)) wanted.insert(graph_.value(id).name);
   if (position_ > 0) {
     for (const graph::ValueId id : graph_.nodes[position_ - 1].outputs) wanted.insert(graph_.value(id).name);
   }
+  return wanted;
+}
+
+void Frontier::forget() {
+  const std::set<std::string> wanted = wanted_values();
   std::erase_if(live_, [&](const auto& entry) { return !wanted.contains(entry.first); });
 }
 
@@ -90,14 +95,19 @@ void Frontier::advance(std::size_t node) {
           position_, node);
   if (node > position_) {
     const graph::Graph part = segment(position_, node);
+    position_ = node;
+    const std::set<std::string> wanted = wanted_values();
     std::map<std::string, Activations> made;
-    run(part, [&](std::size_t, std::vector<Tensor> outputs) {
+    run(part, [&](std::size_t batch, std::vector<Tensor> outputs) {
       for (std::size_t i = 0; i < outputs.size(); ++i) {
         made[part.value(part.outputs[i]).name].push_back(std::move(outputs[i]));
       }
+      // What this batch needed goes at once: old and new activations are never there together.
+      for (auto& [name, activations] : live_) {
+        if (!wanted.contains(name)) activations[batch] = Tensor();
+      }
     });
     for (auto& [name, activations] : made) live_[name] = std::move(activations);
-    position_ = node;
   }
   forget();
 }
@@ -107,32 +117,22 @@ void Frontier::evaluate(const std::function<void(std::size_t, Tensor)>& visit) c
       [&](std::size_t batch, std::vector<Tensor> outputs) { visit(batch, std::move(outputs.at(0))); });
 }
 
-void Frontier::pass(Activations outputs) {
-  live_[graph_.value(graph_.nodes.at(position_).outputs.at(0)).name] = std::move(outputs);
-  ++position_;
-  forget();
-}
-
-std::size_t peak_live_bytes(const graph::Graph& graph) {
-  // Bytes of each value from the node that makes it to the last that reads it.
-  std::map<graph::ValueId, std::size_t> last;
-  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    for (const graph::ValueId id : graph.nodes[i].inputs) {
-      if (id != graph::kNone && !graph.value(id).constant) last[id] = i;
+std::size_t walk_bytes(const graph::Graph& graph, const std::function<bool(const graph::Node&)>& stops) {
+  const auto live = [&](std::size_t position) {
+    std::set<graph::ValueId> ids = read_from(graph, position);
+    if (position > 0) ids.insert(graph.nodes[position - 1].outputs.begin(), graph.nodes[position - 1].outputs.end());
+    std::set<graph::ValueId> made(graph.inputs.begin(), graph.inputs.end());
+    for (std::size_t i = 0; i < position; ++i) made.insert(graph.nodes[i].outputs.begin(), graph.nodes[i].outputs.end());
+    std::size_t bytes = 0;
+    for (const graph::ValueId id : ids) {
+      const auto& shape = graph.value(id).shape;
+      if (made.contains(id) && shape) bytes += static_cast<std::size_t>(element_count(*shape)) * sizeof(float);
     }
-  }
-  const auto bytes = [&](graph::ValueId id) {
-    const auto& shape = graph.value(id).shape;
-    return shape ? static_cast<std::size_t>(element_count(*shape)) * sizeof(float) : 0;
+    return bytes;
   };
-  std::set<graph::ValueId> live(graph.inputs.begin(), graph.inputs.end());
   std::size_t peak = 0;
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    live.insert(graph.nodes[i].outputs.begin(), graph.nodes[i].outputs.end());
-    std::size_t now = 0;
-    for (const graph::ValueId id : live) now += bytes(id);
-    peak = std::max(peak, now);
-    std::erase_if(live, [&](graph::ValueId id) { return !last.contains(id) || last[id] <= i; });
+    if (stops(graph.nodes[i])) peak = std::max(peak, live(i) + live(i + 1));
   }
   return peak;
 }

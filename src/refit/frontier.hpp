@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,6 @@ class Frontier {
 
   /// Outputs of the node at the cut with the weights that it has now, batch by batch; the cut stays.
   void evaluate(const std::function<void(std::size_t batch, Tensor output)>& visit) const;
-  /// Moves over the node at the cut, whose outputs are known.
-  void pass(Activations outputs);
 
   /// Takes the other's activations and position: both networks are the same up to there.
   void adopt(const Frontier& other);
@@ -42,6 +41,7 @@ class Frontier {
   graph::Graph segment(std::size_t begin, std::size_t end) const;
   void run(const graph::Graph& part,
            const std::function<void(std::size_t, std::vector<Tensor>)>& visit) const;
+  std::set<std::string> wanted_values() const;
   void forget();
 
   const graph::Graph& graph_;
@@ -51,7 +51,8 @@ class Frontier {
   std::map<std::string, Activations> live_;
 };
 
-/// Most bytes of float activations that are live at one time, for one run of a specialised graph.
-std::size_t peak_live_bytes(const graph::Graph& graph);
+/// Most bytes of activations that two networks of these nodes hold together for one run, when the second
+/// stands at a node that `stops` names and the first just behind it.
+std::size_t walk_bytes(const graph::Graph& graph, const std::function<bool(const graph::Node&)>& stops);
 
 }  // namespace wins::refit

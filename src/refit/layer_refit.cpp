@@ -24,16 +24,16 @@ class LayerRefit {
         layer_(problem.layer),
         options_(options),
         threads_(threads),
-        targets_(problem.block.linear_targets()),
-        tiles_(sample_tiles(layer_, targets_, wanted_tiles(), options.seed)),
+        tiles_(sample_tiles(layer_, problem.dense, wanted_tiles(layer_, options), options.seed)),
+        targets_(problem.block.linear_targets(layer_, tiles_)),
         moments_(layer_, threads),
         open_(static_cast<std::size_t>(layer_.K), 1) {}
 
   LayerSolution run(LayerFit& fit) {
     for (const TileClass& kind : tiles_) fit.tiles += static_cast<std::int64_t>(kind.tiles.size());
-    moments_.gather(problem_.input, targets_, tiles_);
+    moments_.gather(problem_.input, tiles_, targets_);
     best_ = {layer_.weights, shift_of(layer_.weights)};
-    squared_ = judge(best_, nullptr);
+    squared_ = judge(best_, false);
     fit.error_before = problem_.block.relative(squared_);
     fit.error_after = fit.error_before;
     if (fit.error_before <= kRounding) {
@@ -49,22 +49,15 @@ class LayerRefit {
   }
 
  private:
-  std::int64_t wanted_tiles() const {
-    int alive = 0;
-    for (int xi = 0; xi < layer_.positions; ++xi) alive += layer_.alive(xi) ? 1 : 0;
-    const double wanted = options_.tiles_per_weight * static_cast<double>(alive) * static_cast<double>(layer_.C);
-    return static_cast<std::int64_t>(std::min(wanted, 1e9)) + 1;
-  }
-
   void improve(const Solver& solver, LayerFit& fit) {
     LayerSolution candidate = best_;
     fit.iterations = solver.improve(candidate.weights, options_.max_iterations, options_.tolerance);
     const int rounds = problem_.block.clamps() ? options_.activation_rounds : 0;
     for (int round = 0;; ++round) {
       candidate.shift = shift_of(candidate.weights);
-      take_better(candidate, judge(candidate, round < rounds ? &targets_ : nullptr));
+      take_better(candidate, judge(candidate, round < rounds));
       if (round == rounds || std::none_of(open_.begin(), open_.end(), [](char o) { return o != 0; })) return;
-      moments_.retarget(problem_.input, targets_, tiles_);
+      moments_.retarget(problem_.input, tiles_, targets_);
       fit.iterations += solver.improve(candidate.weights, kRoundIterations, options_.tolerance);
     }
   }
@@ -84,12 +77,13 @@ class LayerRefit {
     return shift;
   }
 
-  std::vector<double> judge(const LayerSolution& solution, Activations* targets) const {
-    BlockOutput::Judgement judgement(static_cast<std::size_t>(layer_.K));
+  std::vector<double> judge(const LayerSolution& solution, bool retarget) {
+    std::vector<double> squared(static_cast<std::size_t>(layer_.K), 0.0);
     problem_.evaluate(solution.weights, [&](std::size_t batch, const Tensor& y) {
-      problem_.block.judge(batch, y, solution.shift, judgement, targets);
+      problem_.block.judge(batch, y, solution.shift, squared);
+      if (retarget) problem_.block.retarget(batch, y, solution.shift, layer_, tiles_, targets_);
     });
-    return judgement.squared;
+    return squared;
   }
 
   /// Channels that became worse are closed: their targets belong to the worse weights.
@@ -120,8 +114,8 @@ class LayerRefit {
   const LinearLayer& layer_;
   const RefitOptions& options_;
   const int threads_;
-  Activations targets_;
   const std::vector<TileClass> tiles_;
+  TileTargets targets_;
   Moments moments_;
   LayerSolution best_;
   std::vector<double> squared_;  ///< of `best_`

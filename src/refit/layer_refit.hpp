@@ -16,6 +16,7 @@ struct LayerProblem {
   const LinearLayer& layer;
   const BlockOutput& block;
   const Activations& input;
+  const Activations& dense;  ///< the layer's outputs in the dense network
   std::vector<double> bias;  ///< K values that its outputs carry already
   /// Runs the layer with other weights ([positions, K, C]) on all pictures, batch by batch.
   std::function<void(const Tensor& weights, const std::function<void(std::size_t, const Tensor&)>& visit)> evaluate;

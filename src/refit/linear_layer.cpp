@@ -66,6 +66,11 @@ void set_constant(graph::Graph& graph, const std::string& node, std::size_t i, T
 
 }  // namespace
 
+bool is_linear(const graph::Node& node) {
+  return node.as<graph::Conv>() != nullptr || node.as<graph::WinogradConv>() != nullptr ||
+         node.as<graph::Gemm>() != nullptr;
+}
+
 std::optional<LinearLayer> describe(const graph::Graph& graph, const graph::Node& node, std::string& reason) {
   reason = refusal(graph, node);
   if (!reason.empty()) return std::nullopt;

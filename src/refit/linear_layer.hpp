@@ -35,6 +35,9 @@ struct LinearLayer {
   bool alive(int xi) const { return mask.kept_in(xi) > 0; }
 };
 
+/// Whether a node is linear in its weights: Conv, WinogradConv or Gemm.
+bool is_linear(const graph::Node& node);
+
 /// The layer of a node, or nothing and the reason. `node` stands in a specialised graph.
 std::optional<LinearLayer> describe(const graph::Graph& graph, const graph::Node& node, std::string& reason);
 

@@ -72,24 +72,27 @@ std::size_t Moments::bytes(const LinearLayer& layer) {
                           static_cast<std::size_t>(layer.positions * layer.K * layer.C));
 }
 
-void Moments::for_each_chunk(const Activations& x, const Activations& y, const std::vector<TileClass>& classes,
-                             const std::function<void(const Chunk&)>& visit) const {
+void Moments::for_each_chunk(const Activations& x, const std::vector<TileClass>& classes, const TileTargets& targets,
+                             const VisitChunk& visit) const {
   const std::int64_t floats = layer_.positions * (layer_.C + layer_.K) + layer_.m * layer_.m * layer_.K;
   const std::int64_t most = std::clamp<std::int64_t>(kChunkFloats / floats, 64, 4096);
-  for (const TileClass& kind : classes) {
-    const auto count = static_cast<std::int64_t>(kind.tiles.size());
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    const auto count = static_cast<std::int64_t>(classes[i].tiles.size());
     for (std::int64_t first = 0; first < count; first += most) {
-      Chunk chunk{kind, {}, {}, std::min(most, count - first)};
-      const std::vector<Tile> tiles(kind.tiles.begin() + first, kind.tiles.begin() + first + chunk.T);
-      gather_input(layer_, x, tiles, threads_, chunk.V);
-      gather_targets(layer_, y, tiles, threads_, chunk.Y);
+      Chunk chunk{classes[i], {}, {}, std::min(most, count - first)};
+      const auto begin = classes[i].tiles.begin() + first;
+      gather_input(layer_, x, std::vector<Tile>(begin, begin + chunk.T), threads_, chunk.V);
+      for (std::int64_t row = 0; row < layer_.m * layer_.m * layer_.K; ++row) {
+        const auto from = targets[i].begin() + row * count + first;
+        chunk.Y.insert(chunk.Y.end(), from, from + chunk.T);
+      }
       visit(chunk);
     }
   }
 }
 
-void Moments::gather(const Activations& x, const Activations& y, const std::vector<TileClass>& classes) {
-  for_each_chunk(x, y, classes, [&](const Chunk& chunk) {
+void Moments::gather(const Activations& x, const std::vector<TileClass>& classes, const TileTargets& targets) {
+  for_each_chunk(x, classes, targets, [&](const Chunk& chunk) {
     add_blocks(chunk);
     add_means(chunk);
     add_targets(chunk);
@@ -102,10 +105,10 @@ void Moments::gather(const Activations& x, const Activations& y, const std::vect
   scale_targets(scale);
 }
 
-void Moments::retarget(const Activations& x, const Activations& y, const std::vector<TileClass>& classes) {
+void Moments::retarget(const Activations& x, const std::vector<TileClass>& classes, const TileTargets& targets) {
   std::fill(rhs_.begin(), rhs_.end(), 0.0F);
   std::fill(target_mean_.begin(), target_mean_.end(), 0.0);
-  for_each_chunk(x, y, classes, [&](const Chunk& chunk) { add_targets(chunk); });
+  for_each_chunk(x, classes, targets, [&](const Chunk& chunk) { add_targets(chunk); });
   scale_targets(1 / pixels_of(classes));
 }
 

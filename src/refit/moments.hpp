@@ -21,9 +21,9 @@ class Moments {
   static std::size_t bytes(const LinearLayer& layer);
 
   /// The same `classes` of tiles for `gather` and, as often as wanted afterwards, `retarget`.
-  void gather(const Activations& x, const Activations& y, const std::vector<TileClass>& classes);
+  void gather(const Activations& x, const std::vector<TileClass>& classes, const TileTargets& targets);
   /// E[y phi] and E[y] for other targets y of the same inputs.
-  void retarget(const Activations& x, const Activations& y, const std::vector<TileClass>& classes);
+  void retarget(const Activations& x, const std::vector<TileClass>& classes, const TileTargets& targets);
 
   /// E[phi phi^T] of positions (xi, other), C x C. Only xi <= other is stored: null for other pairs and for
   /// pairs that are zero.
@@ -45,8 +45,9 @@ class Moments {
     std::vector<float> V, Y;
     std::int64_t T;
   };
-  void for_each_chunk(const Activations& x, const Activations& y, const std::vector<TileClass>& classes,
-                      const std::function<void(const Chunk&)>& visit) const;
+  using VisitChunk = std::function<void(const Chunk&)>;
+  void for_each_chunk(const Activations& x, const std::vector<TileClass>& classes, const TileTargets& targets,
+                      const VisitChunk& visit) const;
   void add_blocks(const Chunk& chunk);
   void add_means(const Chunk& chunk);
   void add_targets(const Chunk& chunk);

@@ -10,7 +10,7 @@
 #include "frontier.hpp"
 #include "layer_refit.hpp"
 #include "linear_layer.hpp"
-#include "moments.hpp"
+#include "memory.hpp"
 #include "order.hpp"
 #include "statistics.hpp"
 #include "surroundings.hpp"
@@ -21,11 +21,6 @@
 
 namespace wins::refit {
 namespace {
-
-bool is_linear(const graph::Node& node) {
-  return node.as<graph::Conv>() != nullptr || node.as<graph::WinogradConv>() != nullptr ||
-         node.as<graph::Gemm>() != nullptr;
-}
 
 /// Whether a node computes the same in both networks.
 bool same_node(const graph::Graph& a, const graph::Node& x, const graph::Graph& b, const graph::Node& y) {
@@ -109,10 +104,9 @@ class Walk {
   bool accepts(const LinearLayer& layer, std::string& reason) const {
     if (layer.algorithm == nullptr && !options_.all_layers) reason = "not a Winograd layer";
     if (layer.mask.kept_total() == 0) reason = "no weight is left";
-    const std::size_t bytes = Moments::bytes(layer);
-    if (options_.memory_limit > 0 && bytes > options_.memory_limit) {
-      reason = fmt::format("its statistics need {:.1f} GB, more than the memory limit",
-                           static_cast<double>(bytes) * 1e-9);
+    if (options_.memory_limit > 0 && statistics_bytes(layer) > options_.memory_limit / 2) {
+      reason = fmt::format("its statistics need {:.1f} GB, more than half of the memory limit",
+                           static_cast<double>(statistics_bytes(layer)) * 1e-9);
     }
     return reason.empty();
   }
@@ -125,8 +119,12 @@ class Walk {
       store_weights(pruned_graph_, layer, weights);
       pruned_.evaluate(visit);
     };
-    const Activations& input = pruned_.at(pruned_graph_.value(node.input(0)).name);
-    const LayerProblem problem{layer, block, input, bias_of(pruned_graph_, node, layer.K), evaluate};
+    const LayerProblem problem{layer,
+                               block,
+                               pruned_.at(pruned_graph_.value(node.input(0)).name),
+                               dense_.at(pruned_graph_.value(node.outputs.at(0)).name),
+                               bias_of(pruned_graph_, node, layer.K),
+                               evaluate};
     const LayerSolution solution = refit_layer(problem, options_, threads_, fit);
     for (graph::Graph* graph : {&pruned_graph_, &result_.graph}) {
       store_weights(*graph, layer, solution.weights);
@@ -198,34 +196,6 @@ class Walk {
   RefitResult result_;
 };
 
-/// As many batches of the first one's size as the memory limit allows.
-std::vector<Tensor> usable(const graph::Graph& dense, const std::vector<Tensor>& batches,
-                           std::size_t memory_limit) {
-  require(!batches.empty(), "refit needs at least one picture");
-  require(dense.inputs.size() == 1, "refit: the network has {} inputs, one is supported",
-          dense.inputs.size());
-  std::vector<Tensor> result;
-  for (const Tensor& batch : batches) {
-    if (batch.shape() == batches[0].shape()) result.push_back(batch);
-  }
-  if (memory_limit > 0) {
-    // Both networks, and the targets of one layer.
-    const std::size_t each = 3 * peak_live_bytes(shallow_branches_first(graph::specialize(dense, {batches[0].shape()})));
-    const std::size_t fits = std::max<std::size_t>(1, memory_limit / std::max<std::size_t>(1, each));
-    if (result.size() > fits) result.resize(fits);
-  }
-  std::int64_t number = 0;
-  for (const Tensor& batch : result) {
-    const auto values = batch.data<float>();
-    const std::int64_t each = batch.size() / batch.dim(0);
-    const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
-    require(bad == values.end(), "refit: calibration picture {} holds a value that is not finite",
-            number + (bad - values.begin()) / each);
-    number += batch.dim(0);
-  }
-  return result;
-}
-
 }  // namespace
 
 RefitResult refit(const graph::Graph& pruned, const graph::Graph& dense, const std::vector<Tensor>& batches,
@@ -235,7 +205,7 @@ RefitResult refit(const graph::Graph& pruned, const graph::Graph& dense, const s
   require(options.activation_rounds >= 0, "refit: {} activation rounds", options.activation_rounds);
   require(options.max_iterations > 0, "refit: {} iterations", options.max_iterations);
   require(options.tiles_per_weight > 0, "refit: {} tiles for each weight", options.tiles_per_weight);
-  const std::vector<Tensor> pictures = usable(dense, batches, options.memory_limit);
+  const std::vector<Tensor> pictures = usable_pictures(pruned, batches, options);
   const SingleThreadedBlas single;
   RefitResult result = Walk(pruned, dense, pictures, options).run();
   for (const Tensor& batch : pictures) result.pictures += batch.dim(0);

@@ -61,6 +61,13 @@ void cut(const LinearLayer& layer, const Plane& plane, const float* pixels, cons
 
 }  // namespace
 
+std::int64_t wanted_tiles(const LinearLayer& layer, const RefitOptions& options) {
+  int alive = 0;
+  for (int xi = 0; xi < layer.positions; ++xi) alive += layer.alive(xi) ? 1 : 0;
+  const double wanted = options.tiles_per_weight * static_cast<double>(alive) * static_cast<double>(layer.C);
+  return static_cast<std::int64_t>(std::min(wanted, 1e9)) + 1;
+}
+
 std::vector<TileClass> sample_tiles(const LinearLayer& layer, const Activations& outputs, std::int64_t limit,
                                     std::uint64_t seed) {
   const Plane plane(outputs.at(0));
@@ -121,25 +128,6 @@ void gather_input(const LinearLayer& layer, const Activations& x, const std::vec
         values = v.data();
       }
       for (const int xi : alive) V[static_cast<std::size_t>((xi * C + c) * T + t)] = values[xi];
-    }
-  });
-}
-
-void gather_targets(const LinearLayer& layer, const Activations& y, const std::vector<Tile>& tiles,
-                    int threads, std::vector<float>& Y) {
-  const auto T = static_cast<std::int64_t>(tiles.size());
-  const int m = layer.m;
-  Y.assign(static_cast<std::size_t>(m * m * layer.K * T), 0.0F);
-  const Plane plane(y.at(0));
-  parallel_for(layer.K, threads, [&](std::int64_t k, int) {
-    for (std::int64_t t = 0; t < T; ++t) {
-      const Tile& tile = tiles[static_cast<std::size_t>(t)];
-      const float* pixels = plane.of(y[static_cast<std::size_t>(tile.batch)], tile.picture, k);
-      for (int a = 0; a < m * m; ++a) {
-        const std::int64_t h = tile.row + a / m, w = tile.col + a % m;
-        if (h < plane.H && w < plane.W)
-          Y[static_cast<std::size_t>((a * layer.K + k) * T + t)] = pixels[h * plane.W + w];
-      }
     }
   });
 }

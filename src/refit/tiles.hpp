@@ -6,6 +6,7 @@
 
 #include "frontier.hpp"
 #include "linear_layer.hpp"
+#include "wins/refit/refit.hpp"
 
 namespace wins::refit {
 
@@ -20,6 +21,9 @@ struct TileClass {
   std::vector<Tile> tiles;
 };
 
+/// Tiles to sample for a layer: `options.tiles_per_weight` for each weight of an output channel.
+std::int64_t wanted_tiles(const LinearLayer& layer, const RefitOptions& options);
+
 /// At most `limit` tiles of outputs [N, K, H, W], the same number from each picture, drawn without
 /// replacement by a generator that `seed` and the picture's number start.
 std::vector<TileClass> sample_tiles(const LinearLayer& layer, const Activations& outputs, std::int64_t limit,
@@ -29,8 +33,7 @@ std::vector<TileClass> sample_tiles(const LinearLayer& layer, const Activations&
 void gather_input(const LinearLayer& layer, const Activations& x, const std::vector<Tile>& tiles, int threads,
                   std::vector<float>& V);
 
-/// y of `tiles`: [m*m, K, T] float32, pixels outside the image zero.
-void gather_targets(const LinearLayer& layer, const Activations& y, const std::vector<Tile>& tiles,
-                    int threads, std::vector<float>& Y);
+/// Targets of the sampled tiles alone, class by class: [m*m, K, tiles] float32, pixels outside the image zero.
+using TileTargets = std::vector<std::vector<float>>;
 
 }  // namespace wins::refit

@@ -7,6 +7,7 @@
 #include <set>
 #include <tuple>
 
+#include "block_output.hpp"
 #include "layers.hpp"
 #include "moments.hpp"
 
@@ -51,7 +52,12 @@ Problem make_problem(int m, std::int64_t C, std::int64_t K) {
 
 Moments moments_of(const Problem& problem, const LinearLayer& layer) {
   Moments moments(layer, 2);
-  moments.gather(problem.x, problem.y, sample_tiles(layer, problem.y, 1 << 20, 0));
+  const auto classes = sample_tiles(layer, problem.y, 1 << 20, 0);
+  Surroundings plain;
+  plain.scale.assign(static_cast<std::size_t>(layer.K), 1.0);
+  plain.offset.assign(static_cast<std::size_t>(layer.K), 0.0);
+  const BlockOutput block(plain, plain, {&problem.y, nullptr, nullptr}, 2);
+  moments.gather(problem.x, classes, block.linear_targets(layer, classes));
   return moments;
 }
 
