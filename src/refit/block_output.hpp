@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "frontier.hpp"
-#include "linear_layer.hpp"
-#include "surroundings.hpp"
+#include "activations.hpp"
+#include "wins/refit/linear_layer.hpp"
+#include "wins/refit/surroundings.hpp"
 #include "tiles.hpp"
 
 namespace wins::refit {
@@ -37,9 +37,6 @@ class BlockOutput {
   /// Given the present outputs y + shift of one batch: replaces the targets of its tiles.
   void retarget(std::size_t batch, const Tensor& y, const std::vector<double>& shift, const LinearLayer& layer,
                 const std::vector<TileClass>& classes, TileTargets& targets) const;
-
-  /// Whether an activation follows whose clamped range does not count.
-  bool clamps() const { return pruned_.clamps(); }
 
   /// sqrt(sum of `squared` / squared deviation of the dense network's f from its channel means).
   double relative(const std::vector<double>& squared) const;

@@ -1,12 +1,7 @@
 #include "layer_refit.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
-
-#include "moments.hpp"
-#include "solver.hpp"
-#include "tiles.hpp"
 
 namespace wins::refit {
 namespace {
@@ -19,71 +14,42 @@ constexpr double kRounding = 1e-5;
 
 class LayerRefit {
  public:
-  LayerRefit(const LayerProblem& problem, const RefitOptions& options, int threads)
-      : problem_(problem),
-        layer_(problem.layer),
+  LayerRefit(const LayerSite& site, LayerEngine& engine, const RefitOptions& options)
+      : site_(site),
+        layer_(site.layer),
+        engine_(engine),
         options_(options),
-        threads_(threads),
-        tiles_(sample_tiles(layer_, problem.dense, wanted_tiles(layer_, options), options.seed)),
-        targets_(problem.block.linear_targets(layer_, tiles_)),
-        moments_(layer_, threads),
         open_(static_cast<std::size_t>(layer_.K), 1) {}
 
   LayerSolution run(LayerFit& fit) {
-    for (const TileClass& kind : tiles_) fit.tiles += static_cast<std::int64_t>(kind.tiles.size());
-    moments_.gather(problem_.input, tiles_, targets_);
-    best_ = {layer_.weights, shift_of(layer_.weights)};
-    squared_ = judge(best_, false);
-    fit.error_before = problem_.block.relative(squared_);
-    fit.error_after = fit.error_before;
+    fit.tiles = engine_.gather();
+    best_ = {layer_.weights, engine_.shift_of(layer_.weights)};
+    squared_ = engine_.judge(best_, false);
+    fit.error_before = fit.error_after = engine_.relative(squared_);
     if (fit.error_before <= kRounding) {
       fit.reason = "its output is right already";
-      return std::move(best_);
+    } else if (!engine_.prepare(options_.ridge)) {
+      fit.reason = "its inputs or outputs do not vary";
+    } else {
+      fit.refitted = true;
+      improve(fit);
+      fit.error_after = engine_.relative(squared_);
     }
-    const Solver solver(layer_, moments_, options_.ridge, threads_);
-    fit.refitted = solver.ready();
-    if (!solver.ready()) fit.reason = "its inputs or outputs do not vary";
-    if (solver.ready()) improve(solver, fit);
-    fit.error_after = problem_.block.relative(squared_);
     return std::move(best_);
   }
 
  private:
-  void improve(const Solver& solver, LayerFit& fit) {
+  void improve(LayerFit& fit) {
     LayerSolution candidate = best_;
-    fit.iterations = solver.improve(candidate.weights, options_.max_iterations, options_.tolerance);
-    const int rounds = problem_.block.clamps() ? options_.activation_rounds : 0;
+    fit.iterations = engine_.improve(candidate.weights, options_.max_iterations, options_.tolerance);
+    const int rounds = site_.pruned.clamps() ? options_.activation_rounds : 0;
     for (int round = 0;; ++round) {
-      candidate.shift = shift_of(candidate.weights);
-      take_better(candidate, judge(candidate, round < rounds));
+      candidate.shift = engine_.shift_of(candidate.weights);
+      take_better(candidate, engine_.judge(candidate, round < rounds));
       if (round == rounds || std::none_of(open_.begin(), open_.end(), [](char o) { return o != 0; })) return;
-      moments_.retarget(problem_.input, tiles_, targets_);
-      fit.iterations += solver.improve(candidate.weights, kRoundIterations, options_.tolerance);
+      engine_.regather_targets();
+      fit.iterations += engine_.improve(candidate.weights, kRoundIterations, options_.tolerance);
     }
-  }
-
-  /// What brings the mean of the outputs to that of the targets, on the sampled tiles.
-  std::vector<double> shift_of(const Tensor& weights) const {
-    std::vector<double> shift = moments_.target_mean();
-    const auto w = weights.data<float>();
-    for (std::size_t k = 0; k < shift.size(); ++k) shift[k] -= problem_.bias[k];
-    for (std::int64_t row = 0; row < layer_.positions * layer_.K; ++row) {
-      const float* u = w.data() + row * layer_.C;
-      const double* mean = moments_.mean().data() + row / layer_.K * layer_.C;
-      double sum = 0;
-      for (std::int64_t c = 0; c < layer_.C; ++c) sum += static_cast<double>(u[c]) * mean[c];
-      shift[static_cast<std::size_t>(row % layer_.K)] -= sum;
-    }
-    return shift;
-  }
-
-  std::vector<double> judge(const LayerSolution& solution, bool retarget) {
-    std::vector<double> squared(static_cast<std::size_t>(layer_.K), 0.0);
-    problem_.evaluate(solution.weights, [&](std::size_t batch, const Tensor& y) {
-      problem_.block.judge(batch, y, solution.shift, squared);
-      if (retarget) problem_.block.retarget(batch, y, solution.shift, layer_, tiles_, targets_);
-    });
-    return squared;
   }
 
   /// Channels that became worse are closed: their targets belong to the worse weights.
@@ -110,13 +76,10 @@ class LayerRefit {
     }
   }
 
-  const LayerProblem& problem_;
+  const LayerSite& site_;
   const LinearLayer& layer_;
+  LayerEngine& engine_;
   const RefitOptions& options_;
-  const int threads_;
-  const std::vector<TileClass> tiles_;
-  TileTargets targets_;
-  Moments moments_;
   LayerSolution best_;
   std::vector<double> squared_;  ///< of `best_`
   std::vector<char> open_;       ///< channels that are still getting better
@@ -124,8 +87,8 @@ class LayerRefit {
 
 }  // namespace
 
-LayerSolution refit_layer(const LayerProblem& problem, const RefitOptions& options, int threads, LayerFit& fit) {
-  return LayerRefit(problem, options, threads).run(fit);
+LayerSolution refit_layer(const LayerSite& site, LayerEngine& engine, const RefitOptions& options, LayerFit& fit) {
+  return LayerRefit(site, engine, options).run(fit);
 }
 
 }  // namespace wins::refit

@@ -1,4 +1,4 @@
-#include "linear_layer.hpp"
+#include "wins/refit/linear_layer.hpp"
 
 #include <algorithm>
 

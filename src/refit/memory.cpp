@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "frontier.hpp"
 #include "moments.hpp"
 #include "order.hpp"
-#include "tiles.hpp"
 #include "wins/base/error.hpp"
 #include "wins/graph/shapes.hpp"
+#include "wins/refit/backend.hpp"
+#include "wins/refit/cut.hpp"
 
 namespace wins::refit {
 namespace {
@@ -54,6 +54,13 @@ class Needs {
 };
 
 }  // namespace
+
+std::int64_t wanted_tiles(const LinearLayer& layer, const RefitOptions& options) {
+  int alive = 0;
+  for (int xi = 0; xi < layer.positions; ++xi) alive += layer.alive(xi) ? 1 : 0;
+  const double wanted = options.tiles_per_weight * static_cast<double>(alive) * static_cast<double>(layer.C);
+  return static_cast<std::int64_t>(std::min(wanted, 1e9)) + 1;
+}
 
 std::size_t statistics_bytes(const LinearLayer& layer) {
   return Moments::bytes(layer) + kVectors * layer.weights.byte_size();

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "linear_layer.hpp"
+#include "wins/refit/linear_layer.hpp"
 #include "wins/refit/refit.hpp"
 
 namespace wins::refit {

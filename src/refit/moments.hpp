@@ -6,7 +6,7 @@
 #include <functional>
 #include <vector>
 
-#include "linear_layer.hpp"
+#include "wins/refit/linear_layer.hpp"
 #include "tiles.hpp"
 
 namespace wins::refit {

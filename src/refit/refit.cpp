@@ -6,18 +6,14 @@
 #include <set>
 
 #include "blas.hpp"
-#include "block_output.hpp"
-#include "frontier.hpp"
+#include "cpu_backend.hpp"
 #include "layer_refit.hpp"
-#include "linear_layer.hpp"
 #include "memory.hpp"
 #include "order.hpp"
-#include "statistics.hpp"
-#include "surroundings.hpp"
 #include "wins/base/error.hpp"
-#include "wins/base/parallel.hpp"
 #include "wins/graph/edit.hpp"
 #include "wins/graph/shapes.hpp"
+#include "wins/refit/backend.hpp"
 
 namespace wins::refit {
 namespace {
@@ -39,14 +35,12 @@ bool same_node(const graph::Graph& a, const graph::Node& x, const graph::Graph& 
 /// Walks both networks in step, layer by layer.
 class Walk {
  public:
-  Walk(const graph::Graph& pruned, const graph::Graph& dense, const std::vector<Tensor>& batches,
+  Walk(Backend& backend, const graph::Graph& pruned, const graph::Graph& dense, const std::vector<Tensor>& batches,
        const RefitOptions& options)
       : options_(options),
-        threads_(options.threads > 0 ? options.threads : default_threads()),
         dense_graph_(shallow_branches_first(graph::specialize(dense, {batches.at(0).shape()}))),
         pruned_graph_(shallow_branches_first(graph::specialize(pruned, {batches.at(0).shape()}))),
-        dense_(dense_graph_, batches, threads_),
-        pruned_(pruned_graph_, batches, threads_) {
+        backend_(backend) {
     result_.graph = pruned;
     require(dense_graph_.nodes.size() == pruned_graph_.nodes.size(),
             "refit: the pruned network has {} nodes, the dense one {}: they do not match",
@@ -56,6 +50,7 @@ class Walk {
               "refit: node '{}' of the pruned network stands where the dense one has '{}'",
               pruned_graph_.nodes[i].name, dense_graph_.nodes[i].name);
     }
+    backend_.start(dense_graph_, pruned_graph_, batches);
   }
 
   RefitResult run() {
@@ -80,25 +75,23 @@ class Walk {
   void visit_layer(std::size_t i, const graph::Node& node) {
     if (same_ && same_node(dense_graph_, dense_graph_.nodes[i], pruned_graph_, node)) return;
     bring_to(i);
-    dense_.advance(i + 1);
+    backend_.advance(Side::dense, i + 1);
     LayerFit fit;
     fit.layer = node.name;
     const std::optional<LinearLayer> layer = describe(pruned_graph_, node, fit.reason);
-    if (layer && accepts(*layer, fit.reason)) fit_layer(*layer, node, fit);
-    if (pruned_.position() == i) pruned_.advance(i + 1);
+    if (layer && accepts(*layer, fit.reason)) fit_layer(*layer, i, fit);
+    backend_.advance(Side::pruned, i + 1);
     result_.layers.push_back(fit);
   }
 
   /// Both networks up to node i; the pruned one takes the dense one's activations while they are the same.
   void bring_to(std::size_t i) {
+    if (backend_.position(Side::dense) < i) backend_.advance(Side::dense, i);
     if (same_) {
-      dense_.advance(i);
-      pruned_.adopt(dense_);
+      backend_.adopt();
       same_ = false;
-    } else {
-      pruned_.advance(i);
-      if (dense_.position() < i) dense_.advance(i);
     }
+    backend_.advance(Side::pruned, i);
   }
 
   bool accepts(const LinearLayer& layer, std::string& reason) const {
@@ -111,39 +104,26 @@ class Walk {
     return reason.empty();
   }
 
-  void fit_layer(const LinearLayer& layer, const graph::Node& node, LayerFit& fit) {
-    Surroundings dense = surroundings(dense_graph_, dense_graph_.nodes[dense_.position() - 1]);
-    Surroundings pruned = surroundings(pruned_graph_, node);
-    const BlockOutput block = block_of(node, dense, pruned);
-    const auto evaluate = [&](const Tensor& weights, const std::function<void(std::size_t, const Tensor&)>& visit) {
-      store_weights(pruned_graph_, layer, weights);
-      pruned_.evaluate(visit);
-    };
-    const LayerProblem problem{layer,
-                               block,
-                               pruned_.at(pruned_graph_.value(node.input(0)).name),
-                               dense_.at(pruned_graph_.value(node.outputs.at(0)).name),
-                               bias_of(pruned_graph_, node, layer.K),
-                               evaluate};
-    const LayerSolution solution = refit_layer(problem, options_, threads_, fit);
+  void fit_layer(const LinearLayer& layer, std::size_t i, LayerFit& fit) {
+    const graph::Node node = pruned_graph_.nodes[i];
+    LayerSite site{layer,
+                   pruned_graph_.value(node.input(0)).name,
+                   pruned_graph_.value(node.outputs.at(0)).name,
+                   surroundings(dense_graph_, dense_graph_.nodes[i]),
+                   surroundings(pruned_graph_, node),
+                   options_.correct_residual,
+                   bias_of(pruned_graph_, node, layer.K),
+                   [&](const Tensor& weights) { store_weights(pruned_graph_, layer, weights); }};
+    const std::string& other = site.pruned.other_branch;
+    if (!other.empty() && !(backend_.has(Side::dense, other) && backend_.has(Side::pruned, other))) {
+      site.dense.end_before_sum();
+      site.pruned.end_before_sum();
+    }
+    const LayerSolution solution = refit_layer(site, *backend_.layer(site), options_, fit);
     for (graph::Graph* graph : {&pruned_graph_, &result_.graph}) {
       store_weights(*graph, layer, solution.weights);
-      store_shift(*graph, node.name, pruned.batch_norm, solution.shift);
+      store_shift(*graph, node.name, site.pruned.batch_norm, solution.shift);
     }
-  }
-
-  /// The other branch counts when both networks have come past it; a sum that is not known ends the block.
-  BlockOutput block_of(const graph::Node& node, Surroundings& dense, Surroundings& pruned) const {
-    BlockOutput::Branches branches{&dense_.at(pruned_graph_.value(node.outputs.at(0)).name), nullptr, nullptr};
-    const std::string& other = pruned.other_branch;
-    if (!other.empty() && dense_.has(other) && pruned_.has(other)) {
-      branches.dense_other = &dense_.at(other);
-      branches.other = options_.correct_residual ? &pruned_.at(other) : branches.dense_other;
-    } else if (!other.empty()) {
-      dense.end_before_sum();
-      pruned.end_before_sum();
-    }
-    return {dense, pruned, branches, threads_};
   }
 
   /// The batch norm behind the layer takes the shift, or its bias does.
@@ -168,8 +148,8 @@ class Walk {
     if (same_ || settled_.contains(node.name) || graph::batch_norm_scale(pruned_graph_, node).empty()) return;
     bring_to(i);
     const std::string input = pruned_graph_.value(node.input(0)).name;
-    const ChannelStatistics want = channel_statistics(dense_.at(input), threads_);
-    const ChannelStatistics have = channel_statistics(pruned_.at(input), threads_);
+    const ChannelStatistics want = backend_.statistics(Side::dense, input);
+    const ChannelStatistics have = backend_.statistics(Side::pruned, input);
     const double epsilon = static_cast<double>(node.as<graph::BatchNorm>()->epsilon);
     Tensor mean = *pruned_graph_.constant_input(node, 3);
     Tensor variance = *pruned_graph_.constant_input(node, 4);
@@ -187,10 +167,9 @@ class Walk {
   }
 
   const RefitOptions& options_;
-  const int threads_;
   const graph::Graph dense_graph_;
   graph::Graph pruned_graph_;
-  Frontier dense_, pruned_;
+  Backend& backend_;
   bool same_ = true;               ///< no node that differs was met yet
   std::set<std::string> settled_;  ///< batch norms that took the shift of the layer before them
   RefitResult result_;
@@ -198,18 +177,24 @@ class Walk {
 
 }  // namespace
 
-RefitResult refit(const graph::Graph& pruned, const graph::Graph& dense, const std::vector<Tensor>& batches,
-                  const RefitOptions& options) {
+RefitResult refit_with(Backend& backend, const graph::Graph& pruned, const graph::Graph& dense,
+                       const std::vector<Tensor>& batches, const RefitOptions& options) {
   require(std::isfinite(options.ridge) && options.ridge > 0, "refit: ridge {} is not positive",
           options.ridge);
   require(options.activation_rounds >= 0, "refit: {} activation rounds", options.activation_rounds);
   require(options.max_iterations > 0, "refit: {} iterations", options.max_iterations);
   require(options.tiles_per_weight > 0, "refit: {} tiles for each weight", options.tiles_per_weight);
   const std::vector<Tensor> pictures = usable_pictures(pruned, batches, options);
-  const SingleThreadedBlas single;
-  RefitResult result = Walk(pruned, dense, pictures, options).run();
+  RefitResult result = Walk(backend, pruned, dense, pictures, options).run();
   for (const Tensor& batch : pictures) result.pictures += batch.dim(0);
   return result;
+}
+
+RefitResult refit(const graph::Graph& pruned, const graph::Graph& dense, const std::vector<Tensor>& batches,
+                  const RefitOptions& options) {
+  const SingleThreadedBlas single;
+  CpuBackend backend(options);
+  return refit_with(backend, pruned, dense, batches, options);
 }
 
 }  // namespace wins::refit

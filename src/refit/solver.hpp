@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "linear_layer.hpp"
+#include "wins/refit/linear_layer.hpp"
 #include "moments.hpp"
 
 namespace wins::refit {

@@ -1,4 +1,4 @@
-#include "surroundings.hpp"
+#include "wins/refit/surroundings.hpp"
 
 #include <algorithm>
 

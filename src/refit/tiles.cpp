@@ -61,13 +61,6 @@ void cut(const LinearLayer& layer, const Plane& plane, const float* pixels, cons
 
 }  // namespace
 
-std::int64_t wanted_tiles(const LinearLayer& layer, const RefitOptions& options) {
-  int alive = 0;
-  for (int xi = 0; xi < layer.positions; ++xi) alive += layer.alive(xi) ? 1 : 0;
-  const double wanted = options.tiles_per_weight * static_cast<double>(alive) * static_cast<double>(layer.C);
-  return static_cast<std::int64_t>(std::min(wanted, 1e9)) + 1;
-}
-
 std::vector<TileClass> sample_tiles(const LinearLayer& layer, const Activations& outputs, std::int64_t limit,
                                     std::uint64_t seed) {
   const Plane plane(outputs.at(0));

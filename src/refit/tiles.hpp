@@ -4,9 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "frontier.hpp"
-#include "linear_layer.hpp"
-#include "wins/refit/refit.hpp"
+#include "activations.hpp"
+#include "wins/refit/linear_layer.hpp"
 
 namespace wins::refit {
 
@@ -20,9 +19,6 @@ struct TileClass {
   int rows = 0, cols = 0;  ///< output pixels inside, at most m each
   std::vector<Tile> tiles;
 };
-
-/// Tiles to sample for a layer: `options.tiles_per_weight` for each weight of an output channel.
-std::int64_t wanted_tiles(const LinearLayer& layer, const RefitOptions& options);
 
 /// At most `limit` tiles of outputs [N, K, H, W], the same number from each picture, drawn without
 /// replacement by a generator that `seed` and the picture's number start.

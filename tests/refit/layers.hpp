@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "frontier.hpp"
-#include "linear_layer.hpp"
+#include "activations.hpp"
+#include "wins/refit/linear_layer.hpp"
 #include "tiles.hpp"
 
 namespace wins::refit::testing {

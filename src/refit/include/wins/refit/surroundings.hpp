@@ -20,6 +20,7 @@ struct Surroundings {
 
   /// Stops at the add: what comes behind it is not known yet.
   void end_before_sum() {
+    other_branch.clear();
     low = -std::numeric_limits<double>::infinity();
     high = std::numeric_limits<double>::infinity();
   }

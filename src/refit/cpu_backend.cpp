@@ -1,0 +1,118 @@
+#include "cpu_backend.hpp"
+
+#include "block_output.hpp"
+#include "moments.hpp"
+#include "solver.hpp"
+#include "statistics.hpp"
+#include "tiles.hpp"
+#include "wins/base/parallel.hpp"
+#include "wins/runtime/session.hpp"
+
+namespace wins::refit {
+namespace {
+
+class CpuLayer final : public LayerEngine {
+ public:
+  CpuLayer(const LayerSite& site, const Frontier<Tensor>& dense, const Frontier<Tensor>& pruned,
+           const RefitOptions& options, int threads)
+      : site_(site),
+        layer_(site.layer),
+        pruned_(pruned),
+        input_(pruned.at(site.input)),
+        options_(options),
+        threads_(threads),
+        block_(site.dense, site.pruned, branches(site, dense, pruned), threads),
+        tiles_(sample_tiles(layer_, dense.at(site.output), wanted_tiles(layer_, options), options.seed)),
+        moments_(layer_, threads) {}
+
+  std::int64_t gather() final {
+    targets_ = block_.linear_targets(layer_, tiles_);
+    moments_.gather(input_, tiles_, targets_);
+    std::int64_t count = 0;
+    for (const TileClass& kind : tiles_) count += static_cast<std::int64_t>(kind.tiles.size());
+    return count;
+  }
+
+  void regather_targets() final { moments_.retarget(input_, tiles_, targets_); }
+
+  bool prepare(double ridge) final {
+    solver_ = std::make_unique<Solver>(layer_, moments_, ridge, threads_);
+    return solver_->ready();
+  }
+
+  int improve(Tensor& weights, int max_iterations, double tolerance) final {
+    return solver_->improve(weights, max_iterations, tolerance);
+  }
+
+  std::vector<double> shift_of(const Tensor& weights) const final {
+    std::vector<double> shift = moments_.target_mean();
+    const auto w = weights.data<float>();
+    for (std::size_t k = 0; k < shift.size(); ++k) shift[k] -= site_.bias[k];
+    for (std::int64_t row = 0; row < layer_.positions * layer_.K; ++row) {
+      const float* u = w.data() + row * layer_.C;
+      const double* mean = moments_.mean().data() + row / layer_.K * layer_.C;
+      double sum = 0;
+      for (std::int64_t c = 0; c < layer_.C; ++c) sum += static_cast<double>(u[c]) * mean[c];
+      shift[static_cast<std::size_t>(row % layer_.K)] -= sum;
+    }
+    return shift;
+  }
+
+  std::vector<double> judge(const LayerSolution& solution, bool retarget) final {
+    std::vector<double> squared(static_cast<std::size_t>(layer_.K), 0.0);
+    site_.store(solution.weights);
+    pruned_.evaluate([&](std::size_t batch, const Tensor& y) {
+      block_.judge(batch, y, solution.shift, squared);
+      if (retarget) block_.retarget(batch, y, solution.shift, layer_, tiles_, targets_);
+    });
+    return squared;
+  }
+
+  double relative(const std::vector<double>& squared) const final { return block_.relative(squared); }
+
+ private:
+  static BlockOutput::Branches branches(const LayerSite& site, const Frontier<Tensor>& dense,
+                                        const Frontier<Tensor>& pruned) {
+    BlockOutput::Branches result{&dense.at(site.output), nullptr, nullptr};
+    if (site.pruned.other_branch.empty()) return result;
+    result.dense_other = &dense.at(site.pruned.other_branch);
+    result.other = site.correct_residual ? &pruned.at(site.pruned.other_branch) : result.dense_other;
+    return result;
+  }
+
+  const LayerSite& site_;
+  const LinearLayer& layer_;
+  const Frontier<Tensor>& pruned_;
+  const Activations& input_;
+  const RefitOptions& options_;
+  const int threads_;
+  const BlockOutput block_;
+  const std::vector<TileClass> tiles_;
+  TileTargets targets_;
+  Moments moments_;
+  std::unique_ptr<Solver> solver_;
+};
+
+}  // namespace
+
+CpuBackend::CpuBackend(const RefitOptions& options)
+    : options_(options), threads_(options.threads > 0 ? options.threads : default_threads()) {}
+
+void CpuBackend::start(const graph::Graph& dense, const graph::Graph& pruned, const std::vector<Tensor>& batches) {
+  open(dense, pruned, batches, [threads = threads_](const graph::Graph& part) -> Frontier<Tensor>::Run {
+    runtime::SessionOptions options;
+    options.threads = threads;
+    const auto session = std::make_shared<runtime::Session>(runtime::Session::open(part, options));
+    return [session](const std::vector<Tensor>& inputs) { return session->run(inputs); };
+  });
+}
+
+ChannelStatistics CpuBackend::statistics(Side side, const std::string& value) const {
+  return channel_statistics(at(side).at(value), threads_);
+}
+
+std::unique_ptr<LayerEngine> CpuBackend::layer(const LayerSite& site) {
+  return std::make_unique<CpuLayer>(site, at(Side::dense), at(Side::pruned), options_, threads_);
+}
+
+}  // namespace wins::refit
