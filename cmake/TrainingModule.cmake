@@ -2,7 +2,7 @@
 
 include(GNUInstallDirs)
 
-wins_room(NAME training/loader DEPS graph pruning data LIBS ${CMAKE_DL_LIBS})
+wins_room(NAME training/loader DEPS graph pruning refit data LIBS ${CMAKE_DL_LIBS})
 target_include_directories(wins_training_loader PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}/src/training/include")
 
 # It has copies of the rooms that it uses, which --exclude-libs keeps to itself: the tool exports nothing either.

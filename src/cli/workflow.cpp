@@ -59,9 +59,18 @@ double outlook_accuracy(const graph::Graph& graph, const graph::Graph& dense, co
   return result.held_out_accuracy;
 }
 
+/// On the GPU through libtorch, else with the project's own engine.
+refit::RefitResult refit_on_device(const graph::Graph& pruned, const graph::Graph& dense,
+                                   const std::vector<Tensor>& pictures, const refit::RefitOptions& options,
+                                   const PruneJob& job) {
+  if (job.outlook.device == "cpu") return refit::refit(pruned, dense, pictures, options);
+  return training::refit(pruned, dense, pictures, options, job.outlook.device);
+}
+
 /// Refits behind a progress bar.
 refit::RefitResult refit_with_progress(const std::string& label, const graph::Graph& pruned, const graph::Graph& dense,
-                                       const std::vector<Tensor>& pictures, refit::RefitOptions options) {
+                                       const PruneJob& job) {
+  refit::RefitOptions options = *job.refit;
   std::unique_ptr<Progress> progress;
   std::size_t shown = 0;
   options.progress = [&](std::size_t done, std::size_t layers, const std::string& name) {
@@ -69,7 +78,7 @@ refit::RefitResult refit_with_progress(const std::string& label, const graph::Gr
     progress->advance(static_cast<std::int64_t>(done - shown), name);
     shown = done;
   };
-  return refit::refit(pruned, dense, pictures, options);
+  return refit_on_device(pruned, dense, job.pictures, options, job);
 }
 
 /// The same without training: held-out accuracy after a refit on a few of the pictures.
@@ -81,7 +90,7 @@ double refitted_accuracy(const graph::Graph& graph, const graph::Graph& dense, c
   if (job.refit && !job.pictures.empty()) {
     const std::size_t few = std::min<std::size_t>(job.pictures.size(), 4);
     const std::vector<Tensor> pictures(job.pictures.begin(), job.pictures.begin() + static_cast<std::ptrdiff_t>(few));
-    adapted = refit::refit(graph, dense, pictures, *job.refit).graph;
+    adapted = refit_on_device(graph, dense, pictures, *job.refit, job).graph;
   }
   runtime::Session session = runtime::Session::open(adapted, job.session);
   return evaluate(session, held_out, job.preprocess, "outlook").top1;
@@ -167,7 +176,7 @@ Pruned prune_network(const graph::Graph& start, const graph::Graph& dense, const
                                                make_hooks(dense, job, progress), job.tradeoff);
   }
   if (!job.refit || job.pictures.empty()) return result;
-  refit::RefitResult fitted = refit_with_progress("refit", result.graph, dense, job.pictures, *job.refit);
+  refit::RefitResult fitted = refit_with_progress("refit", result.graph, dense, job);
   result.graph = std::move(fitted.graph);
   result.fits = std::move(fitted.layers);
   result.fit_pictures = fitted.pictures;

@@ -99,9 +99,10 @@ CpuBackend::CpuBackend(const RefitOptions& options)
     : options_(options), threads_(options.threads > 0 ? options.threads : default_threads()) {}
 
 void CpuBackend::start(const graph::Graph& dense, const graph::Graph& pruned, const std::vector<Tensor>& batches) {
-  open(dense, pruned, batches, [threads = threads_](const graph::Graph& part) -> Frontier<Tensor>::Run {
-    runtime::SessionOptions options;
-    options.threads = threads;
+  runtime::SessionOptions options;
+  options.backend = options_.engine;
+  options.threads = threads_;
+  open(dense, pruned, batches, [options](const graph::Graph& part) -> Frontier<Tensor>::Run {
     const auto session = std::make_shared<runtime::Session>(runtime::Session::open(part, options));
     return [session](const std::vector<Tensor>& inputs) { return session->run(inputs); };
   });

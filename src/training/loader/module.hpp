@@ -12,6 +12,7 @@ struct Module {
   decltype(&train) train_graph;
   decltype(&recalibrate_batch_norm) recalibrate;
   decltype(&forward) run_forward;
+  decltype(&refit) refit_network;
 };
 
 /// The symbol: a function `const Module*()`.

@@ -30,4 +30,9 @@ std::vector<Tensor> forward(const graph::Graph&, const std::vector<Tensor>&, con
   refuse();
 }
 
+refit::RefitResult refit(const graph::Graph&, const graph::Graph&, const std::vector<Tensor>&,
+                         const refit::RefitOptions&, const std::string&) {
+  refuse();
+}
+
 }  // namespace wins::training

@@ -37,6 +37,8 @@ struct RefitOptions {
   bool all_layers = true;
   /// Statistics of batch norm nodes follow the pruned network's activations.
   bool recalibrate = true;
+  /// Who runs the networks: "cpu", or "ref" for the double-precision reference (slow).
+  std::string engine = "cpu";
   int threads = 0;         ///< 0: the cores this process may use
   std::uint64_t seed = 0;  ///< draws the sampled tiles
   /// Bound in bytes on activations and statistics; 0 = none. Fewer pictures are used to keep it, and a

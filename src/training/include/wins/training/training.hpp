@@ -10,6 +10,7 @@
 
 #include "wins/data/loader.hpp"
 #include "wins/graph/graph.hpp"
+#include "wins/refit/refit.hpp"
 
 namespace wins::training {
 
@@ -79,5 +80,10 @@ graph::Graph recalibrate_batch_norm(const graph::Graph& graph, const data::Datas
 /// Forward through libtorch, inference mode; the test oracle for the training path.
 std::vector<Tensor> forward(const graph::Graph& graph, const std::vector<Tensor>& inputs,
                             const std::string& device = "cpu");
+
+/// refit::refit through libtorch, on "cpu" or "cuda": the same layers, targets and rounds; tiles are drawn once for
+/// all pictures. Throws `Error` as that does, and when the device's memory does not suffice.
+refit::RefitResult refit(const graph::Graph& pruned, const graph::Graph& dense, const std::vector<Tensor>& batches,
+                         const refit::RefitOptions& options, const std::string& device);
 
 }  // namespace wins::training
