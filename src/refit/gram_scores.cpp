@@ -64,8 +64,8 @@ std::vector<std::vector<double>> row_covariances(const LinearLayer& layer, const
     if (block != nullptr) multiply(K, C, u + xi * K * C, block, false, product.data());
     for (std::int64_t k = 0; k < K; ++k) {
       const double raw = block == nullptr ? 0 : dot(product.data() + k * C, u + (other * K + k) * C, C);
-      const double centred = raw - means[static_cast<std::size_t>(xi * K + k)] *
-                                       means[static_cast<std::size_t>(other * K + k)];
+      const double centred =
+          raw - means[static_cast<std::size_t>(xi * K + k)] * means[static_cast<std::size_t>(other * K + k)];
       std::vector<double>& own = S[static_cast<std::size_t>(k)];
       own[static_cast<std::size_t>(xi * P + other)] = own[static_cast<std::size_t>(other * P + xi)] = centred;
     }

@@ -17,9 +17,13 @@
 namespace wins::refit {
 namespace {
 
-bool is_winograd(const graph::Node& node) { return node.as<graph::WinogradConv>() != nullptr; }
+bool is_winograd(const graph::Node& node) {
+  return node.as<graph::WinogradConv>() != nullptr;
+}
 
-double gigabytes(std::size_t bytes) { return static_cast<double>(bytes) * 1e-9; }
+double gigabytes(std::size_t bytes) {
+  return static_cast<double>(bytes) * 1e-9;
+}
 
 /// The layer of a node as rows, or nothing and the reason.
 std::optional<LinearLayer> rows_of(const graph::Graph& graph, const graph::Node& node, std::string& reason) {
@@ -79,8 +83,8 @@ class ScoreWalk {
     if (kind_ == RowScore::obs) {
       const std::size_t wanted = bytes + obs_bytes(*layer);
       if (limit > 0 && wanted > limit) {
-        scores.note = fmt::format("obs needs {:.1f} GB, more than the memory limit: scored by gram",
-                                  gigabytes(wanted));
+        scores.note =
+            fmt::format("obs needs {:.1f} GB, more than the memory limit: scored by gram", gigabytes(wanted));
       } else if (auto rows = obs_scores(*layer, moments, weight, options_.obs_ridge, threads_)) {
         scores.rows = std::move(*rows);
         return scores;

@@ -218,7 +218,9 @@ graph::Graph dense_winograd(graph::Graph graph, int m = 2) {
   return graph;
 }
 
-std::vector<Tensor> pictures(const Shape& shape) { return {random_normal(shape, 3), random_normal(shape, 4)}; }
+std::vector<Tensor> pictures(const Shape& shape) {
+  return {random_normal(shape, 3), random_normal(shape, 4)};
+}
 
 TEST(RowScores, OfANetworkAreFiniteDeterministicAndOfTheRightShape) {
   const graph::Graph graph = dense_winograd(pruning::testing::five_layers(true));
@@ -247,7 +249,8 @@ TEST(RowScores, OfANetworkAreFiniteDeterministicAndOfTheRightShape) {
 TEST(RowScores, FiltersCountAfterBatchNormAndZeroRowsGoFirst) {
   graph::Graph graph = dense_winograd(pruning::testing::chain(8, 7, {{"a", 6, 3, 1, true}}));
   Tensor& U = *graph.value(graph.find_node("a")->inputs[1]).constant;
-  for (std::int64_t c = 0; c < 8; ++c) U.mutable_data<float>()[static_cast<std::size_t>((5 * 6 + 2) * 8 + c)] = 0;
+  for (std::int64_t c = 0; c < 8; ++c)
+    U.mutable_data<float>()[static_cast<std::size_t>((5 * 6 + 2) * 8 + c)] = 0;
   graph.outputs = {graph.find_node("a.bn")->outputs[0]};
   const std::vector<Tensor> batches = pictures({4, 8, 7, 7});
   RowScoreOptions all;

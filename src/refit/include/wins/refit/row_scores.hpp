@@ -3,7 +3,8 @@
 // With phi[(xi,c)] = Aw[xi,a] V[xi,c] the features of one output pixel (see refit.hpp) and H their centred
 // second moments, the squared output error of channel k is a quadratic form in its weights. Removing a part g
 // of them, while all others are re-solved, raises it by u_g^T ((H^-1)_gg)^-1 u_g: Hassibi & Stork, "Second
-// order derivatives for network pruning: Optimal Brain Surgeon", NIPS 1993, equation 5, for a group of weights.
+// order derivatives for network pruning: Optimal Brain Surgeon", NIPS 1993, equation 5, for a group of
+// weights.
 #pragma once
 
 #include <cstddef>
@@ -27,8 +28,8 @@ enum class RowScore {
 };
 
 struct RowScoreOptions {
-  double obs_ridge = 0.01;    ///< added to the diagonal of H, relative to its mean
-  double gram_ridge = 0.001;  ///< the same for the scalars of one channel
+  double obs_ridge = 0.01;       ///< added to the diagonal of H, relative to its mean
+  double gram_ridge = 0.001;     ///< the same for the scalars of one channel
   double tiles_per_weight = 16;  ///< tiles sampled for each weight of an output channel
   int threads = 0;               ///< 0: the cores this process may use
   std::uint64_t seed = 0;        ///< draws the sampled tiles
@@ -39,8 +40,8 @@ struct RowScoreOptions {
   std::function<void(std::size_t, std::size_t, const std::string&)> progress;
 };
 
-/// Scores of one layer; higher = more important. All carry the squared factor of a batch norm that alone reads
-/// the output, so that channels compare by what leaves it.
+/// Scores of one layer; higher = more important. All carry the squared factor of a batch norm that alone
+/// reads the output, so that channels compare by what leaves it.
 struct LayerScores {
   /// [p*p, K] float64. gram: 0 for the row that goes first, then 1, 2, ...; obs: mean square of the output.
   /// Undefined when `note` says why there are none.
@@ -50,11 +51,12 @@ struct LayerScores {
   std::string note;  ///< what was done otherwise than asked, and why; or empty
 };
 
-/// Scores of every WinogradConv of `graph`, by node name. Inputs of a layer come from `graph` as it is. Rows that
-/// are pruned already score lowest; they take no part in gram, in obs only where their whole position is pruned.
-/// `batches`: [N, C, H, W] float32 pictures; only as many as fill batches of the first one's size are used.
-/// Deterministic for a given thread count. Throws `Error` without pictures, for several inputs, when a picture or
-/// a weight holds a value that is not finite, and when the moments of a layer exceed the memory limit.
+/// Scores of every WinogradConv of `graph`, by node name. Inputs of a layer come from `graph` as it is. Rows
+/// that are pruned already score lowest; they take no part in gram, in obs only where their whole position is
+/// pruned. `batches`: [N, C, H, W] float32 pictures; only as many as fill batches of the first one's size are
+/// used. Deterministic for a given thread count. Throws `Error` without pictures, for several inputs, when a
+/// picture or a weight holds a value that is not finite, and when the moments of a layer exceed the memory
+/// limit.
 std::map<std::string, LayerScores> row_scores(RowScore kind, const graph::Graph& graph,
                                               const std::vector<Tensor>& batches,
                                               const RowScoreOptions& options = {});
