@@ -155,6 +155,7 @@ void run_prune(const Options& options) {
   }
   const graph::Graph dense = onnx::load(options.model);
   PruneJob job = make_prune_job(options.prune, options.common);
+  pruning::check(dense, job.config);
   std::optional<OpenedData> data;
   if (!options.data.path.empty()) {
     data.emplace(options.data, options.common.seed);
@@ -168,6 +169,7 @@ void run_prune(const Options& options) {
   }
   job.outlook = resolve(options.train, options.common, true);
   job.refit = resolve(options.refit, options.common);
+  job.memory_limit = memory_limit(options.refit);
   if (options.no_training) job.outlook_steps = 0;
   calibrate_job(options.prune, options.common, dense, job);
 

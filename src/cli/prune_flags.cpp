@@ -2,7 +2,11 @@
 
 #include <fmt/core.h>
 
+#include <memory>
+
 #include "wins/base/error.hpp"
+#include "wins/base/progress.hpp"
+#include "wins/refit/row_scores.hpp"
 
 namespace wins::cli {
 namespace {
@@ -34,11 +38,41 @@ const CLI::Validator kRatio(
     },
     "RATIO");
 
+/// Scores of gram and obs, from second moments in the network before this pruning, with tiles of `m`.
+pruning::Calibration calibrate_rows(const graph::Graph& dense, int m, const Common& common, const PruneJob& job) {
+  pruning::PruneConfig whole;
+  whole.method = pruning::Method::dense;
+  whole.exclude = job.config.exclude;
+  whole.m = m;
+  graph::Graph graph = dense;
+  pruning::prune(graph, whole, {});
+
+  const auto kind =
+      job.config.criterion == pruning::Criterion::obs ? refit::RowScore::obs : refit::RowScore::gram;
+  refit::RowScoreOptions options;
+  options.threads = common.threads;
+  options.seed = common.seed;
+  options.memory_limit = job.memory_limit;
+  std::unique_ptr<Progress> progress;
+  std::size_t shown = 0;
+  options.progress = [&](std::size_t done, std::size_t layers, const std::string& name) {
+    if (!progress) progress = std::make_unique<Progress>("choice of rows", static_cast<std::int64_t>(layers));
+    progress->advance(static_cast<std::int64_t>(done - shown), name);
+    shown = done;
+  };
+  pruning::Calibration calibration;
+  for (auto& [name, scores] : refit::row_scores(kind, graph, job.pictures, options)) {
+    if (!scores.note.empty()) fmt::print(stderr, "wins: warning: {}: {}\n", name, scores.note);
+    calibration[name] = {Tensor(), scores.rows, scores.filters};
+  }
+  return calibration;
+}
+
 }  // namespace
 
 void add_prune_flags(CLI::App& app, PruneFlags& flags) {
   app.add_option("--method", flags.method, "wins, wins-b, wins-ab, fp, wwp or dense")->capture_default_str();
-  app.add_option("--criterion", flags.criterion, "l1, l2, output-aware; for fp also fpgm, whc")->capture_default_str();
+  app.add_option("--criterion", flags.criterion, "l1, l2, output-aware, gram, obs; for fp also fpgm, whc")->capture_default_str();
   app.add_option("--ratio", flags.ratio, "share of the weights to prune in each layer")->check(kRatio)->capture_default_str();
   app.add_option("--layer", flags.layer, "NAME=RATIO for one layer (repeat); 0 keeps it dense")->take_all();
   app.add_option("--exclude", flags.exclude, "layers left alone (repeat)")->take_all();
@@ -56,7 +90,7 @@ void add_prune_flags(CLI::App& app, PruneFlags& flags) {
       ->check(CLI::Range(0, 1000000))->capture_default_str();
   app.add_option("--timing-batch", flags.timing_batch, "WINS-AB: batch at which layers are timed")
       ->check(CLI::Range(1, 4096))->capture_default_str();
-  app.add_option("--calibration", flags.calibration, "pictures for the output-aware criterion and the refit")
+  app.add_option("--calibration", flags.calibration, "pictures for the criteria output-aware, gram and obs, and for the refit")
       ->check(CLI::Range(1, 1000000))->capture_default_str();
   app.add_option("--sensitivity", flags.sensitivity, "print accuracy with one layer pruned at each of these ratios")
       ->delimiter(',')->check(kRatio);
@@ -82,9 +116,13 @@ PruneJob make_prune_job(const PruneFlags& flags, const Common& common) {
 }
 
 void calibrate_job(const PruneFlags& flags, const Common& common, const graph::Graph& dense, PruneJob& job) {
-  const bool scores = job.config.criterion == pruning::Criterion::output_aware;
+  const bool moments = pruning::takes_row_scores(job.config.criterion);
+  const bool scores = moments || job.config.criterion == pruning::Criterion::output_aware;
   if (job.dataset == nullptr) {
-    if (scores) throw UsageError("--criterion output-aware needs --data for calibration pictures (or choose l2)");
+    if (scores) {
+      throw UsageError(fmt::format("--criterion {} needs --data for calibration pictures (or choose l2)",
+                                   pruning::to_string(job.config.criterion)));
+    }
     return;
   }
   if (!scores && !job.refit) return;
@@ -94,7 +132,7 @@ void calibrate_job(const PruneFlags& flags, const Common& common, const graph::G
   job.pictures = calibration_batches(kept, job.preprocess, flags.calibration, common.seed);
   if (!scores) return;
   const int m = job.config.m == 0 ? 2 : job.config.m;
-  job.calibration = pruning::calibrate(dense, job.pictures, m);
+  job.calibration = moments ? calibrate_rows(dense, m, common, job) : pruning::calibrate(dense, job.pictures, m);
 }
 
 }  // namespace wins::cli

@@ -34,7 +34,8 @@ void add_prune_flags(CLI::App& app, PruneFlags& flags);
 PruneJob make_prune_job(const PruneFlags& flags, const Common& common);
 
 /// Fills `job.pictures` (without those held out) when the criterion or the refit needs them, and
-/// `job.calibration` for the criterion; an output-aware criterion without pictures throws `UsageError`.
+/// `job.calibration` for the criterion; a criterion that needs pictures throws `UsageError` without them. Layers
+/// that a criterion could not score as asked are told on stderr.
 void calibrate_job(const PruneFlags& flags, const Common& common, const graph::Graph& dense, PruneJob& job);
 
 }  // namespace wins::cli

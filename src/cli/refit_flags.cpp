@@ -17,7 +17,7 @@ void add_refit_flags(CLI::App& app, RefitFlags& flags) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--memory", flags.memory_gib,
-                 "refit: GiB for activations and statistics; fewer pictures are used to keep it")
+                 "refit, gram, obs: GiB for activations and statistics; fewer pictures are used to keep it")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_flag("!--winograd-only", flags.options.all_layers,
@@ -34,8 +34,12 @@ std::optional<refit::RefitOptions> resolve(const RefitFlags& flags, const Common
   refit::RefitOptions options = flags.options;
   options.threads = common.threads;
   options.seed = common.seed;
-  options.memory_limit = static_cast<std::size_t>(flags.memory_gib * 1024 * 1024 * 1024);
+  options.memory_limit = memory_limit(flags);
   return options;
+}
+
+std::size_t memory_limit(const RefitFlags& flags) {
+  return static_cast<std::size_t>(flags.memory_gib * 1024 * 1024 * 1024);
 }
 
 std::string fit_table(const std::vector<refit::LayerFit>& layers) {

@@ -23,6 +23,9 @@ void add_refit_flags(CLI::App& app, RefitFlags& flags);
 /// Options ready for refit::refit, or nothing with --no-refit.
 std::optional<refit::RefitOptions> resolve(const RefitFlags& flags, const Common& common);
 
+/// `--memory` in bytes.
+std::size_t memory_limit(const RefitFlags& flags);
+
 /// The fits as a table for people, and as JSON.
 std::string fit_table(const std::vector<refit::LayerFit>& layers);
 Json to_json(const std::vector<refit::LayerFit>& layers);

@@ -162,7 +162,7 @@ Calibration calibrate(const graph::Graph& graph, const std::vector<Tensor>& batc
     }
   }
   Calibration calibration;
-  for (const Probe& probe : probes) calibration[probe.name] = probe.energy.mean();
+  for (const Probe& probe : probes) calibration[probe.name].input_energy = probe.energy.mean();
   return calibration;
 }
 

@@ -16,7 +16,7 @@ struct Name {
 };
 constexpr std::array kNames{Name{Criterion::l1, "l1"}, Name{Criterion::l2, "l2"},
                             Name{Criterion::output_aware, "output-aware"}, Name{Criterion::fpgm, "fpgm"},
-                            Name{Criterion::whc, "whc"}};
+                            Name{Criterion::whc, "whc"}, Name{Criterion::gram, "gram"}, Name{Criterion::obs, "obs"}};
 
 void check_finite(const LayerView& layer, const std::vector<double>& scores) {
   for (const double score : scores) {
@@ -50,6 +50,8 @@ std::string to_string(Criterion criterion) {
   fail("unknown criterion {}", static_cast<int>(criterion));
 }
 
+bool takes_row_scores(Criterion criterion) { return criterion == Criterion::gram || criterion == Criterion::obs; }
+
 Extents extents_of(const LayerView& layer) {
   require(layer.algorithm != nullptr, "{}: no Winograd algorithm given", layer.name);
   require(layer.U.defined() && layer.U.dtype() == DType::f32 && layer.U.rank() == 3 &&
@@ -81,6 +83,8 @@ std::vector<double> score_units(Criterion criterion, const LayerView& layer, win
     case Criterion::l1: scores = l1_scores(layer, axis); break;
     case Criterion::l2: scores = l2_scores(layer, axis); break;
     case Criterion::output_aware: scores = output_aware_scores(layer, axis); break;
+    case Criterion::gram:
+    case Criterion::obs: scores = given_row_scores(layer, axis); break;
     case Criterion::fpgm:
     case Criterion::whc:
       fail("{}: criterion {} ranks whole filters: it goes with method fp only", layer.name, to_string(criterion));
@@ -99,6 +103,8 @@ std::vector<double> score_filters(Criterion criterion, const LayerView& layer) {
       break;
     case Criterion::fpgm: scores = fpgm_filter_scores(layer); break;
     case Criterion::whc: scores = whc_filter_scores(layer); break;
+    case Criterion::gram:
+    case Criterion::obs: scores = given_filter_scores(layer); break;
   }
   check_finite(layer, scores);
   return scores;

@@ -46,5 +46,7 @@ std::vector<double> l2_scores(const LayerView& layer, winograd::Axis axis);
 std::vector<double> output_aware_scores(const LayerView& layer, winograd::Axis axis);
 std::vector<double> fpgm_filter_scores(const LayerView& layer);
 std::vector<double> whc_filter_scores(const LayerView& layer);
+std::vector<double> given_row_scores(const LayerView& layer, winograd::Axis axis);
+std::vector<double> given_filter_scores(const LayerView& layer);
 
 }  // namespace wins::pruning

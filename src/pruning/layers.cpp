@@ -48,6 +48,10 @@ void check_combination(const PruneConfig& config) {
     throw UsageError(fmt::format("criterion {} ranks whole filters: it goes with method fp, not {}",
                                  to_string(config.criterion), to_string(config.method)));
   }
+  if (takes_row_scores(config.criterion) && (config.axis == winograd::Axis::column || config.method == Method::wwp)) {
+    throw UsageError(fmt::format("criterion {} ranks rows: it does not go with {}", to_string(config.criterion),
+                                 config.method == Method::wwp ? "method wwp" : "axis column"));
+  }
   if (config.axis == winograd::Axis::element && config.method != Method::wwp && config.method != Method::dense) {
     throw UsageError(fmt::format("method {} removes rows or columns, not elements", to_string(config.method)));
   }

@@ -37,8 +37,12 @@ LayerView view_of(const graph::Graph& graph, const graph::Node& node, const Cali
   view.name = node.name;
   view.algorithm = &winograd::algorithm(conv->m, conv->r);
   view.U = *U;
-  const auto energy = calibration.find(node.name);
-  if (energy != calibration.end()) view.input_energy = energy->second;
+  const auto known = calibration.find(node.name);
+  if (known != calibration.end()) {
+    view.input_energy = known->second.input_energy;
+    view.row_scores = known->second.row_scores;
+    view.filter_scores = known->second.filter_scores;
+  }
   view.output_scale = output_scale(graph, node);
   return view;
 }
@@ -126,6 +130,8 @@ void prune_layer(graph::Graph& graph, const std::string& name, const PruneConfig
   for (std::size_t i = 0; i < mask.keep.size(); ++i) mask.keep[i] &= before.keep[i];
   set_weights(graph, name, mask, masked(mask, view.U));
 }
+
+void check(const graph::Graph& graph, const PruneConfig& config) { chosen_layers(graph, config); }
 
 void prune(graph::Graph& graph, const PruneConfig& config, const Calibration& calibration) {
   if (config.method == Method::wins_ab) {

@@ -6,14 +6,16 @@
 extern "C" {
 void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info);
 void dpotri_(const char* uplo, const int* n, double* a, const int* lda, int* info);
+void spotrf_(const char* uplo, const int* n, float* a, const int* lda, int* info);
+void spotri_(const char* uplo, const int* n, float* a, const int* lda, int* info);
 }
 
 namespace wins::refit {
 
-SingleThreadedBlas::SingleThreadedBlas() : before_(openblas_get_num_threads()) {
-  openblas_set_num_threads(1);
+BlasThreads::BlasThreads(int count) : before_(openblas_get_num_threads()) {
+  openblas_set_num_threads(count);
 }
-SingleThreadedBlas::~SingleThreadedBlas() {
+BlasThreads::~BlasThreads() {
   openblas_set_num_threads(before_);
 }
 
@@ -47,6 +49,14 @@ bool invert_spd(std::int64_t size, std::vector<double>& matrix) {
     }
   }
   return true;
+}
+
+bool invert_spd_upper(std::int64_t size, std::vector<float>& matrix) {
+  const auto n = static_cast<int>(size);
+  int info = 0;
+  spotrf_("L", &n, matrix.data(), &n, &info);  // column-major "L" is row-major upper
+  if (info == 0) spotri_("L", &n, matrix.data(), &n, &info);
+  return info == 0;
 }
 
 }  // namespace wins::refit

@@ -168,6 +168,10 @@ class Flags(Case):
     def test_contradictions(self):
         self.prune("--method", "wins", "--criterion", "fpgm", status=2, words=["fpgm"])
         self.prune("--method", "wins-ab", status=2, words=["wins-ab", "--data"])
+        for criterion in ("gram", "obs"):
+            self.prune("--criterion", criterion, status=2, words=[criterion, "--data", "calibration"])
+            self.prune("--criterion", criterion, "--axis", "column", status=2, words=[criterion, "axis column"])
+            self.prune("--criterion", criterion, "--method", "wwp", status=2, words=[criterion, "wwp"])
         self.refuse("run", self.net, status=2, words=["--input"])
         # A build without training says that first.
         status, word = (2, "--data") if has_training() else (1, "--epochs")

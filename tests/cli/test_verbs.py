@@ -1,6 +1,7 @@
 """Every verb on a small network, piped, with its machine-readable record."""
 
 import json
+import pathlib
 import unittest
 
 import numpy as np
@@ -10,6 +11,8 @@ import onnxruntime
 from wins_cli import Case, has_training, pattern, wins, write_idx, write_png
 
 METHODS = ("wins", "wins-b", "fp", "wwp")
+FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
+FASHION_NET = pathlib.Path(__file__).resolve().parents[2] / "models" / "fashion-resnet.onnx"
 
 
 class Verbs(Case):
@@ -72,6 +75,19 @@ class Verbs(Case):
             self.assertLess(fitted["held_out"]["output_error"], plain["held_out"]["output_error"], msg=method)
             self.assertIn("dense_top1", fitted["held_out"])
             self.succeed("verify", self.folder / "fitted.onnx", "--bound", 1e-5)
+
+    @unittest.skipUnless(FASHION.exists(), "needs the Fashion-MNIST data set")
+    def test_rows_by_second_moments(self):
+        for criterion, method in (("gram", "wins"), ("gram", "fp"), ("obs", "wins-b"), ("obs", "wins-ab")):
+            output = self.folder / "chosen.onnx"
+            self.succeed("prune", FASHION_NET, "-o", output, "--method", method, "--criterion", criterion, "--ratio", 0.5,
+                         "--training", "none", "--data", FASHION, "--calibration", 128, "--held-out", 0.01,
+                         "--json", self.folder / "chosen.json")
+            record = self.load_json("chosen.json")
+            self.assertEqual(record["criterion"], criterion)
+            self.assertAlmostEqual(record["ratio"], 0.5, delta=0.01, msg=method)
+            self.assertGreater(record["held_out"]["agreement"], 0.8, msg=(criterion, method))
+            self.succeed("verify", output, "--bound", 1e-5)
 
     def test_refit_without_labels(self):
         pictures = self.folder / "pictures"

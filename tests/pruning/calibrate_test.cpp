@@ -80,14 +80,14 @@ TEST(Calibrate, SeesTheInputsOfEachLayer) {
   const std::vector<Tensor> batches{random_normal({2, 3, 12, 12}, 1), random_normal({3, 3, 12, 12}, 2)};
   const Calibration calibration = calibrate(graph, batches, 2);
   ASSERT_EQ(calibration.size(), 3U);
-  for (const auto& [name, energy] : calibration) {
+  for (const auto& [name, layer] : calibration) {
     const graph::ValueId input = graph.find_node(name)->input(0);
     InputEnergy want;
     for (const Tensor& batch : batches) {
       const Tensor x = runtime::ref::run_all(graph, {batch}, runtime::ref::Precision::float32)[static_cast<std::size_t>(input)];
       accumulate_input_energy(winograd::algorithm(2, 3), {1, 1, 1, 1}, x, want);
     }
-    EXPECT_LT(relative_l2(energy, want.mean()), 1e-4) << name;
+    EXPECT_LT(relative_l2(layer.input_energy, want.mean()), 1e-4) << name;
   }
 }
 
@@ -103,8 +103,8 @@ TEST(Calibrate, TakesTheNetworksInputDirectlyAndSharedInputsOnce) {
   InputEnergy padded, valid;
   accumulate_input_energy(winograd::algorithm(4, 3), {1, 1, 1, 1}, batches[0], padded);
   accumulate_input_energy(winograd::algorithm(4, 3), {0, 0, 0, 0}, batches[0], valid);
-  EXPECT_EQ(relative_l2(calibration.at("a"), padded.mean()), 0);
-  EXPECT_EQ(relative_l2(calibration.at("side"), valid.mean()), 0);
+  EXPECT_EQ(relative_l2(calibration.at("a").input_energy, padded.mean()), 0);
+  EXPECT_EQ(relative_l2(calibration.at("side").input_energy, valid.mean()), 0);
 }
 
 TEST(Calibrate, NeedsImages) { EXPECT_THROW(calibrate(testing::five_layers(), {}, 2), Error); }

@@ -33,14 +33,14 @@ double weight(const LayerView& layer, int xi, std::int64_t k, std::int64_t c) {
 }
 
 TEST(Names, RoundTripAndListOnError) {
-  for (const char* name : {"l1", "l2", "output-aware", "fpgm", "whc"}) {
+  for (const char* name : {"l1", "l2", "output-aware", "fpgm", "whc", "gram", "obs"}) {
     EXPECT_EQ(to_string(parse_criterion(name)), name);
   }
   try {
     parse_criterion("l3");
     FAIL();
   } catch (const UsageError& error) {
-    EXPECT_STREQ(error.what(), "unknown criterion 'l3' (one of l1, l2, output-aware, fpgm, whc)");
+    EXPECT_STREQ(error.what(), "unknown criterion 'l3' (one of l1, l2, output-aware, fpgm, whc, gram, obs)");
   }
 }
 
@@ -165,6 +165,24 @@ TEST(Criteria, WhcPrefersIndependentFilters) {
   // f0 and f1 are parallel (opposite), f2 is orthogonal: only products with f2 count.
   const auto scores = score_filters(Criterion::whc, axis_filters({{0, 3.0F}, {0, -2.0F}, {5, 1.0F}}));
   EXPECT_EQ(scores, (std::vector<double>{3, 2, 5}));
+}
+
+TEST(Criteria, GivenScoresAreTakenAsTheyAre) {
+  LayerView layer = random_layer(2, 3, 4, 5);
+  for (const Criterion criterion : {Criterion::gram, Criterion::obs}) {
+    layer.row_scores = layer.filter_scores = Tensor();
+    EXPECT_THROW(score_units(criterion, layer, Axis::row), Error);
+    EXPECT_THROW(score_filters(criterion, layer), Error);
+    layer.row_scores = Tensor(DType::f64, {16, 3});
+    layer.filter_scores = Tensor(DType::f64, {3});
+    layer.row_scores.mutable_data<double>()[7] = 5;
+    layer.filter_scores.mutable_data<double>()[1] = 2;
+    EXPECT_EQ(score_units(criterion, layer, Axis::row)[7], 5);
+    EXPECT_EQ(score_filters(criterion, layer), (std::vector<double>{0, 2, 0}));
+    EXPECT_THROW(score_units(criterion, layer, Axis::column), Error);
+    layer.row_scores = Tensor(DType::f64, {36, 3});  // of another tile size
+    EXPECT_THROW(score_units(criterion, layer, Axis::row), Error);
+  }
 }
 
 TEST(Criteria, RefuseWhatDoesNotApply) {

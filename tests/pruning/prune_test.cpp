@@ -197,6 +197,34 @@ TEST(Prune, OutputAwareCommutesWithFoldingBatchNorm) {
   for (const std::string& layer : prunable_layers(start)) EXPECT_EQ(mask_of(one, layer), mask_of(two, layer));
 }
 
+// Rows and filters go in the order of the scores that are handed in.
+TEST(Prune, ByGivenScores) {
+  const graph::Graph start = five_layers();
+  Calibration calibration;
+  for (const auto& [name, K] : {std::pair{"a", 8}, {"b", 10}, {"c", 8}}) {
+    LayerCalibration& layer = calibration[name];
+    layer.row_scores = Tensor(DType::f64, {16, K});
+    layer.filter_scores = Tensor(DType::f64, {K});
+    for (std::int64_t i = 0; i < 16 * K; ++i)
+      layer.row_scores.mutable_data<double>()[static_cast<std::size_t>(i)] = static_cast<double>(i * 7 % (16 * K + 1));
+    layer.filter_scores.mutable_data<double>()[1] = 1;
+  }
+  const graph::Graph rows = pruned(start, make(Method::wins, 0.5, Criterion::gram), calibration);
+  for (std::size_t i = 0; i < 128; ++i) EXPECT_EQ(mask_of(rows, "a").keep[i], i * 7 % 129 >= 64 ? 1 : 0) << i;
+  PruneConfig one = make(Method::fp, 0.875, Criterion::obs);
+  one.exclude = {"b"};
+  const graph::Graph filters = pruned(start, one, calibration);
+  for (std::size_t i = 0; i < 128; ++i) EXPECT_EQ(mask_of(filters, "a").keep[i], i % 8 == 1 ? 1 : 0) << i;
+}
+
+TEST(Prune, GivenScoresAreOfRowsAlone) {
+  PruneConfig config = make(Method::wins, 0.5, Criterion::gram);
+  config.axis = winograd::Axis::column;
+  EXPECT_THROW(check(five_layers(), config), UsageError);
+  EXPECT_THROW(check(five_layers(), make(Method::wwp, 0.5, Criterion::obs)), UsageError);
+  EXPECT_THROW(pruned(five_layers(), make(Method::wins, 0.5, Criterion::obs)), Error);  // no scores
+}
+
 TEST(Prune, IsDeterministic) {
   const graph::Graph one = pruned(five_layers(), make(Method::wins, 0.84));
   const graph::Graph two = pruned(five_layers(), make(Method::wins, 0.84));

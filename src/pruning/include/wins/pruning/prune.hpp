@@ -31,8 +31,14 @@ struct PruneConfig {
   std::uint64_t seed = 0;  ///< recorded with the result; pruning itself draws nothing
 };
 
-/// E[V[xi,c]^2] per prunable layer, by node name; [p*p, C] float64.
-using Calibration = std::map<std::string, Tensor>;
+/// What calibration pictures say about one layer; see LayerView.
+struct LayerCalibration {
+  Tensor input_energy;   ///< E[V[xi,c]^2], [p*p, C] float64; for output-aware
+  Tensor row_scores;     ///< [p*p, K] float64; for gram and obs
+  Tensor filter_scores;  ///< [K] float64; the same with method fp
+};
+/// By node name.
+using Calibration = std::map<std::string, LayerCalibration>;
 
 /// Running sum of V[xi,c]^2 over input tiles.
 struct InputEnergy {
@@ -56,6 +62,9 @@ std::vector<std::string> prunable_layers(const graph::Graph& graph,
 /// the input energies of each prunable layer at tile size `m` (0 = 2; a WinogradConv: its own).
 /// Throws `Error` without batches, or when a batch does not fit the network.
 Calibration calibrate(const graph::Graph& graph, const std::vector<Tensor>& batches, int m);
+
+/// Throws what `prune` throws for ratios, names and combinations that make no sense; before work is spent.
+void check(const graph::Graph& graph, const PruneConfig& config);
 
 /// Applies one method to all prunable layers: Conv becomes WinogradConv with a mask, U zeroed
 /// where pruned. Deterministic. A layer that is a masked WinogradConv already is pruned further
