@@ -22,7 +22,8 @@ class CpuLayer final : public LayerEngine {
         options_(options),
         threads_(threads),
         block_(site.dense, site.pruned, branches(site, dense, pruned), threads),
-        tiles_(sample_tiles(layer_, dense.at(site.output), wanted_tiles(layer_, options), options.seed)),
+        tiles_(sample_tiles(layer_, dense.at(site.output).at(0).shape(), input_.size(), wanted_tiles(layer_, options),
+                            options.seed)),
         moments_(layer_, threads) {}
 
   std::int64_t gather() final {
@@ -98,14 +99,18 @@ class CpuLayer final : public LayerEngine {
 CpuBackend::CpuBackend(const RefitOptions& options)
     : options_(options), threads_(options.threads > 0 ? options.threads : default_threads()) {}
 
-void CpuBackend::start(const graph::Graph& dense, const graph::Graph& pruned, const std::vector<Tensor>& batches) {
+Frontier<Tensor>::Open open_sessions(const std::string& engine, int threads) {
   runtime::SessionOptions options;
-  options.backend = options_.engine;
-  options.threads = threads_;
-  open(dense, pruned, batches, [options](const graph::Graph& part) -> Frontier<Tensor>::Run {
+  options.backend = engine;
+  options.threads = threads;
+  return [options](const graph::Graph& part) -> Frontier<Tensor>::Run {
     const auto session = std::make_shared<runtime::Session>(runtime::Session::open(part, options));
     return [session](const std::vector<Tensor>& inputs) { return session->run(inputs); };
-  });
+  };
+}
+
+void CpuBackend::start(const graph::Graph& dense, const graph::Graph& pruned, const std::vector<Tensor>& batches) {
+  open(dense, pruned, batches, open_sessions(options_.engine, threads_));
 }
 
 ChannelStatistics CpuBackend::statistics(Side side, const std::string& value) const {

@@ -6,6 +6,9 @@
 
 namespace wins::refit {
 
+/// Segments as sessions of an engine ("cpu" or "ref").
+Frontier<Tensor>::Open open_sessions(const std::string& engine, int threads);
+
 class CpuBackend final : public FrontierBackend<Tensor> {
  public:
   explicit CpuBackend(const RefitOptions& options);

@@ -66,25 +66,31 @@ std::size_t statistics_bytes(const LinearLayer& layer) {
   return Moments::bytes(layer) + kVectors * layer.weights.byte_size();
 }
 
-std::vector<Tensor> usable_pictures(const graph::Graph& pruned, const std::vector<Tensor>& batches,
-                                    const RefitOptions& options) {
-  require(!batches.empty(), "refit needs at least one picture");
-  require(pruned.inputs.size() == 1, "refit: the network has {} inputs, one is supported", pruned.inputs.size());
+std::function<Fits(const graph::Graph&)> refit_fits(const RefitOptions& options) {
+  return [&options](const graph::Graph& graph) -> Fits {
+    if (options.memory_limit == 0) return [](std::size_t) { return true; };
+    return [&options, needs = Needs(shallow_branches_first(graph), options)](std::size_t batches) {
+      return needs.bytes(batches) <= options.memory_limit;
+    };
+  };
+}
+
+std::vector<Tensor> usable_pictures(const graph::Graph& graph, const std::vector<Tensor>& batches,
+                                    const std::string& what, const std::function<Fits(const graph::Graph&)>& rule) {
+  require(!batches.empty(), "{} needs at least one picture", what);
+  require(graph.inputs.size() == 1, "{}: the network has {} inputs, one is supported", what, graph.inputs.size());
   std::vector<Tensor> result;
   for (const Tensor& batch : batches) {
     if (batch.shape() == batches[0].shape()) result.push_back(batch);
   }
-  if (options.memory_limit > 0) {
-    const graph::Graph graph = shallow_branches_first(graph::specialize(pruned, {batches[0].shape()}));
-    const Needs needs(graph, options);
-    while (result.size() > 1 && needs.bytes(result.size()) > options.memory_limit) result.pop_back();
-  }
+  const Fits fits = rule(graph::specialize(graph, {batches[0].shape()}));
+  while (result.size() > 1 && !fits(result.size())) result.pop_back();
   std::int64_t number = 0;
   for (const Tensor& batch : result) {
     const auto values = batch.data<float>();
     const std::int64_t each = batch.size() / batch.dim(0);
     const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
-    require(bad == values.end(), "refit: calibration picture {} holds a value that is not finite",
+    require(bad == values.end(), "{}: calibration picture {} holds a value that is not finite", what,
             number + (bad - values.begin()) / each);
     number += batch.dim(0);
   }

@@ -82,7 +82,7 @@ void Moments::for_each_chunk(const Activations& x, const std::vector<TileClass>&
       Chunk chunk{classes[i], {}, {}, std::min(most, count - first)};
       const auto begin = classes[i].tiles.begin() + first;
       gather_input(layer_, x, std::vector<Tile>(begin, begin + chunk.T), threads_, chunk.V);
-      for (std::int64_t row = 0; row < layer_.m * layer_.m * layer_.K; ++row) {
+      for (std::int64_t row = 0; row < (targets.empty() ? 0 : layer_.m * layer_.m * layer_.K); ++row) {
         const auto from = targets[i].begin() + row * count + first;
         chunk.Y.insert(chunk.Y.end(), from, from + chunk.T);
       }
@@ -95,7 +95,7 @@ void Moments::gather(const Activations& x, const std::vector<TileClass>& classes
   for_each_chunk(x, classes, targets, [&](const Chunk& chunk) {
     add_blocks(chunk);
     add_means(chunk);
-    add_targets(chunk);
+    if (!targets.empty()) add_targets(chunk);
   });
   const double scale = 1 / pixels_of(classes);
   for (Pair& pair : pairs_) {

@@ -20,7 +20,8 @@ class Moments {
   /// Bytes that the blocks of a layer take.
   static std::size_t bytes(const LinearLayer& layer);
 
-  /// The same `classes` of tiles for `gather` and, as often as wanted afterwards, `retarget`.
+  /// The same `classes` of tiles for `gather` and, as often as wanted afterwards, `retarget`. Without targets
+  /// `rhs` and `target_mean` stay zero.
   void gather(const Activations& x, const std::vector<TileClass>& classes, const TileTargets& targets);
   /// E[y phi] and E[y] for other targets y of the same inputs.
   void retarget(const Activations& x, const std::vector<TileClass>& classes, const TileTargets& targets);

@@ -184,7 +184,7 @@ RefitResult refit_with(Backend& backend, const graph::Graph& pruned, const graph
   require(options.activation_rounds >= 0, "refit: {} activation rounds", options.activation_rounds);
   require(options.max_iterations > 0, "refit: {} iterations", options.max_iterations);
   require(options.tiles_per_weight > 0, "refit: {} tiles for each weight", options.tiles_per_weight);
-  const std::vector<Tensor> pictures = usable_pictures(pruned, batches, options);
+  const std::vector<Tensor> pictures = usable_pictures(pruned, batches, "refit", refit_fits(options));
   RefitResult result = Walk(backend, pruned, dense, pictures, options).run();
   for (const Tensor& batch : pictures) result.pictures += batch.dim(0);
   return result;

@@ -5,14 +5,14 @@
 #include <optional>
 
 #include "blas.hpp"
-#include "frontier.hpp"
+#include "cpu_backend.hpp"
+#include "memory.hpp"
 #include "moments.hpp"
-#include "pictures.hpp"
 #include "scores.hpp"
-#include "surroundings.hpp"
 #include "wins/base/error.hpp"
 #include "wins/base/parallel.hpp"
 #include "wins/graph/shapes.hpp"
+#include "wins/refit/surroundings.hpp"
 
 namespace wins::refit {
 namespace {
@@ -48,7 +48,7 @@ class ScoreWalk {
         options_(options),
         threads_(options.threads > 0 ? options.threads : default_threads()),
         graph_(graph::specialize(graph, {batches.at(0).shape()})),
-        frontier_(graph_, batches, threads_) {}
+        frontier_(graph_, batches, open_sessions("cpu", threads_)) {}
 
   std::map<std::string, LayerScores> run() {
     std::map<std::string, LayerScores> result;
@@ -96,20 +96,14 @@ class ScoreWalk {
     return scores;
   }
 
-  /// Moves over the layer on the way.
   Moments gather(std::size_t i, const graph::Node& node, const LinearLayer& layer) {
     frontier_.advance(i);
-    Activations y;
-    frontier_.evaluate([&](std::size_t, Tensor output) { y.push_back(std::move(output)); });
-    std::int64_t alive = 0;
-    for (int xi = 0; xi < layer.positions; ++xi) alive += layer.alive(xi) ? 1 : 0;
-    const double wanted = options_.tiles_per_weight * static_cast<double>(alive * layer.C);
-    const auto limit = static_cast<std::int64_t>(std::min(wanted, 1e9)) + 1;
+    const Activations& x = frontier_.at(graph_.value(node.input(0)).name);
+    RefitOptions sampling;
+    sampling.tiles_per_weight = options_.tiles_per_weight;
     Moments moments(layer, threads_);
-    moments.add(frontier_.at(graph_.value(node.input(0)).name), y,
-                sample_tiles(layer, y, limit, options_.seed));
-    moments.finish();
-    frontier_.pass(std::move(y));
+    moments.gather(x, sample_tiles(layer, *graph_.value(node.outputs.at(0)).shape, x.size(),
+                                   wanted_tiles(layer, sampling), options_.seed), {});
     return moments;
   }
 
@@ -132,7 +126,7 @@ class ScoreWalk {
   const RowScoreOptions& options_;
   const int threads_;
   const graph::Graph graph_;
-  Frontier frontier_;
+  Frontier<Tensor> frontier_;
 };
 
 }  // namespace
@@ -143,9 +137,10 @@ std::map<std::string, LayerScores> row_scores(RowScore kind, const graph::Graph&
   for (const double ridge : {options.obs_ridge, options.gram_ridge})
     require(std::isfinite(ridge) && ridge > 0, "row scores: ridge {} is not positive", ridge);
   require(options.tiles_per_weight > 0, "row scores: {} tiles for each weight", options.tiles_per_weight);
-  // The activations at the cut, and the outputs of one layer.
-  const std::vector<Tensor> pictures =
-      usable_pictures(graph, batches, options.memory_limit, 2, "choice of rows");
+  const std::vector<Tensor> pictures = usable_pictures(graph, batches, "choice of rows", [&](const graph::Graph& network) {
+    const std::size_t each = walk_bytes(network, is_winograd);
+    return [&, each](std::size_t count) { return options.memory_limit == 0 || count * each <= options.memory_limit; };
+  });
   const SingleThreadedBlas single;
   return ScoreWalk(kind, graph, pictures, options).run();
 }

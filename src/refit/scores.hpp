@@ -6,8 +6,8 @@
 #include <optional>
 #include <vector>
 
-#include "linear_layer.hpp"
 #include "moments.hpp"
+#include "wins/refit/linear_layer.hpp"
 
 namespace wins::refit {
 

@@ -20,10 +20,11 @@ struct TileClass {
   std::vector<Tile> tiles;
 };
 
-/// At most `limit` tiles of outputs [N, K, H, W], the same number from each picture, drawn without
-/// replacement by a generator that `seed` and the picture's number start.
-std::vector<TileClass> sample_tiles(const LinearLayer& layer, const Activations& outputs, std::int64_t limit,
-                                    std::uint64_t seed);
+/// At most `limit` tiles of `batches` batches with outputs of this shape ([N, K, H, W] or [N, K]), the same
+/// number from each picture, drawn without replacement by a generator that `seed` and the picture's number
+/// start.
+std::vector<TileClass> sample_tiles(const LinearLayer& layer, const Shape& output, std::size_t batches,
+                                    std::int64_t limit, std::uint64_t seed);
 
 /// V of `tiles`: [positions, C, T] float32, in `V`. Positions that are not alive are left out of the work.
 void gather_input(const LinearLayer& layer, const Activations& x, const std::vector<Tile>& tiles, int threads,

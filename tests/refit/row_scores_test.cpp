@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 
+#include "cpu_backend.hpp"
 #include "layers.hpp"
 #include "moments.hpp"
 #include "pruning/networks.hpp"
@@ -69,8 +70,7 @@ Problem make_problem(int m, std::int64_t C, std::int64_t K) {
 
 Moments moments_of(const Problem& problem) {
   Moments moments(problem.layer, 2);
-  moments.add(problem.x, problem.y, sample_tiles(problem.layer, problem.y, 1 << 20, 0));
-  moments.finish();
+  moments.gather(problem.x, sample_tiles(problem.layer, problem.y[0].shape(), problem.y.size(), 1 << 20, 0), {});
   return moments;
 }
 
@@ -259,7 +259,7 @@ TEST(RowScores, FiltersCountAfterBatchNormAndZeroRowsGoFirst) {
     const LayerScores scores = row_scores(kind, graph, batches, all).at("a");
     const auto rows = scores.rows.data<double>();
     EXPECT_EQ(std::min_element(rows.begin(), rows.end()) - rows.begin(), 5 * 6 + 2);
-    Frontier frontier(graph, batches, 1);
+    Frontier<Tensor> frontier(graph, batches, open_sessions("cpu", 1));
     frontier.advance(graph.nodes.size() - 1);
     const Activations& out = frontier.at(graph.value(graph.outputs[0]).name);
     for (std::int64_t k = 0; k < 6; ++k) {

@@ -52,7 +52,7 @@ Problem make_problem(int m, std::int64_t C, std::int64_t K) {
 
 Moments moments_of(const Problem& problem, const LinearLayer& layer) {
   Moments moments(layer, 2);
-  const auto classes = sample_tiles(layer, problem.y, 1 << 20, 0);
+  const auto classes = sample_tiles(layer, problem.y[0].shape(), problem.y.size(), 1 << 20, 0);
   Surroundings plain;
   plain.scale.assign(static_cast<std::size_t>(layer.K), 1.0);
   plain.offset.assign(static_cast<std::size_t>(layer.K), 0.0);
@@ -265,10 +265,10 @@ TEST(Tiles, SamplesAreDrawnOnceAndTheSameEachTime) {
     for (const TileClass& kind : classes) n += kind.tiles.size();
     return n;
   };
-  EXPECT_EQ(count(sample_tiles(problem.layer, problem.y, 1 << 20, 0)), 6U * 4 * 5);
-  const auto few = sample_tiles(problem.layer, problem.y, 30, 1);
+  EXPECT_EQ(count(sample_tiles(problem.layer, problem.y[0].shape(), problem.y.size(), 1 << 20, 0)), 6U * 4 * 5);
+  const auto few = sample_tiles(problem.layer, problem.y[0].shape(), problem.y.size(), 30, 1);
   EXPECT_EQ(count(few), 30U);
-  const auto again = sample_tiles(problem.layer, problem.y, 30, 1);
+  const auto again = sample_tiles(problem.layer, problem.y[0].shape(), problem.y.size(), 30, 1);
   ASSERT_EQ(few.size(), again.size());
   std::set<std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t>> seen;
   for (std::size_t i = 0; i < few.size(); ++i) {
