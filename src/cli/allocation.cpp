@@ -18,7 +18,7 @@
 namespace wins::cli {
 namespace {
 
-/// Where the sensitivity is measured when the ratio is still to be found.
+/// Where layers are timed when the ratio is still to be found.
 constexpr double kSearchReference = 0.7;
 /// Both networks are timed in turn, so many times.
 constexpr int kTimingTurns = 3;
@@ -105,9 +105,11 @@ Allocator::Allocator(const graph::Graph& dense, const PruneJob& job, const Prune
     shown = done;
   };
   refit::CurveOptions curve_options;
-  curve_options.reference = reference_;
-  std::erase_if(curve_options.ratios, [this](double ratio) { return ratio >= bounds_.ceiling; });
-  if (bounds_.ceiling > 0) curve_options.ratios.push_back(bounds_.ceiling);
+  for (auto* ratios : {&curve_options.ratios, &curve_options.references}) {
+    std::erase_if(*ratios, [this](double ratio) { return ratio >= bounds_.ceiling; });
+  }
+  curve_options.ratios.push_back(bounds_.ceiling);
+  if (curve_options.references.empty()) curve_options.references.push_back(bounds_.ceiling);
   curves_ = refit::measure_curves(dense, layers_, pruner(dense, job), job.pictures, options, curve_options);
   measure_costs(dense, job);
   seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -135,8 +137,8 @@ double Allocator::largest() const { return refit::largest_ratio(curves_, cost_, 
 std::string Allocator::table(double ratio) const {
   Table table({"layer", "output error %", "sensitivity", "ratio %", "note"});
   for (const refit::LayerShare& share : refit::allocate(curves_, cost_, ratio, bounds_)) {
-    table.add({share.layer, fmt::format("{:.2f}", std::sqrt(share.squared_error) * 100),
-               fmt::format("{:.4f}", share.sensitivity), fmt::format("{:.2f}", share.ratio * 100),
+    table.add({share.layer, fmt::format("{:.2f}", std::sqrt(share.point.squared_error) * 100),
+               fmt::format("{:.4f}", share.sensitivity()), fmt::format("{:.2f}", share.ratio * 100),
                share.cost > 0 ? "" : "pruning it saves nothing"});
   }
   for (const refit::LayerCurve& curve : curves_) {
@@ -146,17 +148,20 @@ std::string Allocator::table(double ratio) const {
 }
 
 Json Allocator::to_json(double ratio) const {
-  Json record{{"cost", kind_}, {"ratio", ratio}, {"max_ratio", bounds_.ceiling}, {"reference", reference_},
-              {"seconds", seconds_}, {"layers", Json::array()}};
+  Json record{{"cost", kind_}, {"ratio", ratio}, {"max_ratio", bounds_.ceiling}, {"seconds", seconds_},
+              {"layers", Json::array()}};
   for (const refit::LayerShare& share : refit::allocate(curves_, cost_, ratio, bounds_)) {
     const auto curve = std::find_if(curves_.begin(), curves_.end(),
                                     [&](const refit::LayerCurve& c) { return c.layer == share.layer; });
     Json points = Json::array();
-    for (const refit::CurvePoint& p : curve->points) points.push_back(Json::array({p.ratio, std::sqrt(p.squared_error)}));
+    for (const refit::CurvePoint& p : curve->points) {
+      points.push_back({{"ratio", p.ratio}, {"error", std::sqrt(p.squared_error)}, {"damage", p.damage}});
+    }
     record["layers"].push_back({{"layer", share.layer},
                                 {"ratio", share.ratio},
-                                {"error", std::sqrt(share.squared_error)},
-                                {"sensitivity", share.sensitivity},
+                                {"error", std::sqrt(share.point.squared_error)},
+                                {"damage", share.point.damage},
+                                {"sensitivity", share.sensitivity()},
                                 {"cost", share.cost},
                                 {"curve", std::move(points)}});
   }

@@ -32,7 +32,7 @@ class Allocator {
 
   std::string kind_;  ///< what a cost is: "multiplications" or "time"
   refit::RatioBounds bounds_;
-  double reference_;
+  double reference_;                         ///< ratio at which layers are timed
   double seconds_ = 0;                       ///< that the measuring took
   std::map<std::string, double> fixed_;      ///< ratios that the user gave
   std::vector<std::string> layers_;          ///< free to choose

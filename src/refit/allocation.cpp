@@ -35,27 +35,24 @@ double cost_of(const std::map<std::string, double>& cost, const std::string& lay
 
 void check(const LayerCurve& curve) {
   require(!curve.points.empty(), "allocation: layer {} has an empty curve", curve.layer);
-  require(std::isfinite(curve.sensitivity) && curve.sensitivity >= 0,
-          "allocation: the sensitivity of layer {} is {}", curve.layer, curve.sensitivity);
   for (const CurvePoint& point : curve.points) {
-    require(std::isfinite(point.squared_error), "allocation: the error of layer {} at ratio {} is {}",
-            curve.layer, point.ratio, point.squared_error);
+    require(std::isfinite(point.damage), "allocation: the damage of layer {} at ratio {} is {}", curve.layer,
+            point.ratio, point.damage);
   }
 }
 
 /// Lower convex hull of the curve between its bounds (Andrew's monotone chain).
 std::vector<CurvePoint> lower_hull(const LayerCurve& curve, const RatioBounds& bounds) {
   const double low = floor_of(curve, bounds), high = ceiling_of(curve, bounds);
-  std::vector<CurvePoint> points{{low, curve.at(low)}};
+  std::vector<CurvePoint> points{curve.at(low)};
   for (const CurvePoint& point : curve.points) {
     if (point.ratio > low && point.ratio < high) points.push_back(point);
   }
-  if (high > low) points.push_back({high, curve.at(high)});
+  if (high > low) points.push_back(curve.at(high));
   std::vector<CurvePoint> hull;
   for (const CurvePoint& next : points) {
     const auto above = [&](const CurvePoint& a, const CurvePoint& b) {
-      return (b.squared_error - a.squared_error) * (next.ratio - a.ratio) >=
-             (next.squared_error - a.squared_error) * (b.ratio - a.ratio);
+      return (b.damage - a.damage) * (next.ratio - a.ratio) >= (next.damage - a.damage) * (b.ratio - a.ratio);
     };
     while (hull.size() > 1 && above(hull[hull.size() - 2], hull.back())) hull.pop_back();
     hull.push_back(next);
@@ -72,8 +69,8 @@ std::vector<Segment> segments_of(const std::vector<LayerCurve>& curves, const st
     const std::vector<CurvePoint> hull = lower_hull(curves[l], bounds);
     for (std::size_t i = 1; i < hull.size() && unit > 0; ++i) {
       const double length = hull[i].ratio - hull[i - 1].ratio;
-      const double damage = curves[l].sensitivity * (hull[i].squared_error - hull[i - 1].squared_error);
-      segments.push_back({l, length, unit * length, damage / (unit * length)});
+      const double slope = (hull[i].damage - hull[i - 1].damage) / (unit * length);
+      segments.push_back({l, length, unit * length, slope});
     }
   }
   std::stable_sort(segments.begin(), segments.end(),
@@ -110,15 +107,18 @@ std::vector<LayerCurve> with_curve(const std::vector<LayerCurve>& curves) {
 
 }  // namespace
 
-double LayerCurve::at(double ratio) const {
-  if (points.empty()) return 0;
+CurvePoint LayerCurve::at(double ratio) const {
+  if (points.empty()) return {ratio, 0, 0};
   const auto above = std::find_if(points.begin(), points.end(),
                                   [ratio](const CurvePoint& point) { return point.ratio >= ratio; });
-  if (above == points.begin()) return points.front().squared_error;
-  if (above == points.end()) return points.back().squared_error;
+  if (above == points.begin() || above == points.end()) {
+    const CurvePoint& end = above == points.begin() ? points.front() : points.back();
+    return {ratio, end.squared_error, end.damage};
+  }
   const CurvePoint& below = *(above - 1);
   const double part = (ratio - below.ratio) / (above->ratio - below.ratio);
-  return below.squared_error + part * (above->squared_error - below.squared_error);
+  return {ratio, std::lerp(below.squared_error, above->squared_error, part),
+          std::lerp(below.damage, above->damage, part)};
 }
 
 std::vector<LayerShare> allocate(const std::vector<LayerCurve>& all, const std::map<std::string, double>& cost,
@@ -131,7 +131,7 @@ std::vector<LayerShare> allocate(const std::vector<LayerCurve>& all, const std::
   double total = 0, need = 0;
   for (const LayerCurve& curve : curves) {
     const double unit = cost_of(cost, curve.layer), low = floor_of(curve, bounds);
-    shares.push_back({curve.layer, low, 0, curve.sensitivity, unit});
+    shares.push_back({curve.layer, low, {}, unit});
     total += unit;
     need += unit * (ratio - low);
   }
@@ -144,7 +144,7 @@ std::vector<LayerShare> allocate(const std::vector<LayerCurve>& all, const std::
   }
   for (std::size_t l = 0; l < curves.size(); ++l) {
     shares[l].ratio = std::clamp(shares[l].ratio, 0.0, ceiling_of(curves[l], bounds));
-    shares[l].squared_error = curves[l].at(shares[l].ratio);
+    shares[l].point = curves[l].at(shares[l].ratio);
   }
   return shares;
 }

@@ -42,10 +42,10 @@ std::vector<Tensor> first_batches(const std::vector<Tensor>& batches, std::int64
   return result;
 }
 
-/// Grid up to the largest ratio wanted, with the reference.
+/// All ratios at which layers are refitted, rising.
 std::vector<double> grid_of(const CurveOptions& options) {
   std::vector<double> grid = options.ratios;
-  grid.push_back(options.reference);
+  grid.insert(grid.end(), options.references.begin(), options.references.end());
   std::sort(grid.begin(), grid.end());
   grid.erase(std::unique(grid.begin(), grid.end()), grid.end());
   return grid;
@@ -78,6 +78,23 @@ double reached(const MaskAt& at) {
   const double ratio = at.mask.pruning_ratio();
   const auto steps = static_cast<double>(at.mask.units() * (even ? 1 : at.mask.positions));
   return std::abs(ratio - at.ratio) * steps <= 0.5 + 1e-9 ? at.ratio : ratio;
+}
+
+/// The sensitivity at one ratio.
+struct Reference {
+  double ratio, value;
+};
+
+/// Linear between references, constant outside; 0 without any.
+double sensitivity(const std::vector<Reference>& references, double ratio) {
+  for (std::size_t i = 0; i < references.size(); ++i) {
+    const Reference& above = references[i];
+    if (above.ratio < ratio) continue;
+    if (i == 0) return above.value;
+    const Reference& below = references[i - 1];
+    return std::lerp(below.value, above.value, (ratio - below.ratio) / (above.ratio - below.ratio));
+  }
+  return references.empty() ? 0 : references.back().value;
 }
 
 class CurveWalk {
@@ -133,16 +150,24 @@ class CurveWalk {
       curve.reason = "its inputs or outputs do not vary";
       return curve;
     }
-    curve.points.push_back({layer->mask.pruning_ratio(), 0});
+    curve.points.push_back({layer->mask.pruning_ratio(), 0, 0});
+    std::vector<Reference> references;
     for (const MaskAt& at : tiling.masks) {
-      const LayerModel::Fitted fitted = model.fit(at.mask, options_.max_iterations);
-      if (at.ratio == options_.reference && fitted.squared_error > 0) {
-        curve.sensitivity = damage(i, winograd, *layer, at.mask, fitted) / fitted.squared_error;
-      }
       // Floors may stop several ratios of the grid at the same mask.
-      if (reached(at) > curve.points.back().ratio) curve.points.push_back({reached(at), fitted.squared_error});
+      if (reached(at) <= curve.points.back().ratio) continue;
+      const LayerModel::Fitted fitted = model.fit(at.mask, options_.max_iterations);
+      curve.points.push_back({reached(at), fitted.squared_error, 0});
+      if (is_reference(at.ratio) && fitted.squared_error > 0) {
+        const double unit = damage(i, winograd, *layer, at.mask, fitted) / fitted.squared_error;
+        references.push_back({reached(at), unit});
+      }
     }
+    for (CurvePoint& point : curve.points) point.damage = point.squared_error * sensitivity(references, point.ratio);
     return curve;
+  }
+
+  bool is_reference(double ratio) const {
+    return std::find(options_.references.begin(), options_.references.end(), ratio) != options_.references.end();
   }
 
   bool fits(const LinearLayer& layer, std::string& reason) const {
@@ -195,6 +220,7 @@ std::vector<LayerCurve> measure_curves(const graph::Graph& dense, const std::vec
   for (const double ratio : grid_of(options)) {
     require(ratio > 0 && ratio < 1, "allocation: ratio {} of the grid is outside (0, 1)", ratio);
   }
+  require(!options.references.empty(), "allocation: no ratio at which to measure the sensitivity");
   require(options.max_iterations > 0, "allocation: {} iterations", options.max_iterations);
   for (const std::string& layer : layers) {
     require(dense.find_node(layer) != nullptr, "allocation: the network has no layer {}", layer);

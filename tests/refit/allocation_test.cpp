@@ -22,8 +22,9 @@ using pruning::testing::five_layers;
 using ::testing::HasSubstr;
 
 LayerCurve curve_of(const std::string& name, double sensitivity, std::vector<CurvePoint> points) {
-  LayerCurve curve{name, {{0, 0}}, sensitivity, ""};
+  LayerCurve curve{name, {{0, 0, 0}}, ""};
   curve.points.insert(curve.points.end(), points.begin(), points.end());
+  for (CurvePoint& point : curve.points) point.damage = sensitivity * point.squared_error;
   return curve;
 }
 
@@ -35,13 +36,13 @@ LayerCurve convex(const std::string& name, double sensitivity, std::mt19937& ran
   std::sort(steps.begin(), steps.end());
   std::vector<CurvePoint> points;
   double error = 0;
-  for (int i = 0; i < 4; ++i) points.push_back({ceiling * (i + 1) / 4, error += steps[static_cast<std::size_t>(i)]});
+  for (int i = 0; i < 4; ++i) points.push_back({ceiling * (i + 1) / 4, error += steps[static_cast<std::size_t>(i)], 0});
   return curve_of(name, sensitivity, points);
 }
 
 double damage_of(const std::vector<LayerCurve>& curves, const std::vector<double>& ratios) {
   double sum = 0;
-  for (std::size_t l = 0; l < curves.size(); ++l) sum += curves[l].sensitivity * curves[l].at(ratios[l]);
+  for (std::size_t l = 0; l < curves.size(); ++l) sum += curves[l].at(ratios[l]).damage;
   return sum;
 }
 
@@ -121,8 +122,8 @@ TEST(Allocation, EqualCurvesGetEqualRatios) {
 }
 
 TEST(Allocation, WhatCostsNothingGoesFirst) {
-  const LayerCurve free = curve_of("free", 0, {{0.5, 0.1}, {0.9, 0.4}});
-  const LayerCurve dear = curve_of("dear", 1, {{0.5, 0.1}, {0.9, 0.4}});
+  const LayerCurve free = curve_of("free", 0, {{0.5, 0.1, 0}, {0.9, 0.4, 0}});
+  const LayerCurve dear = curve_of("dear", 1, {{0.5, 0.1, 0}, {0.9, 0.4, 0}});
   const std::map<std::string, double> cost{{"free", 1}, {"dear", 1}};
   EXPECT_THAT(ratios_of(allocate({dear, free}, cost, 0.3)), ::testing::ElementsAre(0, ::testing::DoubleNear(0.6, 1e-12)));
   EXPECT_THAT(ratios_of(allocate({dear, free}, cost, 0.6)),
@@ -136,17 +137,18 @@ TEST(Allocation, WhatCostsNothingGoesFirst) {
 
 TEST(Allocation, NoiseThatMakesACurveFallDoesNotTrapIt) {
   // Not convex, not monotone: the hull goes from (0, 0) straight to the last point.
-  const LayerCurve noisy = curve_of("noisy", 1, {{0.3, 0.5}, {0.6, 0.2}, {0.9, 0.1}});
-  const LayerCurve plain = curve_of("plain", 1, {{0.5, 0.1}, {0.9, 0.4}});
+  const LayerCurve noisy = curve_of("noisy", 1, {{0.3, 0.5, 0}, {0.6, 0.2, 0}, {0.9, 0.1, 0}});
+  const LayerCurve plain = curve_of("plain", 1, {{0.5, 0.1, 0}, {0.9, 0.4, 0}});
   const std::vector<LayerShare> shares = allocate({noisy, plain}, {{"noisy", 1}, {"plain", 1}}, 0.6);
   EXPECT_NEAR(shares[0].ratio, 0.9, 1e-12);
   EXPECT_NEAR(shares[1].ratio, 0.3, 1e-12);
-  EXPECT_NEAR(shares[1].squared_error, 0.06, 1e-12);
+  EXPECT_NEAR(shares[1].point.squared_error, 0.06, 1e-12);
+  EXPECT_NEAR(shares[1].sensitivity(), 1, 1e-12);
 }
 
 TEST(Allocation, BoundsHoldAndWhatCannotBeMetIsNamed) {
-  const LayerCurve a = curve_of("a", 1, {{0.5, 0.1}, {0.7, 0.4}});  // floors of the layer end it at 0.7
-  const LayerCurve b = curve_of("b", 1, {{0.5, 0.1}, {0.95, 0.4}});
+  const LayerCurve a = curve_of("a", 1, {{0.5, 0.1, 0}, {0.7, 0.4, 0}});  // floors of the layer end it at 0.7
+  const LayerCurve b = curve_of("b", 1, {{0.5, 0.1, 0}, {0.95, 0.4, 0}});
   const std::map<std::string, double> cost{{"a", 1}, {"b", 3}};
   EXPECT_NEAR(largest_ratio({a, b}, cost, {0, 0.9}), (0.7 + 3 * 0.9) / 4, 1e-12);
   EXPECT_THAT(message([&] { allocate({a, b}, cost, 0.86, {0, 0.9}); }), HasSubstr("allow 0.85"));
@@ -154,18 +156,18 @@ TEST(Allocation, BoundsHoldAndWhatCannotBeMetIsNamed) {
               ::testing::ElementsAre(::testing::DoubleNear(0.7, 1e-9), ::testing::DoubleNear(0.9, 1e-9)));
   // The floor asks for more than the ratio; a network that was pruned before starts where it is.
   EXPECT_THAT(ratios_of(allocate({a, b}, cost, 0.1, {0.2, 0.9})), ::testing::ElementsAre(0.2, 0.2));
-  const LayerCurve before{"a", {{0.4, 0}, {0.7, 0.3}}, 1, ""};
+  const LayerCurve before{"a", {{0.4, 0, 0}, {0.7, 0.3, 0.3}}, ""};
   EXPECT_THAT(ratios_of(allocate({before}, cost, 0.1)), ::testing::ElementsAre(0.4));
   // Layers without a curve are left out.
-  const LayerCurve none{"none", {}, 0, "its inputs do not vary"};
+  const LayerCurve none{"none", {}, "its inputs do not vary"};
   EXPECT_EQ(allocate({a, none}, cost, 0.3).size(), 1U);
   EXPECT_THAT(message([&] { allocate({none}, cost, 0.3); }), HasSubstr("no layer has"));
   EXPECT_THAT(message([&] { allocate({a, b}, {{"a", 1}}, 0.3); }), HasSubstr("layer b"));
   EXPECT_THAT(message([&] { allocate({a, b}, cost, 1.0); }), HasSubstr("outside [0, 1)"));
   EXPECT_THAT(message([&] { allocate({a, b}, cost, 0.3, {0.5, 0.4}); }), HasSubstr("floor of 0.5"));
   LayerCurve broken = a;
-  broken.sensitivity = NAN;
-  EXPECT_THAT(message([&] { allocate({broken, b}, cost, 0.3); }), HasSubstr("sensitivity of layer a"));
+  broken.points[1].damage = NAN;
+  EXPECT_THAT(message([&] { allocate({broken, b}, cost, 0.3); }), HasSubstr("damage of layer a"));
 }
 
 /// Pruning of `dense` by l2, every layer at its own ratio.
@@ -284,16 +286,17 @@ TEST(ErrorCurves, RiseFromNothingAndAgreeWithTheRefit) {
     const auto fit = std::find_if(result.layers.begin(), result.layers.end(),
                                   [&](const LayerFit& f) { return f.layer == curve.layer; });
     ASSERT_NE(fit, result.layers.end());
-    EXPECT_NEAR(std::sqrt(curve.at(0.7)), fit->error_after, 0.02 * fit->error_after) << curve.layer;
-    EXPECT_GT(curve.sensitivity, 0);
+    EXPECT_NEAR(std::sqrt(curve.at(0.7).squared_error), fit->error_after, 0.02 * fit->error_after) << curve.layer;
+    EXPECT_GT(curve.at(0.7).damage, 0);
   }
   // Behind the last layer stands a ReLU alone.
-  EXPECT_NEAR(curves[2].sensitivity, 1, 0.5);
+  for (const double ratio : {0.5, 0.84})
+    EXPECT_NEAR(curves[2].at(ratio).damage / curves[2].at(ratio).squared_error, 1, 0.5);
 
   const auto again = measure_curves(dense, {"c", "a", "b"}, prune, batches, refit_options, options);
   for (std::size_t l = 0; l < 3; ++l) {
-    EXPECT_EQ(again[l].sensitivity, curves[l].sensitivity);
-    EXPECT_EQ(again[l].at(0.5), curves[l].at(0.5));
+    EXPECT_EQ(again[l].at(0.5).damage, curves[l].at(0.5).damage);
+    EXPECT_EQ(again[l].at(0.5).squared_error, curves[l].at(0.5).squared_error);
   }
 }
 
@@ -318,7 +321,7 @@ TEST(ErrorCurves, FloorsEarlierPruningAndMemory) {
   EXPECT_THAT(message([&] { measure_curves(dense, {"z"}, pruner(dense), pictures(1), {}); }), HasSubstr("layer z"));
   EXPECT_THAT(message([&] { measure_curves(dense, {"a"}, pruner(dense), {}, {}); }), HasSubstr("at least one picture"));
   CurveOptions options;
-  options.reference = 1;
+  options.references = {1};
   EXPECT_THAT(message([&] { measure_curves(dense, {"a"}, pruner(dense), pictures(1), {}, options); }),
               HasSubstr("outside (0, 1)"));
 }

@@ -1,11 +1,11 @@
 // A pruning ratio for each layer, by marginal cost.
 //
-// Each layer l has a curve e_l(r)^2, the squared relative error of its output after a refit at ratio r, and a
-// sensitivity w_l, the squared relative error of the network's output for a unit of that. Damage of single
-// layers is taken as additive; the ratios minimise sum_l w_l e_l(r_l)^2 subject to sum_l c_l r_l >= R sum_l c_l
-// for costs c_l (multiply-adds, microseconds). On the lower convex hulls of the curves the greedy choice by
-// damage for each unit of cost saved is the optimum (Fox, "Discrete optimization via marginal analysis",
-// Management Science 1966). See docs/pruning-without-training.md.
+// Each layer l has a curve e_l(r)^2, the squared relative error of its output after a refit at ratio r with the
+// dense network's inputs, and a sensitivity w_l(r), the squared relative error of the network's output for a unit
+// of that. The damage w_l e_l^2 of single layers is taken as additive; the ratios minimise its sum subject to
+// sum_l c_l r_l >= R sum_l c_l for costs c_l (multiply-adds, microseconds). On the lower convex hulls of the curves
+// the greedy choice by damage for each unit of cost saved is the optimum (Fox, "Discrete optimization via marginal
+// analysis", Management Science 1966). See docs/pruning-without-training.md.
 #pragma once
 
 #include <cstdint>
@@ -22,22 +22,22 @@ namespace wins::refit {
 struct CurvePoint {
   double ratio = 0;          ///< pruning ratio of the layer
   double squared_error = 0;  ///< of its output, relative to the output's variance
+  double damage = 0;         ///< squared error of the network's output, relative to its variance
 };
 
 struct LayerCurve {
   std::string layer;
   std::vector<CurvePoint> points;  ///< rising ratio; the first is the dense network's, without error
-  /// Squared relative error of the network's output, for a unit of squared relative error of the layer's.
-  double sensitivity = 0;
-  std::string reason;  ///< why there is no curve; empty when there is one
+  std::string reason;              ///< why there is no curve; empty when there is one
 
-  /// Squared relative error at `ratio`, linear between points and constant outside.
-  double at(double ratio) const;
+  /// The curve at `ratio`: linear between points and constant outside.
+  CurvePoint at(double ratio) const;
 };
 
 struct CurveOptions {
   std::vector<double> ratios{0.2, 0.35, 0.5, 0.6, 0.7, 0.78, 0.84, 0.88, 0.92, 0.95};
-  double reference = 0.7;       ///< ratio at which the sensitivity is measured; joins `ratios`
+  /// Where the sensitivity is measured; between them it is linear in the ratio. They join `ratios`.
+  std::vector<double> references{0.5, 0.7, 0.84, 0.92};
   int max_iterations = 30;      ///< of conjugate gradients for each point
   std::int64_t pictures = 256;  ///< for the sensitivity, rounded up to whole batches
 };
@@ -64,9 +64,11 @@ struct RatioBounds {
 struct LayerShare {
   std::string layer;
   double ratio = 0;
-  double squared_error = 0;  ///< on the curve, at `ratio`
-  double sensitivity = 0;
+  CurvePoint point;  ///< of the curve, at `ratio`
   double cost = 0;
+
+  /// Damage for a unit of squared error; 0 without error.
+  double sensitivity() const { return point.squared_error > 0 ? point.damage / point.squared_error : 0; }
 };
 
 /// Ratios of all layers with a curve, in the order of `curves`, such that sum(cost ratio) = `ratio` sum(cost), or
