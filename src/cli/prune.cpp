@@ -136,8 +136,8 @@ Pruned prune_as_asked(const Options& options, PruneJob& job, const graph::Graph&
   if (options.prune.max_loss) {
     SearchResult found = search_ratio(dense, job, allocator ? &*allocator : nullptr, *loss_of, *options.prune.max_loss,
                                       options.prune.max_ratio.value_or(kMaxRatio));
-    fmt::print("largest ratio that loses at most {} points: {:.2f} (measured on the pictures that chose it)\n\n",
-               *options.prune.max_loss, found.ratio);
+    fmt::print("largest ratio within {} {}: {:.2f} (measured on the pictures that chose it)\n\n", *options.prune.max_loss,
+               loss_of->unit(), found.ratio);
     record["ratio_target"] = found.ratio;
     record["search"] = to_json(found.steps);
     pruned = std::move(found.pruned);
