@@ -61,8 +61,8 @@ std::vector<CurvePoint> lower_hull(const LayerCurve& curve, const RatioBounds& b
 }
 
 /// All stretches that save cost, cheapest first; equal ones in the order of the layers.
-std::vector<Segment> segments_of(const std::vector<LayerCurve>& curves, const std::map<std::string, double>& cost,
-                                 const RatioBounds& bounds) {
+std::vector<Segment> segments_of(const std::vector<LayerCurve>& curves,
+                                 const std::map<std::string, double>& cost, const RatioBounds& bounds) {
   std::vector<Segment> segments;
   for (std::size_t l = 0; l < curves.size(); ++l) {
     const double unit = cost_of(cost, curves[l].layer);
@@ -121,11 +121,13 @@ CurvePoint LayerCurve::at(double ratio) const {
           std::lerp(below.damage, above->damage, part)};
 }
 
-std::vector<LayerShare> allocate(const std::vector<LayerCurve>& all, const std::map<std::string, double>& cost,
-                                 double ratio, const RatioBounds& bounds) {
+std::vector<LayerShare> allocate(const std::vector<LayerCurve>& all,
+                                 const std::map<std::string, double>& cost, double ratio,
+                                 const RatioBounds& bounds) {
   require(ratio >= 0 && ratio < 1, "allocation: ratio {} is outside [0, 1)", ratio);
   require(bounds.floor >= 0 && bounds.floor <= bounds.ceiling && bounds.ceiling < 1,
-          "allocation: a floor of {} and a ceiling of {} are no bounds in [0, 1)", bounds.floor, bounds.ceiling);
+          "allocation: a floor of {} and a ceiling of {} are no bounds in [0, 1)", bounds.floor,
+          bounds.ceiling);
   const std::vector<LayerCurve> curves = with_curve(all);
   std::vector<LayerShare> shares;
   double total = 0, need = 0;

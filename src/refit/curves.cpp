@@ -162,12 +162,14 @@ class CurveWalk {
         references.push_back({reached(at), unit});
       }
     }
-    for (CurvePoint& point : curve.points) point.damage = point.squared_error * sensitivity(references, point.ratio);
+    for (CurvePoint& point : curve.points)
+      point.damage = point.squared_error * sensitivity(references, point.ratio);
     return curve;
   }
 
   bool is_reference(double ratio) const {
-    return std::find(options_.references.begin(), options_.references.end(), ratio) != options_.references.end();
+    return std::find(options_.references.begin(), options_.references.end(), ratio) !=
+           options_.references.end();
   }
 
   bool fits(const LinearLayer& layer, std::string& reason) const {

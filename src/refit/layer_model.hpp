@@ -15,7 +15,8 @@ namespace wins::refit {
 class LayerModel {
  public:
   /// `layer`: the dense weights. `x`, `y`: inputs and outputs of the layer in the dense network.
-  LayerModel(const LinearLayer& layer, const Activations& x, const Activations& y, const RefitOptions& options);
+  LayerModel(const LinearLayer& layer, const Activations& x, const Activations& y,
+             const RefitOptions& options);
   LayerModel(const LayerModel&) = delete;  // the moments refer to the layer
   LayerModel& operator=(const LayerModel&) = delete;
 
@@ -25,7 +26,8 @@ class LayerModel {
     std::vector<double> mean;  ///< by how much each output channel's mean falls short of the dense one's
     double squared_error = 0;  ///< relative to the variance of the outputs
   };
-  /// At most `max_iterations` of conjugate gradients; the rest as `refit::refit` with the same options does it.
+  /// At most `max_iterations` of conjugate gradients; the rest as `refit::refit` with the same options does
+  /// it.
   Fitted fit(const winograd::Mask& mask, int max_iterations) const;
 
   /// Variance of the dense outputs, summed over the channels; 0 when they do not vary.

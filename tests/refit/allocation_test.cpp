@@ -36,7 +36,8 @@ LayerCurve convex(const std::string& name, double sensitivity, std::mt19937& ran
   std::sort(steps.begin(), steps.end());
   std::vector<CurvePoint> points;
   double error = 0;
-  for (int i = 0; i < 4; ++i) points.push_back({ceiling * (i + 1) / 4, error += steps[static_cast<std::size_t>(i)], 0});
+  for (int i = 0; i < 4; ++i)
+    points.push_back({ceiling * (i + 1) / 4, error += steps[static_cast<std::size_t>(i)], 0});
   return curve_of(name, sensitivity, points);
 }
 
@@ -71,8 +72,8 @@ std::string message(const std::function<void()>& call) {
 }
 
 /// Least damage over a fine grid of the first two ratios; the third follows from the target.
-double brute_force(const std::vector<LayerCurve>& curves, const std::map<std::string, double>& cost, double ratio,
-                   const RatioBounds& bounds) {
+double brute_force(const std::vector<LayerCurve>& curves, const std::map<std::string, double>& cost,
+                   double ratio, const RatioBounds& bounds) {
   const double a = cost.at("a"), b = cost.at("b"), c = cost.at("c");
   double best = 1e9;
   const int steps = 450;
@@ -91,9 +92,11 @@ TEST(Allocation, IsAsGoodAsBruteForceOnConvexCurves) {
   std::mt19937 random(5);
   std::uniform_real_distribution<double> weight(0.1, 3);
   for (int round = 0; round < 12; ++round) {
-    const std::vector<LayerCurve> curves{convex("a", weight(random), random), convex("b", weight(random), random),
+    const std::vector<LayerCurve> curves{convex("a", weight(random), random),
+                                         convex("b", weight(random), random),
                                          convex("c", weight(random), random)};
-    const std::map<std::string, double> cost{{"a", weight(random)}, {"b", weight(random)}, {"c", weight(random)}};
+    const std::map<std::string, double> cost{
+        {"a", weight(random)}, {"b", weight(random)}, {"c", weight(random)}};
     const double ratio = 0.2 + 0.05 * round;
     const RatioBounds bounds{round % 3 == 0 ? 0.1 : 0.0, round % 2 == 0 ? 0.9 : 0.85};
     const std::vector<LayerShare> shares = allocate(curves, cost, ratio, bounds);
@@ -125,7 +128,8 @@ TEST(Allocation, WhatCostsNothingGoesFirst) {
   const LayerCurve free = curve_of("free", 0, {{0.5, 0.1, 0}, {0.9, 0.4, 0}});
   const LayerCurve dear = curve_of("dear", 1, {{0.5, 0.1, 0}, {0.9, 0.4, 0}});
   const std::map<std::string, double> cost{{"free", 1}, {"dear", 1}};
-  EXPECT_THAT(ratios_of(allocate({dear, free}, cost, 0.3)), ::testing::ElementsAre(0, ::testing::DoubleNear(0.6, 1e-12)));
+  EXPECT_THAT(ratios_of(allocate({dear, free}, cost, 0.3)),
+              ::testing::ElementsAre(0, ::testing::DoubleNear(0.6, 1e-12)));
   EXPECT_THAT(ratios_of(allocate({dear, free}, cost, 0.6)),
               ::testing::ElementsAre(::testing::DoubleNear(0.3, 1e-12), ::testing::DoubleNear(0.9, 1e-12)));
   // A layer that saves nothing is left alone.
@@ -196,7 +200,8 @@ TEST(ErrorCurves, MasksOfLayersDoNotDependOnEachOther) {
   const PruneAt prune = pruner(dense);
   const graph::Graph together = prune({{"a", 0.6}, {"b", 0.6}, {"c", 0.6}});
   for (const char* layer : {"a", "b", "c"}) {
-    EXPECT_EQ(pruning::testing::mask_of(prune({{layer, 0.6}}), layer), pruning::testing::mask_of(together, layer));
+    EXPECT_EQ(pruning::testing::mask_of(prune({{layer, 0.6}}), layer),
+              pruning::testing::mask_of(together, layer));
   }
 }
 
@@ -214,7 +219,8 @@ TEST(ErrorCurves, QuadraticFormEqualsTheErrorFromTheDefinition) {
       for (int xi = 0; xi < dense.positions; ++xi) {
         for (std::int64_t c = 0; c < dense.C; ++c) {
           sum += f.phi[static_cast<std::size_t>(xi * dense.C + c)] *
-                 static_cast<double>(weights.data<float>()[static_cast<std::size_t>((xi * dense.K + k) * dense.C + c)]);
+                 static_cast<double>(
+                     weights.data<float>()[static_cast<std::size_t>((xi * dense.K + k) * dense.C + c)]);
         }
       }
       return sum;
@@ -268,7 +274,8 @@ TEST(ErrorCurves, RiseFromNothingAndAgreeWithTheRefit) {
   refit_options.all_layers = false;
   CurveOptions options;
   options.max_iterations = 100;
-  const std::vector<LayerCurve> curves = measure_curves(dense, {"c", "a", "b"}, prune, batches, refit_options, options);
+  const std::vector<LayerCurve> curves =
+      measure_curves(dense, {"c", "a", "b"}, prune, batches, refit_options, options);
   ASSERT_EQ(curves.size(), 3U);
   EXPECT_EQ(curves[0].layer, "a");  // in the network's order
   EXPECT_EQ(curves[2].layer, "c");
@@ -286,7 +293,8 @@ TEST(ErrorCurves, RiseFromNothingAndAgreeWithTheRefit) {
     const auto fit = std::find_if(result.layers.begin(), result.layers.end(),
                                   [&](const LayerFit& f) { return f.layer == curve.layer; });
     ASSERT_NE(fit, result.layers.end());
-    EXPECT_NEAR(std::sqrt(curve.at(0.7).squared_error), fit->error_after, 0.02 * fit->error_after) << curve.layer;
+    EXPECT_NEAR(std::sqrt(curve.at(0.7).squared_error), fit->error_after, 0.02 * fit->error_after)
+        << curve.layer;
     EXPECT_GT(curve.at(0.7).damage, 0);
   }
   // Behind the last layer stands a ReLU alone.
@@ -304,7 +312,8 @@ TEST(ErrorCurves, FloorsEarlierPruningAndMemory) {
   const graph::Graph dense = five_layers(true);
   pruning::PruneConfig config;
   config.min_layer_share = 0.4;
-  const std::vector<LayerCurve> floored = measure_curves(dense, {"a"}, pruner(dense, config), pictures(2), {});
+  const std::vector<LayerCurve> floored =
+      measure_curves(dense, {"a"}, pruner(dense, config), pictures(2), {});
   EXPECT_NEAR(floored[0].points.back().ratio, 0.6, 0.01);
 
   const graph::Graph before = pruner(dense)({{"a", 0.5}});
@@ -315,11 +324,14 @@ TEST(ErrorCurves, FloorsEarlierPruningAndMemory) {
 
   RefitOptions small;
   small.memory_limit = 10000;
-  EXPECT_THAT(measure_curves(dense, {"a"}, pruner(dense), pictures(2), small)[0].reason, HasSubstr("memory limit"));
+  EXPECT_THAT(measure_curves(dense, {"a"}, pruner(dense), pictures(2), small)[0].reason,
+              HasSubstr("memory limit"));
   Tensor grey(DType::f32, {2, 3, 12, 12});
   EXPECT_THAT(measure_curves(dense, {"a"}, pruner(dense), {grey}, {}).size(), 1U);
-  EXPECT_THAT(message([&] { measure_curves(dense, {"z"}, pruner(dense), pictures(1), {}); }), HasSubstr("layer z"));
-  EXPECT_THAT(message([&] { measure_curves(dense, {"a"}, pruner(dense), {}, {}); }), HasSubstr("at least one picture"));
+  EXPECT_THAT(message([&] { measure_curves(dense, {"z"}, pruner(dense), pictures(1), {}); }),
+              HasSubstr("layer z"));
+  EXPECT_THAT(message([&] { measure_curves(dense, {"a"}, pruner(dense), {}, {}); }),
+              HasSubstr("at least one picture"));
   CurveOptions options;
   options.references = {1};
   EXPECT_THAT(message([&] { measure_curves(dense, {"a"}, pruner(dense), pictures(1), {}, options); }),
