@@ -5,7 +5,9 @@
 #include <cmath>
 #include <optional>
 
+#include "allocation.hpp"
 #include "prune_flags.hpp"
+#include "ratio_search.hpp"
 #include "refit_flags.hpp"
 #include "train_flags.hpp"
 #include "verbs.hpp"
@@ -43,6 +45,26 @@ bool wants_training(const Options& options) {
   return training::available();
 }
 
+/// What --allocate, --max-loss and --max-ratio ask of the other flags.
+void check_ratio_flags(const Options& options) {
+  const PruneFlags& flags = options.prune;
+  const bool allocate = flags.allocate != "uniform";
+  if (flags.max_ratio && !allocate && !flags.max_loss) {
+    throw UsageError("--max-ratio bounds what --allocate and --max-loss choose: give one of them");
+  }
+  if (flags.max_ratio && *flags.max_ratio < 0.01) throw UsageError("--max-ratio: at least 0.01 leaves something to choose");
+  if (!allocate && !flags.max_loss) return;
+  const std::string name = flags.max_loss ? "--max-loss" : "--allocate";
+  if (options.data.path.empty()) throw UsageError(name + " needs --data: it measures on pictures");
+  if (flags.method == "dense") throw UsageError(name + " does not go with --method dense, which prunes nothing");
+  if (flags.steps > 1) throw UsageError(name + " does not go with --steps: it chooses ratios from the dense network");
+  if (allocate && options.refit.off) throw UsageError("--allocate does not go with --no-refit: its curves are of refits");
+  if (!flags.max_loss) return;
+  if (wants_training(options)) throw UsageError("--max-loss needs --training none: it judges each ratio without training");
+  if (!(options.train.options.held_out > 0)) throw UsageError("--max-loss needs --held-out above 0: it judges there");
+  if (!std::isfinite(*flags.max_loss)) throw UsageError("--max-loss: not a finite number");
+}
+
 /// Fine-tunes `pruned` with the dense network as teacher.
 training::TrainResult fine_tune(const Options& options, const graph::Graph& pruned, const graph::Graph& dense,
                                 const data::Dataset& dataset, const data::Preprocess& preprocess) {
@@ -75,13 +97,59 @@ void report_outcome(const Options& options, const Pruned& pruned, Json& record) 
     fmt::print("\nWINS-AB (trade-off {} points for the whole time):\n{}", options.prune.tradeoff * 100,
                decision_table(pruned.decisions));
   }
-  fmt::print("\npruning ratio {:.2f} %, pruned FLOPs {:.2f} %\n", ratios.pruning_ratio * 100, ratios.pruned_flops * 100);
+  const double multiplications = pruned_multiplications(pruned.graph);
+  fmt::print("\npruning ratio {:.2f} %, pruned multiplications of the Winograd layers {:.2f} %, pruned FLOPs {:.2f} %\n",
+             ratios.pruning_ratio * 100, multiplications * 100, ratios.pruned_flops * 100);
+  record["pruned_multiplications"] = multiplications;
   record["ratio"] = ratios.pruning_ratio;
   record["pruned_flops"] = ratios.pruned_flops;
   record["ab"] = to_json(pruned.decisions);
   record["refit"] = to_json(pruned.fits);
   record["pictures"] = pruned.fit_pictures;
   record["layers"] = kept_layers_to_json(pruned.graph);
+}
+
+/// Pruning in `--steps` rounds with rising ratio; fine-tuning, if any, after each round.
+Pruned prune_in_steps(const Options& options, PruneJob& job, const graph::Graph& dense, Json& record) {
+  const bool train = wants_training(options);
+  Pruned pruned{dense, {}, {}, 0};
+  const double target = job.config.ratio;
+  for (int step = 1; step <= options.prune.steps; ++step) {
+    job.config.ratio = target * step / options.prune.steps;
+    pruned = prune_network(pruned.graph, dense, job);
+    if (!train) continue;
+    training::TrainResult result = fine_tune(options, pruned.graph, dense, *job.dataset, job.preprocess);
+    pruned.graph = std::move(result.graph);
+    record["training_log"] = to_json(result.epochs);
+    record["held_out_accuracy"] = std::isnan(result.held_out_accuracy) ? Json() : Json(result.held_out_accuracy);
+  }
+  return pruned;
+}
+
+/// Prunes at the ratio asked for, or at the one that --max-loss finds; with --allocate at each layer's own.
+Pruned prune_as_asked(const Options& options, PruneJob& job, const graph::Graph& dense, Json& record) {
+  std::optional<HeldOutLoss> loss_of;  // first: it refuses networks that do not classify
+  if (options.prune.max_loss) loss_of.emplace(dense, job);
+  std::optional<Allocator> allocator;
+  if (options.prune.allocate != "uniform") allocator.emplace(dense, job, options.prune);
+  Pruned pruned;
+  if (options.prune.max_loss) {
+    SearchResult found = search_ratio(dense, job, allocator ? &*allocator : nullptr, *loss_of, *options.prune.max_loss,
+                                      options.prune.max_ratio.value_or(kMaxRatio));
+    fmt::print("largest ratio within {} {}: {:.2f} (measured on the pictures that chose it)\n\n", *options.prune.max_loss,
+               loss_of->unit(), found.ratio);
+    record["ratio_target"] = found.ratio;
+    record["search"] = to_json(found.steps);
+    pruned = std::move(found.pruned);
+  } else {
+    if (allocator) allocator->apply(job.config.ratio, job.config);
+    pruned = prune_in_steps(options, job, dense, record);
+  }
+  if (allocator) {
+    fmt::print("{}\n", allocator->table(job.config.ratio));
+    record["allocation"] = allocator->to_json(job.config.ratio);
+  }
+  return pruned;
 }
 
 /// What the held-out pictures say: agreement with the dense network, and accuracy where there are labels.
@@ -131,25 +199,9 @@ void print_sensitivity(const Options& options, const PruneJob& job, const graph:
   fmt::print("{}", table.text());
 }
 
-/// Pruning in `--steps` rounds with rising ratio; fine-tuning, if any, after each round.
-Pruned prune_in_steps(const Options& options, PruneJob& job, const graph::Graph& dense, Json& record) {
-  const bool train = wants_training(options);
-  Pruned pruned{dense, {}, {}, 0};
-  const double target = job.config.ratio;
-  for (int step = 1; step <= options.prune.steps; ++step) {
-    job.config.ratio = target * step / options.prune.steps;
-    pruned = prune_network(pruned.graph, dense, job);
-    if (!train) continue;
-    training::TrainResult result = fine_tune(options, pruned.graph, dense, *job.dataset, job.preprocess);
-    pruned.graph = std::move(result.graph);
-    record["training_log"] = to_json(result.epochs);
-    record["held_out_accuracy"] = std::isnan(result.held_out_accuracy) ? Json() : Json(result.held_out_accuracy);
-  }
-  return pruned;
-}
-
 void run_prune(const Options& options) {
   if (options.output.empty() && options.prune.sensitivity.empty()) throw UsageError("prune: -o FILE is required");
+  check_ratio_flags(options);
   for (const std::string& file : {options.output, options.portable}) {
     if (!file.empty()) require_writable(file);
   }
@@ -181,7 +233,7 @@ void run_prune(const Options& options) {
   if (!options.prune.sensitivity.empty()) print_sensitivity(options, job, dense, record);
   if (!options.output.empty()) {
     const auto start = std::chrono::steady_clock::now();
-    const Pruned pruned = prune_in_steps(options, job, dense, record);
+    const Pruned pruned = prune_as_asked(options, job, dense, record);
     record["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     report_outcome(options, pruned, record);
     if (job.dataset != nullptr) report_held_out(job, dense, pruned, record);

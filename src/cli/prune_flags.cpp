@@ -73,7 +73,8 @@ pruning::Calibration calibrate_rows(const graph::Graph& dense, int m, const Comm
 void add_prune_flags(CLI::App& app, PruneFlags& flags) {
   app.add_option("--method", flags.method, "wins, wins-b, wins-ab, fp, wwp or dense")->capture_default_str();
   app.add_option("--criterion", flags.criterion, "l1, l2, output-aware, gram, obs; for fp also fpgm, whc")->capture_default_str();
-  app.add_option("--ratio", flags.ratio, "share of the weights to prune in each layer")->check(kRatio)->capture_default_str();
+  CLI::Option* ratio = app.add_option("--ratio", flags.ratio, "share of the weights to prune in each layer");
+  ratio->check(kRatio)->capture_default_str();
   app.add_option("--layer", flags.layer, "NAME=RATIO for one layer (repeat); 0 keeps it dense")->take_all();
   app.add_option("--exclude", flags.exclude, "layers left alone (repeat)")->take_all();
   app.add_option("--axis", flags.axis, "row or column of each position's matrix")
@@ -94,6 +95,15 @@ void add_prune_flags(CLI::App& app, PruneFlags& flags) {
       ->check(CLI::Range(1, 1000000))->capture_default_str();
   app.add_option("--sensitivity", flags.sensitivity, "print accuracy with one layer pruned at each of these ratios")
       ->delimiter(',')->check(kRatio);
+  app.add_option("--allocate", flags.allocate,
+                 "one ratio for all layers (uniform), or a ratio for each by what it costs the output for each unit of "
+                 "multiplications or time saved; --ratio is then the share of that over the layers")
+      ->check(CLI::IsMember({"uniform", "multiplications", "time"}))->capture_default_str();
+  app.add_option("--max-ratio", flags.max_ratio, "--allocate, --max-loss: largest ratio of a layer (0.95)")->check(kRatio);
+  app.add_option("--max-loss", flags.max_loss,
+                 "search the largest ratio that loses at most so many points of held-out top-1 (without labels: percent "
+                 "of answers changed)")
+      ->check(CLI::NonNegativeNumber)->excludes(ratio);
 }
 
 PruneJob make_prune_job(const PruneFlags& flags, const Common& common) {

@@ -2,12 +2,16 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "workflow.hpp"
 
 namespace wins::cli {
+
+/// Largest ratio of a layer that is chosen for the user.
+constexpr double kMaxRatio = 0.95;
 
 struct PruneFlags {
   std::string method = "wins-ab";
@@ -26,6 +30,9 @@ struct PruneFlags {
   std::int64_t timing_batch = 1;
   std::int64_t calibration = 1024;   ///< pictures
   std::vector<double> sensitivity;   ///< ratios to try layer by layer
+  std::string allocate = "uniform";  ///< or by what cost each layer gets a ratio of its own
+  std::optional<double> max_ratio;   ///< kMaxRatio when not given
+  std::optional<double> max_loss;    ///< points: the ratio is searched
 };
 
 void add_prune_flags(CLI::App& app, PruneFlags& flags);

@@ -112,6 +112,28 @@ void Moments::retarget(const Activations& x, const std::vector<TileClass>& class
   scale_targets(1 / pixels_of(classes));
 }
 
+void Moments::aim_at(const Tensor& weights) {
+  const std::int64_t C = layer_.C, K = layer_.K;
+  const float* u = weights.data<float>().data();
+  std::fill(rhs_.begin(), rhs_.end(), 0.0F);
+  std::fill(target_mean_.begin(), target_mean_.end(), 0.0);
+  parallel_tasks(layer_.positions, threads_, [&](std::int64_t position, int) {
+    const int xi = static_cast<int>(position);
+    float* to = rhs_.data() + xi * K * C;
+    for (int other = 0; other < layer_.positions; ++other) {
+      const bool upper = other <= xi;
+      const float* values = upper ? block(other, xi) : block(xi, other);
+      if (values != nullptr) multiply(K, C, u + other * K * C, values, !upper, to);
+    }
+  });
+  for (std::int64_t row = 0; row < layer_.positions * K; ++row) {
+    const double* mean = mean_.data() + row / K * C;
+    double sum = 0;
+    for (std::int64_t c = 0; c < C; ++c) sum += static_cast<double>(u[row * C + c]) * mean[c];
+    target_mean_[static_cast<std::size_t>(row % K)] += sum;
+  }
+}
+
 void Moments::add_blocks(const Chunk& chunk) {
   const std::int64_t C = layer_.C, T = chunk.T;
   parallel_tasks(static_cast<std::int64_t>(pairs_.size()), threads_, [&](std::int64_t i, int) {

@@ -26,6 +26,9 @@ class Moments {
   /// E[y phi] and E[y] for other targets y of the same inputs.
   void retarget(const Activations& x, const std::vector<TileClass>& classes, const TileTargets& targets);
 
+  /// Targets that these weights ([positions, K, C]) would give exactly: rhs = H u, without a pass over tiles.
+  void aim_at(const Tensor& weights);
+
   /// E[phi phi^T] of positions (xi, other), C x C. Only xi <= other is stored: null for other pairs and for
   /// pairs that are zero.
   const float* block(int xi, int other) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "wins/base/parallel.hpp"
 
@@ -42,6 +43,19 @@ ChannelStatistics channel_statistics(const Activations& activations, int threads
         std::max(0.0, squares / count - (sum / count) * (sum / count));
   });
   return result;
+}
+
+double centred_squared_error(const Activations& have, const Activations& want, int threads) {
+  Activations difference = want;
+  for (std::size_t b = 0; b < want.size(); ++b) {
+    const auto d = difference[b].mutable_data<float>();
+    const auto h = have[b].data<float>();
+    for (std::size_t i = 0; i < d.size(); ++i) d[i] -= h[i];
+  }
+  const ChannelStatistics error = channel_statistics(difference, threads), all = channel_statistics(want, threads);
+  const double errors = std::accumulate(error.variance.begin(), error.variance.end(), 0.0);
+  const double energy = std::accumulate(all.variance.begin(), all.variance.end(), 0.0);
+  return energy > 0 ? errors / energy : 0;
 }
 
 }  // namespace wins::refit

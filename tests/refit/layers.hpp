@@ -5,6 +5,9 @@
 #include <vector>
 
 #include "activations.hpp"
+#include "block_output.hpp"
+#include "moments.hpp"
+#include "solver.hpp"
 #include "wins/refit/linear_layer.hpp"
 #include "tiles.hpp"
 
@@ -118,6 +121,29 @@ inline ExactMoments exact_moments(const LinearLayer& layer, const Activations& x
     }
   }
   return result;
+}
+
+/// Moments of all tiles with the outputs themselves as targets.
+inline void gather_all(Moments& moments, const LinearLayer& layer, const Activations& x, const Activations& y) {
+  const auto classes = sample_tiles(layer, y[0].shape(), y.size(), 1 << 20, 0);
+  Surroundings plain;
+  plain.scale.assign(static_cast<std::size_t>(layer.K), 1.0);
+  plain.offset.assign(static_cast<std::size_t>(layer.K), 0.0);
+  const BlockOutput block(plain, plain, {&y, nullptr, nullptr}, 2);
+  moments.gather(x, classes, block.linear_targets(layer, classes));
+}
+
+struct Solution {
+  Tensor weights;
+  bool solved = false;
+};
+
+inline Solution solve(const LinearLayer& layer, const Moments& moments, double ridge, int iterations, double tolerance) {
+  Solution solution{layer.weights, false};
+  const Solver solver(layer, moments, ridge, 2);
+  solution.solved = solver.ready();
+  if (solver.ready()) solver.improve(solution.weights, iterations, tolerance);
+  return solution;
 }
 
 }  // namespace wins::refit::testing

@@ -16,20 +16,9 @@ namespace {
 
 using testing::exact_moments;
 using testing::ExactMoments;
+using testing::Solution;
+using testing::solve;
 using winograd::Axis;
-
-struct Solution {
-  Tensor weights;
-  bool solved = false;
-};
-
-Solution solve(const LinearLayer& layer, const Moments& moments, double ridge, int iterations, double tolerance) {
-  Solution solution{layer.weights, false};
-  const Solver solver(layer, moments, ridge, 2);
-  solution.solved = solver.ready();
-  if (solver.ready()) solver.improve(solution.weights, iterations, tolerance);
-  return solution;
-}
 
 struct Problem {
   LinearLayer layer;
@@ -52,12 +41,7 @@ Problem make_problem(int m, std::int64_t C, std::int64_t K) {
 
 Moments moments_of(const Problem& problem, const LinearLayer& layer) {
   Moments moments(layer, 2);
-  const auto classes = sample_tiles(layer, problem.y[0].shape(), problem.y.size(), 1 << 20, 0);
-  Surroundings plain;
-  plain.scale.assign(static_cast<std::size_t>(layer.K), 1.0);
-  plain.offset.assign(static_cast<std::size_t>(layer.K), 0.0);
-  const BlockOutput block(plain, plain, {&problem.y, nullptr, nullptr}, 2);
-  moments.gather(problem.x, classes, block.linear_targets(layer, classes));
+  testing::gather_all(moments, layer, problem.x, problem.y);
   return moments;
 }
 
