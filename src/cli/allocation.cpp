@@ -110,6 +110,10 @@ Allocator::Allocator(const graph::Graph& dense, const PruneJob& job, const Prune
   }
   curve_options.ratios.push_back(bounds_.ceiling);
   if (curve_options.references.empty()) curve_options.references.push_back(bounds_.ceiling);
+  curve_options.refit = [&job](const graph::Graph& pruned, const graph::Graph& network,
+                               const std::vector<Tensor>& batches, const refit::RefitOptions& how) {
+    return refit_on_device(pruned, network, batches, how, job).graph;
+  };
   curves_ = refit::measure_curves(dense, layers_, pruner(dense, job), job.pictures, options, curve_options);
   measure_costs(dense, job);
   seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -59,14 +59,6 @@ double outlook_accuracy(const graph::Graph& graph, const graph::Graph& dense, co
   return result.held_out_accuracy;
 }
 
-/// On the GPU through libtorch, else with the project's own engine.
-refit::RefitResult refit_on_device(const graph::Graph& pruned, const graph::Graph& dense,
-                                   const std::vector<Tensor>& pictures, const refit::RefitOptions& options,
-                                   const PruneJob& job) {
-  if (job.outlook.device == "cpu") return refit::refit(pruned, dense, pictures, options);
-  return training::refit(pruned, dense, pictures, options, job.outlook.device);
-}
-
 /// Refits behind a progress bar.
 refit::RefitResult refit_with_progress(const std::string& label, const graph::Graph& pruned, const graph::Graph& dense,
                                        const PruneJob& job) {
@@ -114,6 +106,13 @@ pruning::AbHooks make_hooks(const graph::Graph& dense, const PruneJob& job, Prog
 }
 
 }  // namespace
+
+refit::RefitResult refit_on_device(const graph::Graph& pruned, const graph::Graph& dense,
+                                   const std::vector<Tensor>& pictures, const refit::RefitOptions& options,
+                                   const PruneJob& job) {
+  if (job.outlook.device == "cpu") return refit::refit(pruned, dense, pictures, options);
+  return training::refit(pruned, dense, pictures, options, job.outlook.device);
+}
 
 Accuracy evaluate(runtime::Session& session, const data::Dataset& dataset, const data::Preprocess& preprocess,
                   const std::string& label, std::int64_t batch_size) {

@@ -63,6 +63,11 @@ struct Pruned {
 /// outlook accuracy; with `outlook_steps` 0, and in a build without libtorch, the refit is the adaptation.
 Pruned prune_network(const graph::Graph& start, const graph::Graph& dense, const PruneJob& job);
 
+/// A refit on the job's device: the GPU through libtorch, else the CPU with the project's own engine.
+refit::RefitResult refit_on_device(const graph::Graph& pruned, const graph::Graph& dense,
+                                   const std::vector<Tensor>& pictures, const refit::RefitOptions& options,
+                                   const PruneJob& job);
+
 /// Concrete shapes for every input at this batch, spatial extents from `preprocess` or 224.
 std::vector<Shape> input_shapes(const graph::Graph& graph, std::int64_t batch);
 

@@ -30,17 +30,23 @@ struct Tiling {
   std::vector<MaskAt> masks;
 };
 
-/// The first batches that hold `pictures` pictures.
-std::vector<Tensor> first_batches(const std::vector<Tensor>& batches, std::int64_t pictures) {
-  std::vector<Tensor> result;
-  std::int64_t seen = 0;
-  for (const Tensor& batch : batches) {
-    if (seen >= pictures) break;
-    result.push_back(batch);
-    seen += batch.dim(0);
-  }
-  return result;
+/// Number of batches that hold `pictures` pictures.
+std::size_t batches_for(const std::vector<Tensor>& batches, std::int64_t pictures) {
+  const std::int64_t each = batches.at(0).dim(0);
+  return std::min(batches.size(), static_cast<std::size_t>((pictures + each - 1) / each));
 }
+
+/// The last batches judge; the first ones are fitted to, without those that judge where there are others.
+struct Pictures {
+  Pictures(const std::vector<Tensor>& batches, const CurveOptions& options) {
+    const std::size_t judges = batches_for(batches, options.pictures);
+    judging.assign(batches.end() - static_cast<std::ptrdiff_t>(judges), batches.end());
+    const std::size_t others = judges < batches.size() ? batches.size() - judges : batches.size();
+    const std::size_t fitted = std::min(others, batches_for(batches, options.refit_pictures));
+    fitting.assign(batches.begin(), batches.begin() + static_cast<std::ptrdiff_t>(fitted));
+  }
+  std::vector<Tensor> fitting, judging;
+};
 
 /// All ratios at which layers are refitted, rising.
 std::vector<double> grid_of(const CurveOptions& options) {
@@ -105,17 +111,11 @@ class CurveWalk {
         options_(options),
         threads_(refit.threads > 0 ? refit.threads : default_threads()),
         graph_(graph::specialize(dense, {batches.at(0).shape()})),
-        few_(first_batches(batches, options.pictures)),
+        pictures_(batches, options),
         open_(open_sessions(refit.engine, threads_)),
-        all_(graph_, batches, open_),
-        subset_(graph_, few_, open_) {
-    Frontier<Tensor> whole(graph_, few_, open_);
-    whole.advance(graph_.nodes.size());
-    for (const graph::ValueId id : graph_.outputs) {
-      const graph::Value& value = graph_.value(id);
-      if (value.dtype == DType::f32 && whole.at(value.name).at(0).rank() >= 2) {
-        outputs_[value.name] = whole.at(value.name);
-      }
+        all_(graph_, batches, open_) {
+    for (const auto& [name, activations] : outputs_of(graph_)) {
+      if (activations.at(0).dtype() == DType::f32 && activations.at(0).rank() >= 2) outputs_[name] = activations;
     }
     require(!outputs_.empty(), "allocation: the network has no float32 output of [N, channels, ...]");
   }
@@ -158,7 +158,7 @@ class CurveWalk {
       const LayerModel::Fitted fitted = model.fit(at.mask, options_.max_iterations);
       curve.points.push_back({reached(at), fitted.squared_error, 0});
       if (is_reference(at.ratio) && fitted.squared_error > 0) {
-        const double unit = damage(i, winograd, *layer, at.mask, fitted) / fitted.squared_error;
+        const double unit = damage(winograd, *layer, at.mask) / fitted.squared_error;
         references.push_back({reached(at), unit});
       }
     }
@@ -183,21 +183,29 @@ class CurveWalk {
     return reason.empty();
   }
 
-  /// Squared relative error of the network's outputs with this layer alone pruned and refitted.
-  double damage(std::size_t i, const graph::Graph& winograd, const LinearLayer& layer,
-                const winograd::Mask& mask, const LayerModel::Fitted& fitted) {
+  std::map<std::string, Activations> outputs_of(const graph::Graph& graph) const {
+    Frontier<Tensor> whole(graph, pictures_.judging, open_);
+    whole.advance(graph.nodes.size());
+    std::map<std::string, Activations> result;
+    for (const graph::ValueId id : graph.outputs) result[graph.value(id).name] = whole.at(graph.value(id).name);
+    return result;
+  }
+
+  /// Squared relative error of the network's outputs with this layer alone pruned, when it and all layers
+  /// behind it have been refitted: what they cannot make up for.
+  double damage(const graph::Graph& winograd, const LinearLayer& layer, const winograd::Mask& mask) const {
     graph::Graph variant = winograd;
     graph::node_named(variant, layer.name).as<graph::WinogradConv>()->mask = mask;
-    store_weights(variant, layer, fitted.weights);
-    add_to_bias(variant, layer.name, fitted.mean);
-    subset_.advance(i);
-    Frontier<Tensor> rest(variant, few_, open_);
-    rest.adopt(subset_);
-    rest.advance(variant.nodes.size());
+    store_weights(variant, layer, under_mask(layer, mask).weights);
+    RefitOptions options = refit_;
+    options.progress = nullptr;
+    options.activation_rounds = 0;
+    options.max_iterations = options_.max_iterations;
+    const graph::Graph refitted = options_.refit ? options_.refit(variant, graph_, pictures_.fitting, options)
+                                                 : refit(variant, graph_, pictures_.fitting, options).graph;
+    const std::map<std::string, Activations> have = outputs_of(refitted);
     double sum = 0;
-    for (const auto& [name, want] : outputs_) {
-      sum += centred_squared_error(rest.at(name), want, threads_);
-    }
+    for (const auto& [name, want] : outputs_) sum += centred_squared_error(have.at(name), want, threads_);
     require(std::isfinite(sum), "allocation: the network's output is not finite with {} pruned", layer.name);
     return sum / static_cast<double>(outputs_.size());
   }
@@ -206,10 +214,10 @@ class CurveWalk {
   const CurveOptions& options_;
   const int threads_;
   const graph::Graph graph_;
-  const std::vector<Tensor> few_;  ///< pictures for the sensitivity
+  const Pictures pictures_;  ///< for the sensitivity
   const Frontier<Tensor>::Open open_;
-  Frontier<Tensor> all_, subset_;
-  std::map<std::string, Activations> outputs_;  ///< of the dense network for `few_`
+  Frontier<Tensor> all_;
+  std::map<std::string, Activations> outputs_;  ///< of the dense network, for the judging pictures
 };
 
 }  // namespace

@@ -2,7 +2,7 @@
 //
 // Each layer l has a curve e_l(r)^2, the squared relative error of its output after a refit at ratio r with
 // the dense network's inputs, and a sensitivity w_l(r), the squared relative error of the network's output
-// for a unit of that. The damage w_l e_l^2 of single layers is taken as additive; the ratios minimise its sum
+// for a unit of that once the layers behind it are refitted too. The damage w_l e_l^2 of single layers is taken as additive; the ratios minimise its sum
 // subject to sum_l c_l r_l >= R sum_l c_l for costs c_l (multiply-adds, microseconds). On the lower convex
 // hulls of the curves the greedy choice by damage for each unit of cost saved is the optimum (Fox, "Discrete
 // optimization via marginal analysis", Management Science 1966). See docs/pruning-without-training.md.
@@ -38,8 +38,13 @@ struct CurveOptions {
   std::vector<double> ratios{0.2, 0.35, 0.5, 0.6, 0.7, 0.78, 0.84, 0.88, 0.92, 0.95};
   /// Where the sensitivity is measured; between them it is linear in the ratio. They join `ratios`.
   std::vector<double> references{0.5, 0.7, 0.84, 0.92};
-  int max_iterations = 30;      ///< of conjugate gradients for each point
-  std::int64_t pictures = 256;  ///< for the sensitivity, rounded up to whole batches
+  int max_iterations = 30;            ///< of conjugate gradients for each point
+  std::int64_t refit_pictures = 1024;  ///< at most, for the refits that the sensitivity takes
+  std::int64_t pictures = 256;        ///< that judge them: others, where there are enough; whole batches
+  /// How a network with one pruned layer is refitted; empty: `refit`.
+  std::function<graph::Graph(const graph::Graph& pruned, const graph::Graph& dense,
+                             const std::vector<Tensor>& batches, const RefitOptions& options)>
+      refit;
 };
 
 /// A pruned copy of the dense network with these layers at these ratios.
