@@ -205,6 +205,7 @@ void run_prune(const Options& options) {
   for (const std::string& file : {options.output, options.portable}) {
     if (!file.empty()) require_writable(file);
   }
+  if (options.train.options.device != "cpu") training::check_device(options.train.options.device);
   const graph::Graph dense = onnx::load(options.model);
   PruneJob job = make_prune_job(options.prune, options.common);
   pruning::check(dense, job.config);

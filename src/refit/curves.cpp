@@ -30,6 +30,9 @@ struct Tiling {
   std::vector<MaskAt> masks;
 };
 
+/// Sampled tiles for each weight in the refits that measure the sensitivity.
+constexpr double kFollowUpTiles = 4;
+
 /// Number of batches that hold `pictures` pictures.
 std::size_t batches_for(const std::vector<Tensor>& batches, std::int64_t pictures) {
   const std::int64_t each = batches.at(0).dim(0);
@@ -200,7 +203,8 @@ class CurveWalk {
     RefitOptions options = refit_;
     options.progress = nullptr;
     options.activation_rounds = 0;
-    options.max_iterations = options_.max_iterations;
+    options.max_iterations = options_.follow_up_iterations;
+    options.tiles_per_weight = std::min(options.tiles_per_weight, kFollowUpTiles);
     const graph::Graph refitted = options_.refit ? options_.refit(variant, graph_, pictures_.fitting, options)
                                                  : refit(variant, graph_, pictures_.fitting, options).graph;
     const std::map<std::string, Activations> have = outputs_of(refitted);

@@ -7,6 +7,10 @@
 
 namespace wins::training {
 
+void check_device(const std::string& device) {
+  open_device(device);
+}
+
 refit::RefitResult refit(const graph::Graph& pruned, const graph::Graph& dense, const std::vector<Tensor>& batches,
                          const refit::RefitOptions& options, const std::string& device) {
   const at::Device place = open_device(device);

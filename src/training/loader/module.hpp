@@ -13,6 +13,7 @@ struct Module {
   decltype(&recalibrate_batch_norm) recalibrate;
   decltype(&forward) run_forward;
   decltype(&refit) refit_network;
+  decltype(&check_device) check;
 };
 
 /// The symbol: a function `const Module*()`.

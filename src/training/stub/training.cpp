@@ -30,6 +30,10 @@ std::vector<Tensor> forward(const graph::Graph&, const std::vector<Tensor>&, con
   refuse();
 }
 
+void check_device(const std::string&) {
+  refuse();
+}
+
 refit::RefitResult refit(const graph::Graph&, const graph::Graph&, const std::vector<Tensor>&,
                          const refit::RefitOptions&, const std::string&) {
   refuse();

@@ -81,6 +81,9 @@ graph::Graph recalibrate_batch_norm(const graph::Graph& graph, const data::Datas
 std::vector<Tensor> forward(const graph::Graph& graph, const std::vector<Tensor>& inputs,
                             const std::string& device = "cpu");
 
+/// Throws `Error` saying what is missing when libtorch cannot compute on "cpu" or "cuda" here.
+void check_device(const std::string& device);
+
 /// refit::refit through libtorch, on "cpu" or "cuda": the same layers, targets and rounds; tiles are drawn once for
 /// all pictures. Throws `Error` as that does, and when the device's memory does not suffice.
 refit::RefitResult refit(const graph::Graph& pruned, const graph::Graph& dense, const std::vector<Tensor>& batches,
