@@ -222,6 +222,9 @@ void run_prune(const Options& options) {
   }
   job.outlook = resolve(options.train, options.common, true);
   job.refit = resolve(options.refit, options.common);
+  job.refit_checkpoint = options.refit.checkpoint;
+  if (!job.refit_checkpoint.empty() && (options.prune.steps > 1 || options.prune.max_loss))
+    throw UsageError("--refit-checkpoint goes with one refit, not with --steps or --max-loss");
   job.memory_limit = memory_limit(options.refit);
   if (options.no_training) job.outlook_steps = 0;
   calibrate_job(options.prune, options.common, dense, job);

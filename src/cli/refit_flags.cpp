@@ -20,6 +20,9 @@ void add_refit_flags(CLI::App& app, RefitFlags& flags) {
                  "refit, gram, obs: GiB for activations and statistics; fewer pictures are used to keep it")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  app.add_option("--refit-checkpoint", flags.checkpoint,
+                 "refit: save FILE after each layer; a run of the same job goes on from it")
+      ->type_name("FILE");
   app.add_flag("!--winograd-only", flags.options.all_layers,
                "refit: leave other convolutions and fully connected layers");
   app.add_flag("!--no-residual", flags.options.correct_residual, "refit: leave the error of the shortcut alone");

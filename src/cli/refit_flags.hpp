@@ -15,6 +15,7 @@ struct RefitFlags {
   refit::RefitOptions options;
   bool off = false;       ///< --no-refit
   double memory_gib = 3;  ///< activations and statistics
+  std::string checkpoint;
 };
 
 /// Adds the flags; the values in `flags` are the defaults that help shows.

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "refit_checkpoint.hpp"
 #include "wins/base/error.hpp"
 #include "wins/base/progress.hpp"
 #include "wins/base/table.hpp"
@@ -63,6 +64,9 @@ double outlook_accuracy(const graph::Graph& graph, const graph::Graph& dense, co
 refit::RefitResult refit_with_progress(const std::string& label, const graph::Graph& pruned, const graph::Graph& dense,
                                        const PruneJob& job) {
   refit::RefitOptions options = *job.refit;
+  const RefitCheckpoint checkpoint(job.refit_checkpoint, pruned, dense, job.pictures, options);
+  checkpoint.attach(options);
+  if (checkpoint.layers_done() > 0) fmt::print("{} layers are done already\n", checkpoint.layers_done());
   std::unique_ptr<Progress> progress;
   std::size_t shown = 0;
   options.progress = [&](std::size_t done, std::size_t layers, const std::string& name) {
@@ -70,7 +74,9 @@ refit::RefitResult refit_with_progress(const std::string& label, const graph::Gr
     progress->advance(static_cast<std::int64_t>(done - shown), name);
     shown = done;
   };
-  return refit_on_device(pruned, dense, job.pictures, options, job);
+  refit::RefitResult result = refit_on_device(pruned, dense, job.pictures, options, job);
+  checkpoint.remove();
+  return result;
 }
 
 /// The same without training: held-out accuracy after a refit on a few of the pictures.

@@ -48,6 +48,7 @@ struct PruneJob {
   data::Preprocess preprocess;
   std::vector<Tensor> pictures;               ///< for calibration and refit, in batches
   std::optional<refit::RefitOptions> refit;   ///< with pictures: refit what is left
+  std::string refit_checkpoint;               ///< file; empty: none
   std::size_t memory_limit = 0;               ///< bytes for activations and statistics; 0 = none
 };
 

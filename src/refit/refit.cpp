@@ -78,10 +78,50 @@ class Walk {
     backend_.advance(Side::dense, i + 1);
     LayerFit fit;
     fit.layer = node.name;
-    const std::optional<LinearLayer> layer = describe(pruned_graph_, node, fit.reason);
-    if (layer && accepts(*layer, fit.reason)) fit_layer(*layer, i, fit);
+    if (const LayerFit* done = done_before(node.name)) {
+      fit = *done;
+      restore(node);
+    } else {
+      const std::optional<LinearLayer> layer = describe(pruned_graph_, node, fit.reason);
+      if (layer && accepts(*layer, fit.reason)) fit_layer(*layer, i, fit);
+    }
     backend_.advance(Side::pruned, i + 1);
     result_.layers.push_back(fit);
+    if (options_.checkpoint && done_before(node.name) == nullptr) options_.checkpoint(result_);
+  }
+
+  const LayerFit* done_before(const std::string& layer) const {
+    if (options_.resume == nullptr) return nullptr;
+    const std::vector<LayerFit>& done = options_.resume->layers;
+    const auto found = std::find_if(done.begin(), done.end(), [&](const LayerFit& fit) { return fit.layer == layer; });
+    return found == done.end() ? nullptr : &*found;
+  }
+
+  /// Weights, bias and the mean of the batch norm behind, as an earlier call has left them.
+  void restore(const graph::Node& node) {
+    const std::string batch_norm = surroundings(pruned_graph_, node).batch_norm;
+    for (graph::Graph* graph : {&pruned_graph_, &result_.graph}) {
+      take_constants(*graph, node.name, {1, 2});
+      if (!batch_norm.empty()) take_constants(*graph, batch_norm, {3});
+    }
+    if (!batch_norm.empty() && options_.recalibrate) settled_.insert(batch_norm);
+  }
+
+  void take_constants(graph::Graph& graph, const std::string& name, const std::vector<std::size_t>& inputs) const {
+    const graph::Graph& from = options_.resume->graph;
+    const graph::Node* saved = from.find_node(name);
+    require(saved != nullptr, "refit: the saved state has no node '{}'", name);
+    for (const std::size_t i : inputs) {
+      const Tensor* value = saved->input(i) == graph::kNone ? nullptr : from.constant_input(*saved, i);
+      if (value == nullptr) continue;
+      graph::Node& node = graph::node_named(graph, name);
+      if (i >= node.inputs.size()) node.inputs.resize(i + 1, graph::kNone);
+      if (node.inputs[i] == graph::kNone) {
+        node.inputs[i] = graph.add_constant(name + ".bias", *value);
+      } else {
+        graph::set_constant_input(graph, name, i, *value, name + ".refitted");
+      }
+    }
   }
 
   /// Both networks up to node i; the pruned one takes the dense one's activations while they are the same.

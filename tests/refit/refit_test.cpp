@@ -147,6 +147,50 @@ TEST(Refit, OddPicturesDoNotBreakIt) {
   EXPECT_EQ(black.pictures, 2);
 }
 
+TEST(Refit, GoesOnFromWhereItStopped) {
+  graph::ZooOptions zoo;
+  zoo.classes = 10;
+  zoo.height = zoo.width = 17;
+  for (const bool batch_norm : {true, false}) {
+    const graph::Graph dense = batch_norm ? graph::zoo("resnet8", zoo) : five_layers(false);
+    const graph::Graph pruned = pruned_copy(dense, 0.6);
+    const std::vector<Tensor> batches = pictures(batch_norm ? Shape{4, 3, 17, 17} : Shape{4, 3, 12, 12}, 3);
+    std::vector<RefitResult> states;
+    RefitOptions options;
+    options.checkpoint = [&](const RefitResult& state) { states.push_back(state); };
+    const RefitResult whole = refit(pruned, dense, batches, options);
+    ASSERT_EQ(states.size(), whole.layers.size());
+    const RefitResult& half = states.at(states.size() / 2);
+    options.resume = &half;
+    std::size_t saved = 0;
+    options.checkpoint = [&](const RefitResult&) { ++saved; };
+    const RefitResult resumed = refit(pruned, dense, batches, options);
+    EXPECT_EQ(saved, whole.layers.size() - half.layers.size());
+    ASSERT_EQ(resumed.layers.size(), whole.layers.size());
+    for (std::size_t i = 0; i < whole.layers.size(); ++i)
+      EXPECT_EQ(resumed.layers[i].error_after, whole.layers[i].error_after) << whole.layers[i].layer;
+    EXPECT_EQ(output_error(whole.graph, resumed.graph, batches), 0);
+  }
+}
+
+/// A Relu behind the layer, a residual add, a Clip: what the activation takes away need not be fitted.
+TEST(Refit, ActivationRoundsLowerTheErrorBehindTheActivation) {
+  const graph::Graph dense = five_layers(true);
+  const graph::Graph pruned = pruned_copy(dense, 0.7);
+  const std::vector<Tensor> batches = pictures({16, 3, 12, 12}, 4);
+  double before = 0;
+  for (const int rounds : {0, 1, 4}) {
+    RefitOptions options;
+    options.activation_rounds = rounds;
+    const RefitResult result = refit(pruned, dense, batches, options);
+    const double error = fit_of(result, "a").error_after;
+    if (rounds > 0) {
+      EXPECT_LT(error, before) << rounds;
+    }
+    before = error;
+  }
+}
+
 TEST(Refit, BatchesOfAnotherSizeAreLeftOut) {
   const graph::Graph dense = five_layers();
   std::vector<Tensor> batches = pictures({4, 3, 12, 12}, 2);

@@ -21,6 +21,25 @@
 
 namespace wins::refit {
 
+/// What happened to one layer. Errors: squared differences to the dense network's output of the block (behind
+/// the layer's batch norm, residual add and activation, as far as they follow) over that output's squared
+/// deviation from its channel means, over all calibration pictures, as a square root.
+struct LayerFit {
+  std::string layer;
+  bool refitted = false;
+  std::string reason;       ///< why not, when it was not
+  double error_before = 0;  ///< relative output error with the weights as pruned
+  double error_after = 0;
+  int iterations = 0;
+  std::int64_t tiles = 0;  ///< sampled
+};
+
+struct RefitResult {
+  graph::Graph graph;  ///< same nodes as the pruned network, new weights
+  std::vector<LayerFit> layers;
+  std::int64_t pictures = 0;  ///< used
+};
+
 struct RefitOptions {
   /// rho / mean diagonal of H: pulls towards the pruned network's own weights.
   double ridge = 0.03;
@@ -46,25 +65,10 @@ struct RefitOptions {
   std::size_t memory_limit = 0;
   /// Called before each layer: (layers done, layers, name).
   std::function<void(std::size_t, std::size_t, const std::string&)> progress;
-};
-
-/// What happened to one layer. Errors: squared differences to the dense network's output of the block (behind
-/// the layer's batch norm, residual add and activation, as far as they follow) over that output's squared
-/// deviation from its channel means, over all calibration pictures, as a square root.
-struct LayerFit {
-  std::string layer;
-  bool refitted = false;
-  std::string reason;       ///< why not, when it was not
-  double error_before = 0;  ///< relative output error with the weights as pruned
-  double error_after = 0;
-  int iterations = 0;
-  std::int64_t tiles = 0;  ///< sampled
-};
-
-struct RefitResult {
-  graph::Graph graph;  ///< same nodes as the pruned network, new weights
-  std::vector<LayerFit> layers;
-  std::int64_t pictures = 0;  ///< used
+  /// Called after each layer with what is done so far: a later call of the same job goes on from it.
+  std::function<void(const RefitResult&)> checkpoint;
+  /// Layers that an earlier call of the same job has done; null = none.
+  const RefitResult* resume = nullptr;
 };
 
 /// Refits `pruned` against `dense`: the same nodes under the same names, where a Conv of the dense network
