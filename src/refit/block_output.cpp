@@ -8,9 +8,6 @@
 namespace wins::refit {
 namespace {
 
-// Relative to the largest one of the layer. A smaller factor would ask for outputs beyond all measure.
-constexpr double kSwitchedOff = 1e-3;
-
 /// Pixels of plane `plane` = picture * K + channel.
 std::span<const float> plane_of(const Activations* activations, std::size_t batch, std::int64_t plane) {
   if (activations == nullptr) return {};

@@ -19,7 +19,6 @@ class CpuLayer final : public LayerEngine {
         layer_(site.layer),
         pruned_(pruned),
         input_(pruned.at(site.input)),
-        options_(options),
         threads_(threads),
         block_(site.dense, site.pruned, branches(site, dense, pruned), threads),
         tiles_(sample_tiles(layer_, dense.at(site.output).at(0).shape(), input_.size(), wanted_tiles(layer_, options),
@@ -47,15 +46,8 @@ class CpuLayer final : public LayerEngine {
 
   std::vector<double> shift_of(const Tensor& weights) const final {
     std::vector<double> shift = moments_.target_mean();
-    const auto w = weights.data<float>();
-    for (std::size_t k = 0; k < shift.size(); ++k) shift[k] -= site_.bias[k];
-    for (std::int64_t row = 0; row < layer_.positions * layer_.K; ++row) {
-      const float* u = w.data() + row * layer_.C;
-      const double* mean = moments_.mean().data() + row / layer_.K * layer_.C;
-      double sum = 0;
-      for (std::int64_t c = 0; c < layer_.C; ++c) sum += static_cast<double>(u[c]) * mean[c];
-      shift[static_cast<std::size_t>(row % layer_.K)] -= sum;
-    }
+    const std::vector<double> mean = moments_.mean_output(weights);
+    for (std::size_t k = 0; k < shift.size(); ++k) shift[k] -= site_.bias[k] + mean[k];
     return shift;
   }
 
@@ -85,7 +77,6 @@ class CpuLayer final : public LayerEngine {
   const LinearLayer& layer_;
   const Frontier<Tensor>& pruned_;
   const Activations& input_;
-  const RefitOptions& options_;
   const int threads_;
   const BlockOutput block_;
   const std::vector<TileClass> tiles_;

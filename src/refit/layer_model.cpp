@@ -53,49 +53,18 @@ LayerModel::LayerModel(const LinearLayer& layer, const Activations& x, const Sha
   variance_ = energy(layer_.weights);
 }
 
-/// What the ridge must be so that `solve` adds what it adds for moments of the alive positions alone.
-double LayerModel::ridge_under(const LinearLayer& masked) const {
-  double sum = 0, count = 0;
-  for (int xi = 0; xi < masked.positions; ++xi) {
-    const float* block = moments_.block(xi, xi);
-    if (!masked.alive(xi) || block == nullptr) continue;
-    for (std::int64_t c = 0; c < masked.C; ++c) {
-      const double mean = moments_.mean()[static_cast<std::size_t>(xi * masked.C + c)];
-      sum += std::max(0.0, static_cast<double>(block[c * masked.C + c]) - mean * mean);
-    }
-    count += static_cast<double>(masked.C);
-  }
-  const double all = moments_.mean_diagonal();
-  return count > 0 && all > 0 ? options_.ridge * sum / count / all : options_.ridge;
-}
-
 LayerModel::Fitted LayerModel::fit(const winograd::Mask& mask, int max_iterations) const {
   const LinearLayer masked = under_mask(layer_, mask);
   Fitted fitted;
   fitted.weights = masked.weights;
   if (mask.kept_total() > 0) {
-    const Solver solver(masked, moments_, ridge_under(masked), threads_);
+    const Solver solver(masked, moments_, options_.ridge, threads_);
     if (solver.ready()) solver.improve(fitted.weights, max_iterations, options_.tolerance);
   }
   const Tensor lacking = difference(layer_.weights, fitted.weights);
-  fitted.mean = mean_output(lacking);
+  fitted.mean = moments_.mean_output(lacking);
   fitted.squared_error = variance_ > 0 ? energy(lacking) / variance_ : 0;
   return fitted;
-}
-
-std::vector<double> LayerModel::mean_output(const Tensor& weights) const {
-  std::vector<double> result(static_cast<std::size_t>(layer_.K), 0.0);
-  const float* w = weights.data<float>().data();
-  for (int xi = 0; xi < layer_.positions; ++xi) {
-    const double* mean = moments_.mean().data() + xi * layer_.C;
-    for (std::int64_t k = 0; k < layer_.K; ++k) {
-      const float* row = w + (xi * layer_.K + k) * layer_.C;
-      for (std::int64_t c = 0; c < layer_.C; ++c) {
-        result[static_cast<std::size_t>(k)] += mean[c] * static_cast<double>(row[c]);
-      }
-    }
-  }
-  return result;
 }
 
 /// Variance of the outputs that `weights` give, summed over the channels: sum_k w_k^T H w_k, H centred.
@@ -120,7 +89,7 @@ double LayerModel::energy(const Tensor& weights) const {
     }
   });
   double total = std::accumulate(sums.begin(), sums.end(), 0.0);
-  for (const double mean : mean_output(weights)) total -= mean * mean;
+  for (const double mean : moments_.mean_output(weights)) total -= mean * mean;
   return std::max(0.0, total);
 }
 

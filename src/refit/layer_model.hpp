@@ -34,8 +34,6 @@ class LayerModel {
   double variance() const { return variance_; }
 
  private:
-  double ridge_under(const LinearLayer& masked) const;
-  std::vector<double> mean_output(const Tensor& weights) const;
   double energy(const Tensor& weights) const;
 
   const RefitOptions& options_;

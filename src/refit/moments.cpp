@@ -116,7 +116,6 @@ void Moments::aim_at(const Tensor& weights) {
   const std::int64_t C = layer_.C, K = layer_.K;
   const float* u = weights.data<float>().data();
   std::fill(rhs_.begin(), rhs_.end(), 0.0F);
-  std::fill(target_mean_.begin(), target_mean_.end(), 0.0);
   parallel_tasks(layer_.positions, threads_, [&](std::int64_t position, int) {
     const int xi = static_cast<int>(position);
     float* to = rhs_.data() + xi * K * C;
@@ -126,12 +125,20 @@ void Moments::aim_at(const Tensor& weights) {
       if (values != nullptr) multiply(K, C, u + other * K * C, values, !upper, to);
     }
   });
+  target_mean_ = mean_output(weights);
+}
+
+std::vector<double> Moments::mean_output(const Tensor& weights) const {
+  const std::int64_t C = layer_.C, K = layer_.K;
+  const float* u = weights.data<float>().data();
+  std::vector<double> result(static_cast<std::size_t>(K), 0.0);
   for (std::int64_t row = 0; row < layer_.positions * K; ++row) {
     const double* mean = mean_.data() + row / K * C;
     double sum = 0;
     for (std::int64_t c = 0; c < C; ++c) sum += static_cast<double>(u[row * C + c]) * mean[c];
-    target_mean_[static_cast<std::size_t>(row % K)] += sum;
+    result[static_cast<std::size_t>(row % K)] += sum;
   }
+  return result;
 }
 
 void Moments::add_blocks(const Chunk& chunk) {
@@ -200,12 +207,12 @@ const float* Moments::block(int xi, int other) const {
   return i < 0 ? nullptr : pairs_[static_cast<std::size_t>(i)].values.data();
 }
 
-double Moments::mean_diagonal() const {
+double Moments::mean_diagonal(const winograd::Mask& mask) const {
   double sum = 0;
   std::int64_t count = 0;
   for (int xi = 0; xi < layer_.positions; ++xi) {
     const float* values = block(xi, xi);
-    if (values == nullptr) continue;
+    if (values == nullptr || mask.kept_in(xi) == 0) continue;
     for (std::int64_t c = 0; c < layer_.C; ++c) {
       const double mean = mean_[static_cast<std::size_t>(xi * layer_.C + c)];
       sum += std::max(0.0, static_cast<double>(values[c * layer_.C + c]) - mean * mean);

@@ -35,8 +35,10 @@ class Moments {
   const std::vector<float>& rhs() const { return rhs_; }                   ///< E[y phi], [positions, K, C]
   const std::vector<double>& mean() const { return mean_; }                ///< E[phi], [positions, C]
   const std::vector<double>& target_mean() const { return target_mean_; }  ///< E[y], K
-  /// E[phi^2] - E[phi]^2 averaged over all alive (xi, c).
-  double mean_diagonal() const;
+  /// u . E[phi] of each output channel for weights [positions, K, C].
+  std::vector<double> mean_output(const Tensor& weights) const;
+  /// E[phi^2] - E[phi]^2 averaged over the (xi, c) that are alive under `mask`.
+  double mean_diagonal(const winograd::Mask& mask) const;
 
  private:
   struct Pair {

@@ -77,7 +77,7 @@ std::size_t obs_bytes(const LinearLayer& layer) {
 std::optional<Tensor> obs_scores(const LinearLayer& layer, const Moments& moments,
                                  const std::vector<double>& weight, double ridge, int threads) {
   Tensor scores(DType::f64, {layer.positions, layer.K});
-  double rho = ridge * moments.mean_diagonal();
+  double rho = ridge * moments.mean_diagonal(layer.mask);
   if (!(rho > 0)) return scores;  // the inputs do not vary: nothing is lost with any row
   const std::vector<int> alive = alive_positions(layer);
   const std::int64_t n = static_cast<std::int64_t>(alive.size()) * layer.C;

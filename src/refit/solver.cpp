@@ -19,7 +19,7 @@ struct Rows {
 class Solver::Systems {
  public:
   Systems(const LinearLayer& layer, const Moments& moments, double ridge, int threads)
-      : layer_(layer), moments_(moments), rho_(ridge * moments.mean_diagonal()), threads_(threads) {
+      : layer_(layer), moments_(moments), rho_(ridge * moments.mean_diagonal(layer.mask)), threads_(threads) {
     rows_.resize(static_cast<std::size_t>(layer.positions));
     for (int xi = 0; xi < layer.positions; ++xi) {
       for (std::int64_t k = 0; k < layer.K; ++k) {

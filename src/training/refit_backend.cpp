@@ -17,9 +17,6 @@ using refit::Frontier;
 using refit::LayerSolution;
 using refit::Side;
 
-// As in refit/block_output.cpp: channels with a smaller factor than this share of the largest are off.
-constexpr double kSwitchedOff = 1e-3;
-
 at::Tensor per_channel(const std::vector<double>& values, const at::Tensor& like) {
   std::vector<std::int64_t> shape(static_cast<std::size_t>(like.dim()), 1);
   shape[1] = static_cast<std::int64_t>(values.size());
@@ -51,7 +48,7 @@ class Block {
     dense_offset_ = per_channel(site.dense.offset, like);
     scale_ = per_channel(site.pruned.scale, like);
     offset_ = per_channel(site.pruned.offset, like);
-    alive_ = scale_.abs() > kSwitchedOff * scale_.abs().max();
+    alive_ = scale_.abs() > refit::kSwitchedOff * scale_.abs().max();
     safe_scale_ = at::where(alive_, scale_, at::ones_like(scale_));
   }
 

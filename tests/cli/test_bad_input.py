@@ -136,10 +136,7 @@ class Flags(Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.net = cls.folder / "net.onnx"
-        cls.data = cls.folder / "data"
-        assert wins("zoo", "resnet8", "-o", cls.net, "--classes", 4, "--input", "1x28x28").returncode == 0
-        write_idx(cls.data, "train", 64)
+        cls.make_network(64)
         write_idx(cls.data, "test", 16)
 
     def prune(self, *flags, status=1, words=()):

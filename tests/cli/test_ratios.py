@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from wins_cli import Case, has_training, wins, write_idx, write_png
+from wins_cli import Case, has_training, wins, write_noise
 
 MODEL = pathlib.Path(os.environ.get("WINS_SOURCE_DIR", ".")) / "models/fashion-resnet.onnx"
 FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
@@ -20,10 +20,7 @@ class Flags(Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.net = cls.folder / "net.onnx"
-        cls.data = cls.folder / "data"
-        assert wins("zoo", "resnet8", "-o", cls.net, "--classes", 4, "--input", "1x28x28").returncode == 0
-        write_idx(cls.data, "train", 160)
+        cls.make_network(160)
 
     def arguments(self, *flags, data=True, training="none"):
         defaults = {"--method": "wins", "--training": training, "--calibration": 64, "--held-out": 0.2}
@@ -97,11 +94,7 @@ class Flags(Case):
         self.assertAlmostEqual(saved, 0.5, places=6)
 
     def test_search_without_labels(self):
-        pictures = self.folder / "pictures"
-        pictures.mkdir()
-        rng = np.random.default_rng(4)
-        for i in range(80):
-            write_png(pictures / f"{i}.png", rng.integers(0, 256, (28, 28), dtype=np.uint8))
+        pictures = write_noise(self.folder / "pictures", 80)
         text, record = self.record("--data", pictures, "--max-loss", 5)
         self.assertIn("% of the answers changed", text)
         self.assertAlmostEqual(1 - record["held_out"]["agreement"], self.chosen(record, 5)["loss"] / 100, places=6)

@@ -5,7 +5,7 @@ import subprocess
 import time
 import unittest
 
-from wins_cli import BINARY, Case, has_training, wins, write_idx
+from wins_cli import BINARY, Case, has_training, wins
 
 
 class Refit(Case):
@@ -14,10 +14,7 @@ class Refit(Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.net = cls.folder / "net.onnx"
-        cls.data = cls.folder / "data"
-        assert wins("zoo", "resnet8", "-o", cls.net, "--classes", 4, "--input", "1x28x28").returncode == 0
-        write_idx(cls.data, "train", 640)
+        cls.make_network(640)
 
     def arguments(self, *flags):
         return [str(word) for word in ("prune", self.net, "--data", self.data, "--training", "none", "--method", "wins",

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from wins_cli import Case, has_training, pattern, wins, write_idx, write_png
+from wins_cli import Case, has_training, pattern, wins, write_idx, write_noise, write_png
 
 METHODS = ("wins", "wins-b", "fp", "wwp")
 FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
@@ -90,11 +90,7 @@ class Verbs(Case):
             self.succeed("verify", output, "--bound", 1e-5)
 
     def test_refit_without_labels(self):
-        pictures = self.folder / "pictures"
-        pictures.mkdir()
-        rng = np.random.default_rng(4)
-        for i in range(80):
-            write_png(pictures / f"{i}.png", rng.integers(0, 256, (28, 28), dtype=np.uint8))
+        pictures = write_noise(self.folder / "pictures", 80)
         text, record = self.prune_without_training("unlabelled", "--method", "wins", "--data", pictures)
         self.assertNotIn("top-1", text)
         self.assertIn("agreement", record["held_out"])

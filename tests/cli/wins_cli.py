@@ -73,6 +73,15 @@ def write_png(path, image):
                      chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
+def write_noise(folder, count):
+    """A folder of `count` pictures without labels."""
+    folder.mkdir()
+    generator = np.random.default_rng(4)
+    for i in range(count):
+        write_png(folder / f"{i}.png", generator.integers(0, 256, (28, 28), dtype=np.uint8))
+    return folder
+
+
 class Case(unittest.TestCase):
     """A test with a scratch folder and assertions about runs of the tool."""
 
@@ -80,6 +89,14 @@ class Case(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="wins-cli-"))
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
+
+    @classmethod
+    def make_network(cls, pictures):
+        """`cls.net`, with random weights, and `cls.data` with so many training pictures for it."""
+        cls.net = cls.folder / "net.onnx"
+        cls.data = cls.folder / "data"
+        assert wins("zoo", "resnet8", "-o", cls.net, "--classes", 4, "--input", "1x28x28").returncode == 0
+        write_idx(cls.data, "train", pictures)
 
     def succeed(self, *arguments, **options):
         """Runs, asserts success and plain text on both streams, returns stdout."""

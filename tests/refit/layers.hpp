@@ -123,6 +123,25 @@ inline ExactMoments exact_moments(const LinearLayer& layer, const Activations& x
   return result;
 }
 
+struct Problem {
+  LinearLayer layer;
+  Activations x, y;
+};
+
+/// Odd sizes: cut-off tiles at the bottom and right; a mean that centring must take away.
+inline Problem make_problem(int m, std::int64_t C, std::int64_t K) {
+  Problem problem{winograd_layer(m, C, K), {}, {}};
+  for (std::uint64_t batch = 0; batch < 2; ++batch) {
+    Tensor x = random_normal({3, C, 7, 9}, 11 + batch);
+    for (float& v : x.mutable_data<float>()) v = std::max(v, -0.2F) + 0.5F;
+    Tensor y = random_normal({3, K, 7, 9}, 21 + batch);
+    for (float& v : y.mutable_data<float>()) v += 2;
+    problem.x.push_back(x);
+    problem.y.push_back(y);
+  }
+  return problem;
+}
+
 /// Moments of all tiles with the outputs themselves as targets.
 inline void gather_all(Moments& moments, const LinearLayer& layer, const Activations& x, const Activations& y) {
   const auto classes = sample_tiles(layer, y[0].shape(), y.size(), 1 << 20, 0);

@@ -21,6 +21,8 @@ namespace wins::refit {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::make_problem;
+using testing::Problem;
 using Matrix = std::vector<double>;  // square, row-major
 
 /// Gauss-Jordan; `A` is symmetric positive definite.
@@ -49,23 +51,6 @@ double least(const Matrix& A, const std::vector<double>& g, const std::vector<st
   }
   const std::vector<double> x = solve_dense(sub, part);
   return -std::inner_product(part.begin(), part.end(), x.begin(), 0.0);
-}
-
-struct Problem {
-  LinearLayer layer;
-  Activations x, y;
-};
-
-/// Odd sizes: tiles cut off at the bottom and right; a mean that centring must take away.
-Problem make_problem(int m, std::int64_t C, std::int64_t K) {
-  Problem problem{testing::winograd_layer(m, C, K), {}, {}};
-  for (std::uint64_t batch = 0; batch < 2; ++batch) {
-    Tensor x = random_normal({3, C, 7, 9}, 11 + batch);
-    for (float& v : x.mutable_data<float>()) v = std::max(v, -0.2F) + 0.5F;
-    problem.x.push_back(x);
-    problem.y.push_back(random_normal({3, K, 7, 9}, 21 + batch));
-  }
-  return problem;
 }
 
 Moments moments_of(const Problem& problem) {

@@ -16,28 +16,11 @@ namespace {
 
 using testing::exact_moments;
 using testing::ExactMoments;
+using testing::make_problem;
+using testing::Problem;
 using testing::Solution;
 using testing::solve;
 using winograd::Axis;
-
-struct Problem {
-  LinearLayer layer;
-  Activations x, y;
-};
-
-/// Odd sizes: cut-off tiles at the bottom and right; a mean that centring must take away.
-Problem make_problem(int m, std::int64_t C, std::int64_t K) {
-  Problem problem{testing::winograd_layer(m, C, K), {}, {}};
-  for (std::uint64_t batch = 0; batch < 2; ++batch) {
-    Tensor x = random_normal({3, C, 7, 9}, 11 + batch);
-    for (float& v : x.mutable_data<float>()) v = std::max(v, -0.2F) + 0.5F;
-    Tensor y = random_normal({3, K, 7, 9}, 21 + batch);
-    for (float& v : y.mutable_data<float>()) v += 2;
-    problem.x.push_back(x);
-    problem.y.push_back(y);
-  }
-  return problem;
-}
 
 Moments moments_of(const Problem& problem, const LinearLayer& layer) {
   Moments moments(layer, 2);

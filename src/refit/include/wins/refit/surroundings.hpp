@@ -10,6 +10,10 @@
 
 namespace wins::refit {
 
+/// A channel whose batch norm factor is below this share of the layer's largest is as good as switched off: targets
+/// for it would be beyond all measure.
+inline constexpr double kSwitchedOff = 1e-3;
+
 /// Where a layer's output y goes: min(max(scale y + offset + other branch, low), high).
 struct Surroundings {
   std::string batch_norm;              ///< node that alone reads the output; empty without one
