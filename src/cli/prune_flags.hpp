@@ -29,6 +29,7 @@ struct PruneFlags {
   int outlook_steps = 100;
   std::int64_t timing_batch = 1;
   std::int64_t calibration = 1024;   ///< pictures
+  bool mirror = false;               ///< each of them also mirrored
   std::vector<double> sensitivity;   ///< ratios to try layer by layer
   std::string allocate = "uniform";  ///< or by what cost each layer gets a ratio of its own
   std::optional<double> max_ratio;   ///< kMaxRatio when not given
