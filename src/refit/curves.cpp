@@ -39,7 +39,8 @@ std::size_t batches_for(const std::vector<Tensor>& batches, std::int64_t picture
   return std::min(batches.size(), static_cast<std::size_t>((pictures + each - 1) / each));
 }
 
-/// The last batches judge; the first ones are fitted to, without those that judge where there are others.
+/// The last batches judge; the first ones are fitted to, without those that judge where there are others. The curves
+/// take the first ones.
 struct Pictures {
   Pictures(const std::vector<Tensor>& batches, const CurveOptions& options) {
     const std::size_t judges = batches_for(batches, options.pictures);
@@ -47,8 +48,10 @@ struct Pictures {
     const std::size_t others = judges < batches.size() ? batches.size() - judges : batches.size();
     const std::size_t fitted = std::min(others, batches_for(batches, options.refit_pictures));
     fitting.assign(batches.begin(), batches.begin() + static_cast<std::ptrdiff_t>(fitted));
+    const std::size_t drawn = batches_for(batches, options.curve_pictures);
+    curves.assign(batches.begin(), batches.begin() + static_cast<std::ptrdiff_t>(drawn));
   }
-  std::vector<Tensor> fitting, judging;
+  std::vector<Tensor> fitting, judging, curves;
 };
 
 /// All ratios at which layers are refitted, rising.
@@ -116,7 +119,7 @@ class CurveWalk {
         graph_(graph::specialize(dense, {batches.at(0).shape()})),
         pictures_(batches, options),
         open_(open_sessions(refit.engine, threads_)),
-        all_(graph_, batches, open_) {
+        all_(graph_, pictures_.curves, open_) {
     for (const auto& [name, activations] : outputs_of(graph_)) {
       if (activations.at(0).dtype() == DType::f32 && activations.at(0).rank() >= 2) outputs_[name] = activations;
     }
@@ -218,7 +221,7 @@ class CurveWalk {
   const CurveOptions& options_;
   const int threads_;
   const graph::Graph graph_;
-  const Pictures pictures_;  ///< for the sensitivity
+  const Pictures pictures_;  ///< by purpose
   const Frontier<Tensor>::Open open_;
   Frontier<Tensor> all_;
   std::map<std::string, Activations> outputs_;  ///< of the dense network, for the judging pictures

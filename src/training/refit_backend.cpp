@@ -88,12 +88,6 @@ class Block {
   at::Tensor dense_scale_, dense_offset_, scale_, offset_, alive_, safe_scale_;
 };
 
-std::int64_t pictures_of(const std::vector<at::Tensor>& activations) {
-  std::int64_t pictures = 0;
-  for (const at::Tensor& batch : activations) pictures += batch.size(0);
-  return pictures;
-}
-
 class TorchLayer final : public refit::LayerEngine {
  public:
   TorchLayer(const refit::LayerSite& site, const Frontier<at::Tensor>& dense, const Frontier<at::Tensor>& pruned,
@@ -101,16 +95,15 @@ class TorchLayer final : public refit::LayerEngine {
       : site_(site),
         pruned_(pruned),
         input_(pruned.at(site.input)),
-        pictures_(pictures_of(input_)),
         block_(site, dense, pruned),
-        tiles_(site.layer, block_.like().sizes(), pictures_, refit::wanted_tiles(site.layer, options), options.seed, device),
+        tiles_(site.layer, block_.like().sizes(), block_.batches(), refit::wanted_tiles(site.layer, options), options.seed, device),
         systems_(site.layer, tiles_, device) {}
 
   std::int64_t gather() final {
     targets_.assign(tiles_.sets().size(), std::vector<at::Tensor>(block_.batches()));
     for (std::size_t b = 0; b < block_.batches(); ++b) set_targets(b, block_.dense_z(b));
     systems_.gather(input_, targets_);
-    return tiles_.tiles_per_picture() * pictures_;
+    return tiles_.count();
   }
 
   void regather_targets() final { systems_.regather_targets(input_, targets_); }
@@ -155,13 +148,12 @@ class TorchLayer final : public refit::LayerEngine {
  private:
   void set_targets(std::size_t batch, const at::Tensor& z) {
     const at::Tensor y = block_.output_for(batch, z);
-    for (std::size_t i = 0; i < targets_.size(); ++i) targets_[i][batch] = tiles_.pixels(y, tiles_.sets()[i]);
+    for (std::size_t i = 0; i < targets_.size(); ++i) targets_[i][batch] = tiles_.pixels(y, tiles_.sets()[i].tiles[batch]);
   }
 
   const refit::LayerSite& site_;
   const Frontier<at::Tensor>& pruned_;
   const std::vector<at::Tensor>& input_;
-  const std::int64_t pictures_;
   const Block block_;
   const TileSampler tiles_;
   SampledTargets targets_;

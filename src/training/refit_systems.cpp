@@ -37,11 +37,11 @@ void RefitSystems::gather(const std::vector<at::Tensor>& input, const SampledTar
   for (const TileSet& set : tiles_.sets()) {
     const at::Tensor spread = tiles_.spread(set);
     at::Tensor products = at::zeros({n, n}, single), sums = at::zeros({n}, mean_.options());
-    for (const at::Tensor& x : input) {
-      const at::Tensor V = tiles_.features(x, set).reshape({n, -1});
-      products.addmm_(V, V.t());
-      sums += V.sum(1, false, at::kDouble);
-      pixels_ += static_cast<double>(V.size(1) * set.rows * set.cols);
+    for (std::size_t b = 0; b < input.size(); ++b) {
+      const at::Tensor V = tiles_.features(input[b], set.tiles[b]).permute({1, 0, 2}).reshape({-1, n});
+      products.addmm_(V.t(), V);
+      sums += V.sum(0, false, at::kDouble);
+      pixels_ += static_cast<double>(V.size(0) * set.rows * set.cols);
     }
     const at::Tensor weight = at::mm(spread, spread.t()).to(at::kFloat).reshape({L_, 1, L_, 1});
     H_ += (products.reshape({L_, C, L_, C}) * weight).reshape({n, n});
@@ -59,14 +59,15 @@ void RefitSystems::regather_targets(const std::vector<at::Tensor>& input, const 
   rhs_ = at::zeros({K, L_, C}, H_.options());
   target_mean_ = at::zeros({K}, mean_.options());
   for (std::size_t i = 0; i < tiles_.sets().size(); ++i) {
-    const at::Tensor spread = tiles_.spread(tiles_.sets()[i]).to(at::kFloat);
+    const TileSet& set = tiles_.sets()[i];
+    const at::Tensor spread = tiles_.spread(set).to(at::kFloat);
     for (std::size_t b = 0; b < input.size(); ++b) {
-      const at::Tensor V = tiles_.features(input[b], tiles_.sets()[i]);
+      const at::Tensor V = tiles_.features(input[b], set.tiles[b]);
       const at::Tensor& y = targets[i][b];
-      // The outputs spread over the positions: [L, K, T].
-      const at::Tensor z = at::mm(spread, y.reshape({y.size(0), -1})).reshape({L_, K, -1});
-      rhs_ += at::bmm(z, V.transpose(1, 2)).permute({1, 0, 2});
-      target_mean_ += y.sum(at::IntArrayRef({0, 2}), false, at::kDouble);
+      // The outputs spread over the positions: [L, T, K].
+      const at::Tensor z = at::mm(spread, y.reshape({y.size(0), -1})).reshape({L_, -1, K});
+      rhs_ += at::bmm(z.transpose(1, 2), V).permute({1, 0, 2});
+      target_mean_ += y.sum(at::IntArrayRef({0, 1}), false, at::kDouble);
     }
   }
   target_mean_ /= pixels_;

@@ -10,7 +10,7 @@
 
 namespace wins::training {
 
-/// Targets of sampled tiles, by tile set and batch: [m*m, K, N * t].
+/// Targets of sampled tiles, by tile set and batch: [m*m, T, K].
 using SampledTargets = std::vector<std::vector<at::Tensor>>;
 
 /// The tensor form of refit::Moments and refit::Solver; L = alive positions.

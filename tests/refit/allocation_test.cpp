@@ -295,7 +295,7 @@ TEST(ErrorCurves, RiseFromNothingAndAgreeWithTheRefit) {
     EXPECT_EQ(curve.reason, "");
     EXPECT_EQ(curve.points.front().ratio, 0);
     EXPECT_EQ(curve.points.front().squared_error, 0);
-    EXPECT_EQ(curve.points.size(), 11U);
+    EXPECT_EQ(curve.points.size(), 1 + options.ratios.size());
     for (std::size_t i = 1; i < curve.points.size(); ++i) {
       EXPECT_GT(curve.points[i].ratio, curve.points[i - 1].ratio);
       EXPECT_GT(curve.points[i].squared_error, 0.9 * curve.points[i - 1].squared_error);

@@ -35,13 +35,14 @@ struct LayerCurve {
 };
 
 struct CurveOptions {
-  std::vector<double> ratios{0.2, 0.35, 0.5, 0.6, 0.7, 0.78, 0.84, 0.88, 0.92, 0.95};
+  std::vector<double> ratios{0.35, 0.5, 0.6, 0.7, 0.78, 0.84, 0.9, 0.95};
   /// Where the sensitivity is measured; between them it is linear in the ratio. They join `ratios`.
   std::vector<double> references{0.6, 0.84};
-  int max_iterations = 30;            ///< of conjugate gradients for each point
-  int follow_up_iterations = 6;       ///< of each layer behind a pruned one: it starts nearly right
+  int max_iterations = 20;            ///< of conjugate gradients for each point
+  std::int64_t curve_pictures = 1024;  ///< at most; here and below in whole batches
+  int follow_up_iterations = 3;       ///< of each layer behind a pruned one: it starts nearly right
   std::int64_t refit_pictures = 512;   ///< at most, for the refits that the sensitivity takes
-  std::int64_t pictures = 256;        ///< that judge them: others, where there are enough; whole batches
+  std::int64_t pictures = 256;        ///< that judge them: others, where there are enough
   /// How a network with one pruned layer is refitted; empty: `refit`.
   std::function<graph::Graph(const graph::Graph& pruned, const graph::Graph& dense,
                              const std::vector<Tensor>& batches, const RefitOptions& options)>
