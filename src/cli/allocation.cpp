@@ -5,11 +5,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <memory>
 
+#include "curves_file.hpp"
 #include "timing.hpp"
 #include "wins/base/error.hpp"
-#include "wins/base/progress.hpp"
 #include "wins/base/table.hpp"
 #include "wins/graph/cost.hpp"
 #include "wins/graph/passes.hpp"
@@ -96,14 +95,15 @@ Allocator::Allocator(const graph::Graph& dense, const PruneJob& job, const Prune
     if (!out && !fixed_.contains(layer)) layers_.push_back(layer);
   }
   require(!layers_.empty(), "--allocate: no layer is left to choose a ratio for");
-  std::unique_ptr<Progress> progress;
-  std::size_t shown = 0;
+  curves_ = flags.curves.empty() ? measure(dense, job)
+                                 : read_curves(flags.curves, {job.config.method, job.config.criterion}, layers_);
+  measure_costs(dense, job);
+  seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::vector<refit::LayerCurve> Allocator::measure(const graph::Graph& dense, const PruneJob& job) const {
   refit::RefitOptions options = *job.refit;
-  options.progress = [&](std::size_t done, std::size_t layers, const std::string& name) {
-    if (!progress) progress = std::make_unique<Progress>("error curves", static_cast<std::int64_t>(layers));
-    progress->advance(static_cast<std::int64_t>(done - shown), name);
-    shown = done;
-  };
+  options.progress = layer_progress("error curves");
   refit::CurveOptions curve_options;
   for (auto* ratios : {&curve_options.ratios, &curve_options.references}) {
     std::erase_if(*ratios, [this](double ratio) { return ratio >= bounds_.ceiling; });
@@ -114,9 +114,7 @@ Allocator::Allocator(const graph::Graph& dense, const PruneJob& job, const Prune
                                const std::vector<Tensor>& batches, const refit::RefitOptions& how) {
     return refit_on_device(pruned, network, batches, how, job).graph;
   };
-  curves_ = refit::measure_curves(dense, layers_, pruner(dense, job), job.pictures, options, curve_options);
-  measure_costs(dense, job);
-  seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return refit::measure_curves(dense, layers_, pruner(dense, job), job.pictures, options, curve_options);
 }
 
 void Allocator::measure_costs(const graph::Graph& dense, const PruneJob& job) {
@@ -153,21 +151,14 @@ std::string Allocator::table(double ratio) const {
 
 Json Allocator::to_json(double ratio) const {
   Json record{{"cost", kind_}, {"ratio", ratio}, {"max_ratio", bounds_.ceiling}, {"seconds", seconds_},
-              {"layers", Json::array()}};
+              {"layers", Json::array()}, {"curves", cli::to_json(curves_)}};
   for (const refit::LayerShare& share : refit::allocate(curves_, cost_, ratio, bounds_)) {
-    const auto curve = std::find_if(curves_.begin(), curves_.end(),
-                                    [&](const refit::LayerCurve& c) { return c.layer == share.layer; });
-    Json points = Json::array();
-    for (const refit::CurvePoint& p : curve->points) {
-      points.push_back({{"ratio", p.ratio}, {"error", std::sqrt(p.squared_error)}, {"damage", p.damage}});
-    }
     record["layers"].push_back({{"layer", share.layer},
                                 {"ratio", share.ratio},
                                 {"error", std::sqrt(share.point.squared_error)},
                                 {"damage", share.point.damage},
                                 {"sensitivity", share.sensitivity()},
-                                {"cost", share.cost},
-                                {"curve", std::move(points)}});
+                                {"cost", share.cost}});
   }
   for (const refit::LayerCurve& curve : curves_) {
     if (!curve.reason.empty()) {

@@ -11,7 +11,7 @@
 
 namespace wins::cli {
 
-/// Measures curves, sensitivities and costs once; then gives the ratios for any overall ratio.
+/// Measures (or reads, --curves) curves and sensitivities, and costs, once; then gives the ratios for any overall ratio.
 class Allocator {
  public:
   /// The job's own `layer_ratio` and `exclude` are kept and out of the allocation. Throws `Error` when nothing is
@@ -28,6 +28,7 @@ class Allocator {
   Json to_json(double ratio) const;
 
  private:
+  std::vector<refit::LayerCurve> measure(const graph::Graph& dense, const PruneJob& job) const;
   void measure_costs(const graph::Graph& dense, const PruneJob& job);
 
   std::string kind_;  ///< what a cost is: "multiplications" or "time"

@@ -97,6 +97,18 @@ Json describe_host() {
   return host;
 }
 
+std::function<void(std::size_t, std::size_t, const std::string&)> layer_progress(const std::string& label) {
+  struct State {
+    std::unique_ptr<Progress> bar;
+    std::size_t shown = 0;
+  };
+  return [label, state = std::make_shared<State>()](std::size_t done, std::size_t layers, const std::string& name) {
+    if (!state->bar) state->bar = std::make_unique<Progress>(label, static_cast<std::int64_t>(layers));
+    state->bar->advance(static_cast<std::int64_t>(done - state->shown), name);
+    state->shown = done;
+  };
+}
+
 Json run_header(const Common& common) {
   Json header;
   header["command"] = command_line();

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -26,6 +27,9 @@ struct Common {
   int threads = 0;
 };
 void add_common(CLI::App& app, Common& common);
+
+/// A progress bar over layers, made at the first call: (layers done, layers, name of the next).
+std::function<void(std::size_t, std::size_t, const std::string&)> layer_progress(const std::string& label);
 
 /// {"command", "version", "date", "host": {...}, "seed"}: the head of every record.
 Json run_header(const Common& common);

@@ -52,6 +52,7 @@ void check_ratio_flags(const Options& options) {
   if (flags.max_ratio && !allocate && !flags.max_loss) {
     throw UsageError("--max-ratio bounds what --allocate and --max-loss choose: give one of them");
   }
+  if (!flags.curves.empty() && !allocate) throw UsageError("--curves goes with --allocate multiplications or time");
   if (flags.max_ratio && *flags.max_ratio < 0.01) throw UsageError("--max-ratio: at least 0.01 leaves something to choose");
   if (!allocate && !flags.max_loss) return;
   const std::string name = flags.max_loss ? "--max-loss" : "--allocate";

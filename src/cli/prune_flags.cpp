@@ -2,10 +2,7 @@
 
 #include <fmt/core.h>
 
-#include <memory>
-
 #include "wins/base/error.hpp"
-#include "wins/base/progress.hpp"
 #include "wins/refit/row_scores.hpp"
 
 namespace wins::cli {
@@ -63,13 +60,7 @@ pruning::Calibration calibrate_rows(const graph::Graph& dense, int m, const Comm
   options.threads = common.threads;
   options.seed = common.seed;
   options.memory_limit = job.memory_limit;
-  std::unique_ptr<Progress> progress;
-  std::size_t shown = 0;
-  options.progress = [&](std::size_t done, std::size_t layers, const std::string& name) {
-    if (!progress) progress = std::make_unique<Progress>("choice of rows", static_cast<std::int64_t>(layers));
-    progress->advance(static_cast<std::int64_t>(done - shown), name);
-    shown = done;
-  };
+  options.progress = layer_progress("choice of rows");
   pruning::Calibration calibration;
   for (auto& [name, scores] : refit::row_scores(kind, graph, job.pictures, options)) {
     if (!scores.note.empty()) fmt::print(stderr, "wins: warning: {}: {}\n", name, scores.note);
@@ -110,6 +101,8 @@ void add_prune_flags(CLI::App& app, PruneFlags& flags) {
                  "one ratio for all layers (uniform), or a ratio for each by what it costs the output for each unit of "
                  "multiplications or time saved; --ratio is then the share of that over the layers")
       ->check(CLI::IsMember({"uniform", "multiplications", "time"}))->capture_default_str();
+  app.add_option("--curves", flags.curves, "--allocate: error curves from the --json FILE of an earlier run of the same method")
+      ->type_name("FILE");
   app.add_option("--max-ratio", flags.max_ratio, "--allocate, --max-loss: largest ratio of a layer (0.95)")->check(kRatio);
   app.add_option("--max-loss", flags.max_loss,
                  "search the largest ratio that loses at most so many points of held-out top-1 (without labels: percent "

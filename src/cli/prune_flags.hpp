@@ -32,6 +32,7 @@ struct PruneFlags {
   bool mirror = false;               ///< each of them also mirrored
   std::vector<double> sensitivity;   ///< ratios to try layer by layer
   std::string allocate = "uniform";  ///< or by what cost each layer gets a ratio of its own
+  std::string curves;                ///< record of an earlier --allocate; empty: measure
   std::optional<double> max_ratio;   ///< kMaxRatio when not given
   std::optional<double> max_loss;    ///< points: the ratio is searched
 };

@@ -67,13 +67,7 @@ refit::RefitResult refit_with_progress(const std::string& label, const graph::Gr
   const RefitCheckpoint checkpoint(job.refit_checkpoint, pruned, dense, job.pictures, options);
   checkpoint.attach(options);
   if (checkpoint.layers_done() > 0) fmt::print("{} layers are done already\n", checkpoint.layers_done());
-  std::unique_ptr<Progress> progress;
-  std::size_t shown = 0;
-  options.progress = [&](std::size_t done, std::size_t layers, const std::string& name) {
-    if (!progress) progress = std::make_unique<Progress>(label, static_cast<std::int64_t>(layers));
-    progress->advance(static_cast<std::int64_t>(done - shown), name);
-    shown = done;
-  };
+  options.progress = layer_progress(label);
   refit::RefitResult result = refit_on_device(pruned, dense, job.pictures, options, job);
   checkpoint.remove();
   return result;

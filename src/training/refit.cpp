@@ -15,6 +15,12 @@ namespace {
 constexpr std::int64_t kBatchValues = 1 << 21;
 constexpr std::size_t kMostMerged = 8;
 
+/// Whether a network takes batches of any size.
+bool takes_any_batch(const graph::Graph& graph) {
+  const std::optional<Shape>& shape = graph.value(graph.inputs.at(0)).shape;
+  return shape && !shape->empty() && shape->at(0) < 0;
+}
+
 /// The same pictures in fewer batches, all of one size, where that leaves none out.
 std::vector<Tensor> merged(const std::vector<Tensor>& batches) {
   const auto alike = std::find_if(batches.begin(), batches.end(),
@@ -50,7 +56,8 @@ refit::RefitResult refit(const graph::Graph& pruned, const graph::Graph& dense, 
   const c10::InferenceMode guard;
   try {
     RefitBackend backend(options, place);
-    return refit::refit_with(backend, pruned, dense, merged(batches), options);
+    const bool any = takes_any_batch(pruned) && takes_any_batch(dense);
+    return refit::refit_with(backend, pruned, dense, any ? merged(batches) : batches, options);
   } catch (const c10::Error& error) {
     fail("refit on {}: {}", device, libtorch_message(error));
   }

@@ -48,8 +48,8 @@ class Refit(Case):
         self.refuse(*self.arguments("--activation-rounds", -1), status=2, words=["--activation-rounds"])
 
     def test_mirrored_pictures_are_twice_as_many(self):
-        text = self.succeed(*self.arguments("--calibration", 128, "--mirror"))
-        self.assertIn("refit on 256 pictures", text)
+        text = self.succeed(*self.arguments("--mirror"))
+        self.assertIn("refit on 1024 pictures", text)
 
     @unittest.skipUnless(has_training(), "needs libtorch")
     def test_a_device_that_is_missing_is_said_at_once(self):
