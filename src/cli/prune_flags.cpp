@@ -35,16 +35,6 @@ const CLI::Validator kRatio(
     },
     "RATIO");
 
-/// Each batch, then the same mirrored: whoever can hold only a part of all has both.
-std::vector<Tensor> with_mirrored(const std::vector<Tensor>& batches) {
-  std::vector<Tensor> result;
-  for (const Tensor& batch : batches) {
-    result.push_back(batch);
-    result.push_back(data::mirrored(batch));
-  }
-  return result;
-}
-
 /// Scores of gram and obs, from second moments in the network before this pruning, with tiles of `m`.
 pruning::Calibration calibrate_rows(const graph::Graph& dense, int m, const Common& common, const PruneJob& job) {
   pruning::PruneConfig whole;
@@ -94,7 +84,9 @@ void add_prune_flags(CLI::App& app, PruneFlags& flags) {
       ->check(CLI::Range(1, 4096))->capture_default_str();
   app.add_option("--calibration", flags.calibration, "pictures for the criteria output-aware, gram and obs, and for the refit")
       ->check(CLI::Range(1, 1000000))->capture_default_str();
-  app.add_flag("--mirror", flags.mirror, "use each calibration picture also mirrored left to right");
+  app.add_option("--calibration-augment", flags.calibration_augment,
+                 "change the calibration pictures at random: comma list as of --augment; more of them than there are "
+                 "pictures are drawn from each picture several times");
   app.add_option("--sensitivity", flags.sensitivity, "print accuracy with one layer pruned at each of these ratios")
       ->delimiter(',')->check(kRatio);
   app.add_option("--allocate", flags.allocate,
@@ -143,8 +135,11 @@ void calibrate_job(const PruneFlags& flags, const Common& common, const graph::G
   // What is held out judges the result: it must not shape it.
   const data::Split split = data::hold_out(*job.dataset, job.outlook.held_out, common.seed);
   const data::Subset kept(*job.dataset, split.kept);
-  job.pictures = calibration_batches(kept, job.preprocess, flags.calibration, common.seed);
-  if (flags.mirror) job.pictures = with_mirrored(job.pictures);
+  std::optional<data::Augment> augment;
+  if (!flags.calibration_augment.empty()) {
+    augment = parse_augment("--calibration-augment", flags.calibration_augment);
+  }
+  job.pictures = calibration_batches(kept, job.preprocess, flags.calibration, common.seed, 0, augment);
   if (!scores) return;
   const int m = job.config.m == 0 ? 2 : job.config.m;
   job.calibration = moments ? calibrate_rows(dense, m, common, job) : pruning::calibrate(dense, job.pictures, m);

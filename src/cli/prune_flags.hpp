@@ -29,7 +29,7 @@ struct PruneFlags {
   int outlook_steps = 100;
   std::int64_t timing_batch = 1;
   std::int64_t calibration = 1024;   ///< pictures
-  bool mirror = false;               ///< each of them also mirrored
+  std::string calibration_augment;   ///< comma list as of --augment; empty: as they are
   std::vector<double> sensitivity;   ///< ratios to try layer by layer
   std::string allocate = "uniform";  ///< or by what cost each layer gets a ratio of its own
   std::string curves;                ///< record of an earlier --allocate; empty: measure

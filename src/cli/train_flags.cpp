@@ -10,9 +10,7 @@
 #include "wins/base/progress.hpp"
 
 namespace wins::cli {
-namespace {
-
-data::Augment parse_augment(const std::string& text) {
+data::Augment parse_augment(const std::string& flag, const std::string& text) {
   data::Augment augment;
   std::stringstream list(text);
   for (std::string item; std::getline(list, item, ',');) {
@@ -22,7 +20,7 @@ data::Augment parse_augment(const std::string& text) {
     try {
       value = equals == std::string::npos ? 0 : std::stod(item.substr(equals + 1));
     } catch (const std::exception&) {
-      throw UsageError(fmt::format("--augment: '{}' needs a number", item));
+      throw UsageError(fmt::format("{}: '{}' needs a number", flag, item));
     }
     if (name == "flip") {
       augment.flip = true;
@@ -33,13 +31,11 @@ data::Augment parse_augment(const std::string& text) {
     } else if (name == "resized" && value > 0 && value <= 1) {
       augment.random_resized = value;
     } else {
-      throw UsageError(fmt::format("--augment: '{}' is not one of flip, crop=PIXELS, cutout=PIXELS, resized=AREA", item));
+      throw UsageError(fmt::format("{}: '{}' is not one of flip, crop=PIXELS, cutout=PIXELS, resized=AREA", flag, item));
     }
   }
   return augment;
 }
-
-}  // namespace
 
 void add_train_flags(CLI::App& app, TrainFlags& flags) {
   training::TrainOptions& o = flags.options;
@@ -81,7 +77,7 @@ training::TrainOptions resolve(const TrainFlags& flags, const Common& common, bo
   training::TrainOptions options = flags.options;
   options.seed = common.seed;
   options.threads = common.threads;
-  options.augment = parse_augment(flags.augment);
+  options.augment = parse_augment("--augment", flags.augment);
   options.use_labels = flags.labels != "none";
   if (!options.use_labels) options.distill_weight = 1;
   if (options.hint_weight > 0 && !has_teacher) throw UsageError("--hints needs --teacher");

@@ -16,6 +16,9 @@ struct TrainFlags {
   std::string teacher;          ///< dense model for distillation
 };
 
+/// Reads "flip,crop=PIXELS,cutout=PIXELS,resized=AREA". Throws `UsageError` naming `flag`.
+data::Augment parse_augment(const std::string& flag, const std::string& text);
+
 /// Adds the flags; the values in `flags` are the defaults that help shows.
 void add_train_flags(CLI::App& app, TrainFlags& flags);
 

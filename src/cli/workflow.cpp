@@ -137,18 +137,25 @@ Accuracy evaluate(runtime::Session& session, const data::Dataset& dataset, const
 }
 
 std::vector<Tensor> calibration_batches(const data::Dataset& dataset, const data::Preprocess& preprocess,
-                                        std::int64_t pictures, std::uint64_t seed, std::int64_t skip) {
+                                        std::int64_t pictures, std::uint64_t seed, std::int64_t skip,
+                                        const std::optional<data::Augment>& augment) {
   data::LoaderOptions options;
   options.batch_size = 64;
   if (skip == 0) options.batch_size = std::min<std::int64_t>(64, pictures);
   options.shuffle = true;
   options.seed = seed;
   options.first_batch = (skip + options.batch_size - 1) / options.batch_size;
-  data::Loader loader(dataset, preprocess, options);
+  if (augment) options.augment = *augment;
   std::vector<Tensor> batches;
-  data::Batch batch;
-  for (std::int64_t seen = 0; seen < pictures && loader.next(batch); seen += batch.images.dim(0)) {
-    batches.push_back(batch.images);
+  for (std::int64_t seen = 0, before = -1; seen < pictures && seen > before; ++options.epoch) {
+    before = seen;
+    data::Loader loader(dataset, preprocess, options);
+    for (data::Batch batch; seen < pictures && loader.next(batch); seen += batch.images.dim(0)) {
+      batches.push_back(batch.images);
+    }
+    if (!augment) break;  // the same pictures again would tell nothing new
+    options.first_batch = 0;
+    options.drop_last = true;
   }
   return batches;
 }

@@ -26,9 +26,11 @@ Accuracy evaluate(runtime::Session& session, const data::Dataset& dataset, const
                   const std::string& label, std::int64_t batch = 64);
 
 /// `pictures` preprocessed pictures in batches of at most 64, in an order that `seed` draws; the first `skip` of
-/// that order are left out (rounded up to whole batches).
+/// that order are left out (rounded up to whole batches). With `augment` each is changed at random, and where there are
+/// fewer, they come several times.
 std::vector<Tensor> calibration_batches(const data::Dataset& dataset, const data::Preprocess& preprocess,
-                                        std::int64_t pictures, std::uint64_t seed, std::int64_t skip = 0);
+                                        std::int64_t pictures, std::uint64_t seed, std::int64_t skip = 0,
+                                        const std::optional<data::Augment>& augment = std::nullopt);
 
 /// Median microseconds of each WinogradConv layer on a backend at this input shape.
 std::map<std::string, double> measure_layers(const graph::Graph& graph, const runtime::SessionOptions& options,

@@ -116,16 +116,6 @@ Tensor Preprocess::apply(const Image& image) const {
   return tensor;
 }
 
-Tensor mirrored(const Tensor& images) {
-  require(images.dtype() == DType::f32 && images.rank() >= 2, "mirrored: a tensor of shape {} is no float32 picture",
-          to_string(images.shape()));
-  Tensor result = images;
-  const auto pixels = result.mutable_data<float>();
-  const auto width = static_cast<std::ptrdiff_t>(images.dim(images.rank() - 1));
-  for (auto row = pixels.begin(); row != pixels.end(); row += width) std::reverse(row, row + width);
-  return result;
-}
-
 void measure_normalization(const Dataset& dataset, Preprocess& preprocess, std::size_t limit) {
   require(dataset.size() > 0 && limit > 0, "no pictures to measure mean and deviation from");
   preprocess.mean.clear();

@@ -16,9 +16,9 @@ class Refit(Case):
         super().setUpClass()
         cls.make_network(640)
 
-    def arguments(self, *flags):
+    def arguments(self, *flags, calibration=512):
         return [str(word) for word in ("prune", self.net, "--data", self.data, "--training", "none", "--method", "wins",
-                                       "--calibration", 512, "--threads", 1, "-o", self.folder / "out.onnx", *flags)]
+                                       "--calibration", calibration, "--threads", 1, "-o", self.folder / "out.onnx", *flags)]
 
     def test_goes_on_after_a_kill(self):
         state = self.folder / "state.onnx"
@@ -47,9 +47,11 @@ class Refit(Case):
             self.succeed(*self.arguments(*flags))
         self.refuse(*self.arguments("--activation-rounds", -1), status=2, words=["--activation-rounds"])
 
-    def test_mirrored_pictures_are_twice_as_many(self):
-        text = self.succeed(*self.arguments("--mirror"))
+    def test_augmented_pictures_come_several_times(self):
+        self.assertIn("refit on 576 pictures", self.succeed(*self.arguments(calibration=1024)))
+        text = self.succeed(*self.arguments("--calibration-augment", "flip,crop=2", calibration=1024))
         self.assertIn("refit on 1024 pictures", text)
+        self.refuse(*self.arguments("--calibration-augment", "magic"), status=2, words=["--calibration-augment", "magic"])
 
     @unittest.skipUnless(has_training(), "needs libtorch")
     def test_a_device_that_is_missing_is_said_at_once(self):

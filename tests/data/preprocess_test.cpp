@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <numeric>
 #include <set>
 
 #include "augment.hpp"
@@ -190,17 +189,6 @@ TEST(Normalization, MeanAndDeviationOfThePictures) {
   const auto constant = make_idx_dataset({{2, 4, 4}, ByteVector(32, 9)}, {{2}, ByteVector(2, 0)}, {}, "x");
   measure_normalization(*constant, preprocess);
   EXPECT_EQ(preprocess.deviation[0], 1.0F);
-}
-
-TEST(Mirrored, ReversesRows) {
-  Tensor images(DType::f32, {2, 1, 1, 3});
-  const auto pixels = images.mutable_data<float>();
-  std::iota(pixels.begin(), pixels.end(), 0.0F);
-  const Tensor result = mirrored(images);
-  const std::vector<float> have(result.data<float>().begin(), result.data<float>().end());
-  EXPECT_EQ(have, (std::vector<float>{2, 1, 0, 5, 4, 3}));
-  EXPECT_EQ(images.data<float>()[0], 0.0F);
-  EXPECT_THROW(mirrored(Tensor(DType::i64, {2, 3})), Error);
 }
 
 }  // namespace

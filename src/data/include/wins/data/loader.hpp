@@ -73,9 +73,6 @@ class Loader {
   std::unique_ptr<State> state_;
 };
 
-/// The pictures mirrored left to right. `images`: [..., H, W] float32.
-Tensor mirrored(const Tensor& images);
-
 /// Mean and deviation per channel over at most `limit` pictures.
 void measure_normalization(const Dataset& dataset, Preprocess& preprocess, std::size_t limit = 2000);
 
