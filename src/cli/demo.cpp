@@ -34,7 +34,7 @@ struct Options {
   std::string output = "out/demo";
   std::int64_t batch = 1;
   int rounds = 100;
-  int outlook_steps = 20;
+  int outlook_steps = 0;
   std::int64_t pictures = 2048;  ///< for calibration and refit
 };
 
@@ -45,7 +45,7 @@ struct Case {
   double ratio;
 };
 constexpr Case kCases[] = {
-    {"wins", "output-aware", 0.84}, {"wins-b", "output-aware", 0.84}, {"wins-ab", "output-aware", 0.84},
+    {"wins", "output-aware", 0.84}, {"wins-b", "l2", 0.84}, {"wins-ab", "output-aware", 0.84},
     {"fp", "l2", 0.84},             {"wwp", "output-aware", 0.84},    {"wins-ab", "output-aware", 0.50},
     {"fp", "l2", 0.50},
 };
@@ -328,7 +328,7 @@ void add_demo(CLI::App& app) {
   verb->add_option("--out", options->output, "folder for results")->capture_default_str();
   verb->add_option("--rounds", options->rounds, "timed rounds")->check(CLI::Range(1, 100000))->capture_default_str();
   verb->add_option("--timing-batch", options->batch, "batch that is timed")->check(CLI::Range(1, 4096))->capture_default_str();
-  verb->add_option("--outlook-steps", options->outlook_steps, "WINS-AB: iterations of the short adaptation")
+  verb->add_option("--outlook-steps", options->outlook_steps, "WINS-AB: iterations of a short adaptation by training; 0: a refit")
       ->check(CLI::Range(1, 100000))->capture_default_str();
   verb->add_option("--calibration", options->pictures, "pictures for the criterion and the refit")
       ->check(CLI::Range(1, 1000000))->capture_default_str();

@@ -233,7 +233,7 @@ void run_prune(const Options& options) {
   Json record = run_header(options.common);
   record["model"] = options.model;
   record["method"] = options.prune.method;
-  record["criterion"] = options.prune.criterion;
+  record["criterion"] = pruning::to_string(job.config.criterion);
   record["ratio_target"] = options.prune.ratio;
   if (!options.prune.sensitivity.empty()) print_sensitivity(options, job, dense, record);
   if (!options.output.empty()) {

@@ -63,7 +63,8 @@ pruning::Calibration calibrate_rows(const graph::Graph& dense, int m, const Comm
 
 void add_prune_flags(CLI::App& app, PruneFlags& flags) {
   app.add_option("--method", flags.method, "wins, wins-b, wins-ab, fp, wwp or dense")->capture_default_str();
-  app.add_option("--criterion", flags.criterion, "l1, l2, output-aware, gram, obs; for fp also fpgm, whc")->capture_default_str();
+  app.add_option("--criterion", flags.criterion, "l1, l2, output-aware, gram, obs; for fp also fpgm, whc; auto: l2 for wins-b, else output-aware")
+      ->capture_default_str();
   CLI::Option* ratio = app.add_option("--ratio", flags.ratio, "share of the weights to prune in each layer");
   ratio->check(kRatio)->capture_default_str();
   app.add_option("--layer", flags.layer, "NAME=RATIO for one layer (repeat); 0 keeps it dense")->take_all();
@@ -78,7 +79,7 @@ void add_prune_flags(CLI::App& app, PruneFlags& flags) {
   app.add_option("--backend", flags.backend, "where WINS-AB measures time")->capture_default_str();
   app.add_option("--tradeoff", flags.tradeoff, "WINS-AB: accuracy (0.02 = 2 points) that the whole time is worth")
       ->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  app.add_option("--outlook-steps", flags.outlook_steps, "WINS-AB: iterations of the short adaptation; 0: a refit instead")
+  app.add_option("--outlook-steps", flags.outlook_steps, "WINS-AB: iterations of a short adaptation by training for each outlook accuracy; 0: a refit")
       ->check(CLI::Range(0, 1000000))->capture_default_str();
   app.add_option("--timing-batch", flags.timing_batch, "WINS-AB: batch at which layers are timed")
       ->check(CLI::Range(1, 4096))->capture_default_str();
@@ -105,7 +106,11 @@ void add_prune_flags(CLI::App& app, PruneFlags& flags) {
 PruneJob make_prune_job(const PruneFlags& flags, const Common& common) {
   PruneJob job;
   job.config.method = pruning::parse_method(flags.method);
-  job.config.criterion = pruning::parse_criterion(flags.criterion);
+  if (flags.criterion != "auto") {
+    job.config.criterion = pruning::parse_criterion(flags.criterion);
+  } else if (job.config.method == pruning::Method::wins_b) {
+    job.config.criterion = pruning::Criterion::l2;  // ahead after the refit: docs/pruning-without-training.md
+  }
   job.config.axis = flags.axis == "column" ? winograd::Axis::column : winograd::Axis::row;
   job.config.ratio = flags.ratio;
   job.config.layer_ratio = parse_layer_ratios(flags.layer);

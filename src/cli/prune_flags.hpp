@@ -15,7 +15,7 @@ constexpr double kMaxRatio = 0.95;
 
 struct PruneFlags {
   std::string method = "wins-ab";
-  std::string criterion = "output-aware";
+  std::string criterion = "auto";   ///< l2 for wins-b, output-aware for the others
   std::string axis = "row";
   std::string m = "2";
   std::string backend = "cpu";
@@ -26,7 +26,7 @@ struct PruneFlags {
   std::int64_t round_to = 1;
   int steps = 1;
   double tradeoff = 0.02;
-  int outlook_steps = 100;
+  int outlook_steps = 0;            ///< 0: a refit is the outlook
   std::int64_t timing_batch = 1;
   std::int64_t calibration = 1024;   ///< pictures
   std::string calibration_augment;   ///< comma list as of --augment; empty: as they are

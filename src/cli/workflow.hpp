@@ -41,7 +41,7 @@ struct PruneJob {
   pruning::PruneConfig config;
   pruning::Calibration calibration;
   double tradeoff = 0.02;
-  int outlook_steps = 100;
+  int outlook_steps = 0;
   int timing_rounds = 20;
   std::int64_t timing_batch = 1;
   runtime::SessionOptions session;
@@ -62,8 +62,8 @@ struct Pruned {
 };
 
 /// Prunes a copy of `start` (the dense network, or one pruned in an earlier step) and refits it to `dense`. WINS-AB
-/// measures times on the job's backend and adapts for `outlook_steps` iterations, with `dense` as teacher, for each
-/// outlook accuracy; with `outlook_steps` 0, and in a build without libtorch, the refit is the adaptation.
+/// measures times on the job's backend; each outlook accuracy is taken after a refit or, with `outlook_steps` above 0 in
+/// a build with libtorch, after so many iterations of training with `dense` as teacher.
 Pruned prune_network(const graph::Graph& start, const graph::Graph& dense, const PruneJob& job);
 
 /// A refit on the job's device: the GPU through libtorch, else the CPU with the project's own engine.
