@@ -86,8 +86,11 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--wins", default=str(ROOT / "build/release/wins"))
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "results/no-training.json")
-    parser.add_argument("flags", nargs="*", help="after --: more flags of wins prune")
-    options = parser.parse_args()
+    parser.epilog = "Flags behind -- go to wins prune."
+    words = sys.argv[1:]
+    cut = words.index("--") if "--" in words else len(words)
+    options = parser.parse_args(words[:cut])
+    options.flags = words[cut + 1:]
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         dense = round(evaluate(options.wins, options.model, options.data, folder), 2)
