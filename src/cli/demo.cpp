@@ -329,7 +329,7 @@ void add_demo(CLI::App& app) {
   verb->add_option("--rounds", options->rounds, "timed rounds")->check(CLI::Range(1, 100000))->capture_default_str();
   verb->add_option("--timing-batch", options->batch, "batch that is timed")->check(CLI::Range(1, 4096))->capture_default_str();
   verb->add_option("--outlook-steps", options->outlook_steps, "WINS-AB: iterations of a short adaptation by training; 0: a refit")
-      ->check(CLI::Range(1, 100000))->capture_default_str();
+      ->check(CLI::Range(0, 100000))->capture_default_str();
   verb->add_option("--calibration", options->pictures, "pictures for the criterion and the refit")
       ->check(CLI::Range(1, 1000000))->capture_default_str();
   add_refit_flags(*verb, options->refit);

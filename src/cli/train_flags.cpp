@@ -10,6 +10,7 @@
 #include "wins/base/progress.hpp"
 
 namespace wins::cli {
+
 data::Augment parse_augment(const std::string& flag, const std::string& text) {
   data::Augment augment;
   std::stringstream list(text);

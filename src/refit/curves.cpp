@@ -39,6 +39,10 @@ std::size_t batches_for(const std::vector<Tensor>& batches, std::int64_t picture
   return std::min(batches.size(), static_cast<std::size_t>((pictures + each - 1) / each));
 }
 
+std::vector<Tensor> first(const std::vector<Tensor>& batches, std::size_t count) {
+  return {batches.begin(), batches.begin() + static_cast<std::ptrdiff_t>(count)};
+}
+
 /// The last batches judge; the first ones are fitted to, without those that judge where there are others. The curves
 /// take the first ones.
 struct Pictures {
@@ -46,10 +50,8 @@ struct Pictures {
     const std::size_t judges = batches_for(batches, options.pictures);
     judging.assign(batches.end() - static_cast<std::ptrdiff_t>(judges), batches.end());
     const std::size_t others = judges < batches.size() ? batches.size() - judges : batches.size();
-    const std::size_t fitted = std::min(others, batches_for(batches, options.refit_pictures));
-    fitting.assign(batches.begin(), batches.begin() + static_cast<std::ptrdiff_t>(fitted));
-    const std::size_t drawn = batches_for(batches, options.curve_pictures);
-    curves.assign(batches.begin(), batches.begin() + static_cast<std::ptrdiff_t>(drawn));
+    fitting = first(batches, std::min(others, batches_for(batches, options.refit_pictures)));
+    curves = first(batches, batches_for(batches, options.curve_pictures));
   }
   std::vector<Tensor> fitting, judging, curves;
 };
