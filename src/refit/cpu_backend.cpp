@@ -1,5 +1,7 @@
 #include "cpu_backend.hpp"
 
+#include <algorithm>
+
 #include "block_output.hpp"
 #include "moments.hpp"
 #include "solver.hpp"
@@ -28,6 +30,8 @@ class CpuLayer final : public LayerEngine {
   std::int64_t gather() final {
     targets_ = block_.linear_targets(layer_, tiles_);
     moments_.gather(input_, tiles_, targets_);
+    candidate_ = {layer_.weights, shift_of(layer_.weights)};
+    best_ = candidate_;
     std::int64_t count = 0;
     for (const TileClass& kind : tiles_) count += static_cast<std::int64_t>(kind.tiles.size());
     return count;
@@ -40,30 +44,54 @@ class CpuLayer final : public LayerEngine {
     return solver_->ready();
   }
 
-  int improve(Tensor& weights, int max_iterations, double tolerance) final {
-    return solver_->improve(weights, max_iterations, tolerance);
+  int improve(int max_iterations, double tolerance) final {
+    const int iterations = solver_->improve(candidate_.weights, max_iterations, tolerance);
+    candidate_.shift = shift_of(candidate_.weights);
+    return iterations;
   }
 
-  std::vector<double> shift_of(const Tensor& weights) const final {
+  std::vector<double> judge(bool retarget) final {
+    std::vector<double> squared(static_cast<std::size_t>(layer_.K), 0.0);
+    site_.store(candidate_.weights);
+    pruned_.evaluate([&](std::size_t batch, const Tensor& y) {
+      block_.judge(batch, y, candidate_.shift, squared);
+      if (retarget) block_.retarget(batch, y, candidate_.shift, layer_, tiles_, targets_);
+    });
+    return squared;
+  }
+
+  double relative(const std::vector<double>& squared) final { return block_.relative(squared); }
+
+  void settle(const std::vector<char>& better) final {
+    for (std::size_t k = 0; k < better.size(); ++k) {
+      if (better[k] != 0) {
+        copy_channel(candidate_, best_, k);
+      } else {
+        copy_channel(best_, candidate_, k);
+      }
+    }
+  }
+
+  LayerSolution best() const final { return best_; }
+
+ private:
+  std::vector<double> shift_of(const Tensor& weights) const {
     std::vector<double> shift = moments_.target_mean();
     const std::vector<double> mean = moments_.mean_output(weights);
     for (std::size_t k = 0; k < shift.size(); ++k) shift[k] -= site_.bias[k] + mean[k];
     return shift;
   }
 
-  std::vector<double> judge(const LayerSolution& solution, bool retarget) final {
-    std::vector<double> squared(static_cast<std::size_t>(layer_.K), 0.0);
-    site_.store(solution.weights);
-    pruned_.evaluate([&](std::size_t batch, const Tensor& y) {
-      block_.judge(batch, y, solution.shift, squared);
-      if (retarget) block_.retarget(batch, y, solution.shift, layer_, tiles_, targets_);
-    });
-    return squared;
+  void copy_channel(const LayerSolution& from, LayerSolution& to, std::size_t k) const {
+    const auto source = from.weights.data<float>();
+    const auto target = to.weights.mutable_data<float>();
+    for (std::int64_t xi = 0; xi < layer_.positions; ++xi) {
+      const auto first = static_cast<std::ptrdiff_t>((xi * layer_.K + static_cast<std::int64_t>(k)) * layer_.C);
+      std::copy_n(source.begin() + first, layer_.C, target.begin() + first);
+    }
+    to.shift[k] = from.shift[k];
   }
 
-  double relative(const std::vector<double>& squared) const final { return block_.relative(squared); }
-
- private:
   static BlockOutput::Branches branches(const LayerSite& site, const Frontier<Tensor>& dense,
                                         const Frontier<Tensor>& pruned) {
     BlockOutput::Branches result{&dense.at(site.output), nullptr, nullptr};
@@ -83,6 +111,7 @@ class CpuLayer final : public LayerEngine {
   TileTargets targets_;
   Moments moments_;
   std::unique_ptr<Solver> solver_;
+  LayerSolution candidate_, best_;
 };
 
 }  // namespace

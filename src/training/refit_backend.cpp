@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "network.hpp"
+#include "refit_block.hpp"
 #include "refit_systems.hpp"
 #include "refit_tiles.hpp"
 #include "tensors.hpp"
@@ -17,147 +18,119 @@ using refit::Frontier;
 using refit::LayerSolution;
 using refit::Side;
 
-at::Tensor per_channel(const std::vector<double>& values, const at::Tensor& like) {
-  std::vector<std::int64_t> shape(static_cast<std::size_t>(like.dim()), 1);
-  shape[1] = static_cast<std::int64_t>(values.size());
-  return at::tensor(values, at::kDouble).to(at::kFloat).to(like.device()).view(shape);
-}
-
-/// Sums over everything but channels, in double.
-at::Tensor channel_sums(const at::Tensor& x) {
-  return x.dim() == 2 ? x.sum(at::IntArrayRef({0}), false, at::kDouble) : x.sum(at::IntArrayRef({0, 2, 3}), false, at::kDouble);
-}
-
 std::vector<double> to_vector(const at::Tensor& x) {
   const at::Tensor values = x.to(at::kDouble).cpu().contiguous();
   return {values.const_data_ptr<double>(), values.const_data_ptr<double>() + values.numel()};
 }
 
-/// What the layer's output becomes in both networks; the tensor form of refit::BlockOutput.
-class Block {
+/// The layer alone, run with weights that stay on the device.
+class SingleLayer {
  public:
-  Block(const refit::LayerSite& site, const Frontier<at::Tensor>& dense, const Frontier<at::Tensor>& pruned)
-      : site_(site), target_(dense.at(site.output)) {
-    const std::string& other = site.pruned.other_branch;
-    if (!other.empty()) {
-      dense_other_ = &dense.at(other);
-      other_ = site.correct_residual ? &pruned.at(other) : dense_other_;
+  SingleLayer(const refit::LinearLayer& layer, const graph::Graph& part, at::Device device)
+      : layer_(layer), network_(part, device, false) {
+    const std::string& name = part.value(part.nodes[0].input(1)).name;
+    for (const Parameter& parameter : network_.parameters()) {
+      if (parameter.name == name) weights_ = parameter.value;
     }
-    const at::Tensor& like = target_.at(0);
-    dense_scale_ = per_channel(site.dense.scale, like);
-    dense_offset_ = per_channel(site.dense.offset, like);
-    scale_ = per_channel(site.pruned.scale, like);
-    offset_ = per_channel(site.pruned.offset, like);
-    alive_ = scale_.abs() > refit::kSwitchedOff * scale_.abs().max();
-    safe_scale_ = at::where(alive_, scale_, at::ones_like(scale_));
+    require(weights_.defined(), "refit: the weights of '{}' are not constant", layer.name);
+    const auto* gemm = part.nodes[0].as<graph::Gemm>();
+    gemm_ = gemm != nullptr;
+    trans_b_ = gemm_ && gemm->trans_b;
   }
 
-  std::size_t batches() const { return target_.size(); }
-  at::Tensor clamp(const at::Tensor& z) const {
-    return site_.pruned.clamps() ? z.clamp(site_.pruned.low, site_.pruned.high) : z;
+  /// `planes`: [positions, K, C].
+  void set(const at::Tensor& planes) {
+    if (layer_.algorithm != nullptr) {
+      weights_.copy_(planes);
+    } else if (gemm_) {
+      weights_.copy_(trans_b_ ? planes[0] : planes[0].t());
+    } else {
+      weights_.copy_(planes.permute({1, 2, 0}).reshape(weights_.sizes()));
+    }
   }
-  at::Tensor dense_z(std::size_t batch) const {
-    const at::Tensor z = target_[batch] * dense_scale_ + dense_offset_;
-    return dense_other_ == nullptr ? z : z + (*dense_other_)[batch];
-  }
-  at::Tensor z(std::size_t batch, const at::Tensor& y, const at::Tensor& shift) const {
-    const at::Tensor value = (y + shift) * scale_ + offset_;
-    return other_ == nullptr ? value : value + (*other_)[batch];
-  }
-  /// What z should be, given what it is.
-  at::Tensor wanted(const at::Tensor& dense, const at::Tensor& present) const {
-    const double low = site_.pruned.low, high = site_.pruned.high;
-    at::Tensor result = dense;
-    if (std::isfinite(low)) result = at::where(dense <= low, present.clamp_max(low), result);
-    if (std::isfinite(high)) result = at::where(dense >= high, present.clamp_min(high), result);
-    return result;
-  }
-  /// The y that gives z; channels that are switched off keep the dense network's.
-  at::Tensor output_for(std::size_t batch, const at::Tensor& z_wanted) const {
-    at::Tensor rest = z_wanted - offset_;
-    if (other_ != nullptr) rest = rest - (*other_)[batch];
-    return at::where(alive_, rest / safe_scale_, target_[batch]);
-  }
-  const at::Tensor& like() const { return target_.at(0); }
+  std::vector<at::Tensor> run(const std::vector<at::Tensor>& inputs) { return network_.run(inputs, Run{}); }
 
  private:
-  const refit::LayerSite& site_;
-  const std::vector<at::Tensor>& target_;
-  const std::vector<at::Tensor>* dense_other_ = nullptr;
-  const std::vector<at::Tensor>* other_ = nullptr;
-  at::Tensor dense_scale_, dense_offset_, scale_, offset_, alive_, safe_scale_;
+  const refit::LinearLayer& layer_;
+  bool gemm_, trans_b_;
+  Network network_;
+  at::Tensor weights_;  ///< the network's
+};
+
+/// [K, ...] weights and [K] shift of a solution.
+struct DeviceSolution {
+  at::Tensor weights, shift;
 };
 
 class TorchLayer final : public refit::LayerEngine {
  public:
   TorchLayer(const refit::LayerSite& site, const Frontier<at::Tensor>& dense, const Frontier<at::Tensor>& pruned,
              const refit::RefitOptions& options, at::Device device)
-      : site_(site),
-        pruned_(pruned),
+      : pruned_(pruned),
         input_(pruned.at(site.input)),
-        block_(site, dense, pruned),
-        tiles_(site.layer, block_.like().sizes(), block_.batches(), refit::wanted_tiles(site.layer, options), options.seed, device),
-        systems_(site.layer, tiles_, device) {}
+        tiles_(site.layer, dense.at(site.output).at(0).sizes(), input_.size(), refit::wanted_tiles(site.layer, options),
+               options.seed, device),
+        block_(site, tiles_, dense, pruned),
+        systems_(site.layer, tiles_, device),
+        single_(site.layer, pruned.next(), device),
+        bias_(at::tensor(site.bias, at::kDouble).to(device)) {}
 
   std::int64_t gather() final {
-    targets_.assign(tiles_.sets().size(), std::vector<at::Tensor>(block_.batches()));
-    for (std::size_t b = 0; b < block_.batches(); ++b) set_targets(b, block_.dense_z(b));
+    targets_ = block_.first_targets();
     systems_.gather(input_, targets_);
+    candidate_ = {systems_.given(), systems_.mean_error(systems_.given()) - bias_};
+    best_ = candidate_;
     return tiles_.count();
   }
 
   void regather_targets() final { systems_.regather_targets(input_, targets_); }
   bool prepare(double ridge) final { return systems_.prepare(ridge); }
-  int improve(Tensor& weights, int max_iterations, double tolerance) final {
-    return systems_.improve(weights, max_iterations, tolerance);
+
+  int improve(int max_iterations, double tolerance) final {
+    const int iterations = systems_.improve(candidate_.weights, max_iterations, tolerance);
+    candidate_.shift = systems_.mean_error(candidate_.weights) - bias_;
+    return iterations;
   }
 
-  std::vector<double> shift_of(const Tensor& weights) const final {
-    std::vector<double> shift = to_vector(systems_.mean_error(weights));
-    for (std::size_t k = 0; k < shift.size(); ++k) shift[k] -= site_.bias[k];
-    return shift;
-  }
-
-  std::vector<double> judge(const LayerSolution& solution, bool retarget) final {
-    site_.store(solution.weights);
-    const at::Tensor shift = per_channel(solution.shift, block_.like());
-    at::Tensor squared = at::zeros({site_.layer.K}, block_.like().options().dtype(at::kDouble));
-    pruned_.evaluate([&](std::size_t batch, const at::Tensor& y) {
-      const at::Tensor dense = block_.dense_z(batch), present = block_.z(batch, y, shift);
-      squared += channel_sums((block_.clamp(present) - block_.clamp(dense)).square());
-      if (retarget) set_targets(batch, block_.wanted(dense, present));
+  std::vector<double> judge(bool retarget) final {
+    single_.set(systems_.planes(candidate_.weights));
+    at::Tensor squared = at::zeros_like(candidate_.shift);
+    const auto go = [&](const std::vector<at::Tensor>& inputs) { return single_.run(inputs); };
+    pruned_.evaluate(go, [&](std::size_t batch, const at::Tensor& y) {
+      squared += block_.squared_error(batch, y, candidate_.shift);
+      if (retarget) block_.retarget(batch, y, candidate_.shift, targets_);
     });
     return to_vector(squared);
   }
 
-  double relative(const std::vector<double>& squared) const final {
-    at::Tensor sums = at::zeros({site_.layer.K}, block_.like().options().dtype(at::kDouble)), squares = sums.clone();
-    double count = 0;
-    for (std::size_t b = 0; b < block_.batches(); ++b) {
-      const at::Tensor f = block_.clamp(block_.dense_z(b));
-      sums += channel_sums(f);
-      squares += channel_sums(f.square());
-      count += static_cast<double>(f.numel() / f.size(1));
-    }
-    const double energy = (squares - sums.square() / count).clamp_min(0).sum().item<double>();
+  double relative(const std::vector<double>& squared) final {
+    if (energy_ < 0) energy_ = block_.energy();
     double error = 0;
     for (const double value : squared) error += value;
-    return energy > 0 ? std::sqrt(error / energy) : 0;
+    return energy_ > 0 ? std::sqrt(error / energy_) : 0;
   }
+
+  void settle(const std::vector<char>& better) final {
+    const std::vector<std::int64_t> flags(better.begin(), better.end());
+    const at::Tensor take = at::tensor(flags, at::kLong).to(best_.shift.device(), at::kBool);
+    best_.weights = at::where(take.unsqueeze(1), candidate_.weights, best_.weights);
+    best_.shift = at::where(take, candidate_.shift, best_.shift);
+    candidate_ = best_;
+  }
+
+  LayerSolution best() const final { return {from_torch(systems_.planes(best_.weights)), to_vector(best_.shift)}; }
 
  private:
-  void set_targets(std::size_t batch, const at::Tensor& z) {
-    const at::Tensor y = block_.output_for(batch, z);
-    for (std::size_t i = 0; i < targets_.size(); ++i) targets_[i][batch] = tiles_.pixels(y, tiles_.sets()[i].tiles[batch]);
-  }
-
-  const refit::LayerSite& site_;
   const Frontier<at::Tensor>& pruned_;
   const std::vector<at::Tensor>& input_;
-  const Block block_;
   const TileSampler tiles_;
+  const RefitBlock block_;
   SampledTargets targets_;
   RefitSystems systems_;
+  SingleLayer single_;
+  const at::Tensor bias_;  ///< [K] float64
+  DeviceSolution candidate_, best_;
+  double energy_ = -1;
 };
 
 }  // namespace

@@ -9,23 +9,26 @@
 namespace wins::training {
 
 RefitSystems::RefitSystems(const refit::LinearLayer& layer, const TileSampler& tiles, at::Device device)
-    : layer_(layer), tiles_(tiles), device_(device), L_(static_cast<std::int64_t>(tiles.alive().size())) {
-  Tensor keep(DType::f32, {layer.positions, layer.K, layer.C});
-  const auto values = keep.mutable_data<float>();
-  std::size_t i = 0;
-  for (int xi = 0; xi < layer.positions; ++xi) {
-    for (std::int64_t k = 0; k < layer.K; ++k) {
-      for (std::int64_t c = 0; c < layer.C; ++c) values[i++] = layer.mask.weight_kept(xi, k, c) ? 1.0F : 0.0F;
-    }
-  }
-  keep_ = pack(keep);
-  old_ = pack(layer.weights);
+    : layer_(layer), tiles_(tiles), device_(device), L_(static_cast<std::int64_t>(tiles.alive().size())),
+      alive_(at::tensor(tiles.alive(), at::kLong).to(device)) {
+  const winograd::Mask& mask = layer.mask;
+  const bool rows = mask.axis == winograd::Axis::row, columns = mask.axis == winograd::Axis::column;
+  const std::vector<float> keep(mask.keep.begin(), mask.keep.end());
+  keep_ = pack(at::tensor(keep)
+                   .view({layer.positions, columns ? 1 : layer.K, rows ? 1 : layer.C})
+                   .to(device)
+                   .expand({layer.positions, layer.K, layer.C}));
+  old_ = pack(to_torch(layer.weights, device));
 }
 
-/// [positions, K, C] to [K, L*C] on the device.
-at::Tensor RefitSystems::pack(const Tensor& weights) const {
-  const at::Tensor index = at::tensor(tiles_.alive(), at::kLong).to(device_);
-  return to_torch(weights, device_).index_select(0, index).permute({1, 0, 2}).reshape({layer_.K, L_ * layer_.C});
+/// [positions, K, C] to [K, L*C].
+at::Tensor RefitSystems::pack(const at::Tensor& weights) const {
+  return weights.index_select(0, alive_).permute({1, 0, 2}).reshape({layer_.K, L_ * layer_.C});
+}
+
+at::Tensor RefitSystems::planes(const at::Tensor& weights) const {
+  const at::Tensor all = at::zeros({layer_.positions, layer_.K, layer_.C}, weights.options());
+  return all.index_copy(0, alive_, weights.reshape({layer_.K, L_, layer_.C}).permute({1, 0, 2}));
 }
 
 void RefitSystems::gather(const std::vector<at::Tensor>& input, const SampledTargets& targets) {
@@ -102,10 +105,9 @@ at::Tensor RefitSystems::apply(const at::Tensor& x) const {
   return (at::mm(x, H_) + x * rho_) * keep_;
 }
 
-int RefitSystems::improve(Tensor& weights, int max_iterations, double tolerance) const {
+int RefitSystems::improve(at::Tensor& weights, int max_iterations, double tolerance) const {
   const auto dot = [](const at::Tensor& a, const at::Tensor& b) { return (a * b).sum(1, true, at::kDouble); };
-  const at::Tensor start = pack(weights);
-  const at::Tensor first = (rhs_ + old_ * rho_) * keep_ - apply(start);
+  const at::Tensor first = (rhs_ + old_ * rho_) * keep_ - apply(weights);
   at::Tensor residual = first, delta = at::zeros_like(first);
   at::Tensor direction = precondition(residual);
   at::Tensor energy = dot(residual, direction);
@@ -127,18 +129,12 @@ int RefitSystems::improve(Tensor& weights, int max_iterations, double tolerance)
   }
   // Channels whose objective falls: d (H + rho) d - 2 d b < 0.
   const at::Tensor better = dot(delta, apply(delta)) - 2 * dot(delta, first) < 0;
-  const at::Tensor solved = at::where(better, start + delta, start).reshape({layer_.K, L_, layer_.C}).permute({1, 0, 2});
-  const Tensor packed = from_torch(solved.contiguous());
-  const auto from = packed.data<float>();
-  const auto to = weights.mutable_data<float>();
-  const auto plane = static_cast<std::ptrdiff_t>(layer_.K * layer_.C);
-  for (std::size_t i = 0; i < tiles_.alive().size(); ++i)
-    std::copy_n(from.begin() + static_cast<std::ptrdiff_t>(i) * plane, plane, to.begin() + tiles_.alive()[i] * plane);
+  weights = at::where(better, weights + delta, weights);
   return iteration;
 }
 
-at::Tensor RefitSystems::mean_error(const Tensor& weights) const {
-  return target_mean_ - at::mv(pack(weights).to(at::kDouble), mean_);
+at::Tensor RefitSystems::mean_error(const at::Tensor& weights) const {
+  return target_mean_ - at::mv(weights.to(at::kDouble), mean_);
 }
 
 }  // namespace wins::training

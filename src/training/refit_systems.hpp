@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "refit_tiles.hpp"
-#include "wins/base/tensor.hpp"
 
 namespace wins::training {
 
@@ -21,12 +20,17 @@ class RefitSystems {
   void gather(const std::vector<at::Tensor>& input, const SampledTargets& targets);
   void regather_targets(const std::vector<at::Tensor>& input, const SampledTargets& targets);
   bool prepare(double ridge);
-  int improve(Tensor& weights, int max_iterations, double tolerance) const;
+  /// The layer's weights as they were given, [K, L*C].
+  const at::Tensor& given() const { return old_; }
+  /// [K, L*C] to [positions, K, C], zero at dead positions.
+  at::Tensor planes(const at::Tensor& weights) const;
+
+  int improve(at::Tensor& weights, int max_iterations, double tolerance) const;
   /// E[y] - u . E[phi] of each channel: [K] float64.
-  at::Tensor mean_error(const Tensor& weights) const;
+  at::Tensor mean_error(const at::Tensor& weights) const;
 
  private:
-  at::Tensor pack(const Tensor& weights) const;
+  at::Tensor pack(const at::Tensor& weights) const;
   at::Tensor apply(const at::Tensor& x) const;
   at::Tensor precondition(const at::Tensor& residual) const;
 
@@ -40,6 +44,7 @@ class RefitSystems {
   at::Tensor rhs_;          ///< [K, L*C] centred
   at::Tensor mean_;         ///< E[phi], [L*C] float64
   at::Tensor target_mean_;  ///< E[y], [K] float64
+  at::Tensor alive_;        ///< the L positions
   at::Tensor keep_;         ///< [K, L*C] 0/1
   at::Tensor old_;          ///< [K, L*C] weights as pruned
   at::Tensor inverse_;      ///< [L, C, C] of the blocks, or [L*C] of the diagonal

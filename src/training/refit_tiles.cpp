@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "wins/refit/sample.hpp"
 #include "wins/winograd/transforms.hpp"
 
@@ -46,7 +48,8 @@ std::vector<TileSet> to_sets(const std::vector<refit::TileClass>& classes, std::
 struct Pixels {
   Pixels(const at::Tensor& x, at::IntArrayRef pad) {
     const at::Tensor image = x.dim() == 2 ? x.reshape({x.size(0), x.size(1), 1, 1}) : x;
-    const at::Tensor padded = at::constant_pad_nd(image, pad);
+    const bool any = std::any_of(pad.begin(), pad.end(), [](std::int64_t n) { return n != 0; });
+    const at::Tensor padded = any ? at::constant_pad_nd(image, pad) : image;
     H = padded.size(2), W = padded.size(3);
     rows = padded.permute({0, 2, 3, 1}).reshape({-1, x.size(1)});
   }
@@ -106,11 +109,15 @@ at::Tensor TileSampler::pixels(const at::Tensor& y, const at::Tensor& tiles) con
   return pixels.windows(tiles[0], tiles[1], tiles[2], {m, m}, {1, 1});
 }
 
-at::Tensor TileSampler::spread(const TileSet& set) const {
+at::Tensor TileSampler::inside(const TileSet& set) const {
   std::vector<double> inside;
   for (std::int64_t a = 0; a < layer_.m * layer_.m; ++a)
     inside.push_back(a / layer_.m < set.rows && a % layer_.m < set.cols ? 1.0 : 0.0);
-  return Aw_ * at::tensor(inside, at::kDouble).to(device_);
+  return at::tensor(inside, at::kDouble).to(device_);
+}
+
+at::Tensor TileSampler::spread(const TileSet& set) const {
+  return Aw_ * inside(set);
 }
 
 }  // namespace wins::training

@@ -32,6 +32,8 @@ class TileSampler {
   at::Tensor features(const at::Tensor& x, const at::Tensor& tiles) const;
   /// Output pixels of one batch's tiles: [m*m, T, K], zero outside the image.
   at::Tensor pixels(const at::Tensor& y, const at::Tensor& tiles) const;
+  /// 1 for output pixels inside the image, 0 outside: [m*m] float64.
+  at::Tensor inside(const TileSet& set) const;
   /// Aw of the alive positions with columns of pixels outside the image zero: [alive, m*m] float64.
   at::Tensor spread(const TileSet& set) const;
 

@@ -37,7 +37,8 @@ struct LayerSite {
   std::function<void(const Tensor& weights)> store;  ///< puts weights into the pruned network's graph
 };
 
-/// The least-squares problem of one layer.
+/// The least-squares problem of one layer. It holds two solutions: the best so far, which starts as the weights as
+/// pruned with the shift that fits them, and a candidate, which starts as the same.
 class LayerEngine {
  public:
   virtual ~LayerEngine() = default;
@@ -50,16 +51,19 @@ class LayerEngine {
 
   /// Makes the systems solvable; false when there is nothing to fit.
   virtual bool prepare(double ridge) = 0;
-  /// Conjugate gradients from `weights`; returns the iterations.
-  virtual int improve(Tensor& weights, int max_iterations, double tolerance) = 0;
+  /// Conjugate gradients from the candidate's weights, then the shift that brings the mean of its outputs to that of
+  /// the targets, on the sampled tiles. Returns the iterations.
+  virtual int improve(int max_iterations, double tolerance) = 0;
 
-  /// What brings the mean of the outputs to that of the targets, on the sampled tiles.
-  virtual std::vector<double> shift_of(const Tensor& weights) const = 0;
-  /// Squared error of each channel behind the activation, over all pictures; with `retarget` also sets the
-  /// targets to what would lower it.
-  virtual std::vector<double> judge(const LayerSolution& solution, bool retarget) = 0;
+  /// Squared error of the candidate in each channel behind the activation, over all pictures; with `retarget` also
+  /// sets the targets to what would lower it.
+  virtual std::vector<double> judge(bool retarget) = 0;
   /// sqrt(sum of `squared` / squared deviation of the dense network's values from their channel means).
-  virtual double relative(const std::vector<double>& squared) const = 0;
+  virtual double relative(const std::vector<double>& squared) = 0;
+
+  /// Channels with `better` give the candidate's solution to the best, the others take the best's back.
+  virtual void settle(const std::vector<char>& better) = 0;
+  virtual LayerSolution best() const = 0;
 };
 
 enum class Side { dense, pruned };

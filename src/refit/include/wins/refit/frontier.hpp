@@ -48,7 +48,7 @@ class Frontier {
       const graph::Graph part = segment(graph_, position_, node);
       position_ = node;
       std::map<std::string, Activations> made;
-      run(part, [&](std::size_t batch, std::vector<Array> outputs) {
+      run(open_(part), part, [&](std::size_t batch, std::vector<Array> outputs) {
         for (std::size_t i = 0; i < outputs.size(); ++i)
           made[part.value(part.outputs[i]).name].push_back(std::move(outputs[i]));
         // What this batch needed goes at once: old and new activations are never there together.
@@ -61,11 +61,16 @@ class Frontier {
     std::erase_if(live_, [&](const auto& entry) { return !wanted.contains(entry.first); });
   }
 
-  /// Outputs of the node at the cut with the weights that it has now, batch by batch; the cut stays.
-  void evaluate(const std::function<void(std::size_t batch, const Array& output)>& visit) const {
-    run(segment(graph_, position_, position_ + 1),
-        [&](std::size_t batch, std::vector<Array> outputs) { visit(batch, outputs.at(0)); });
+  /// The node at the cut as a network of its own.
+  graph::Graph next() const { return segment(graph_, position_, position_ + 1); }
+
+  /// Outputs of the node at the cut by `go`, or with the weights that it has now, batch by batch; the cut stays.
+  using Visit = std::function<void(std::size_t batch, const Array& output)>;
+  void evaluate(const Run& go, const Visit& visit) const {
+    const graph::Graph part = next();
+    run(go, part, [&](std::size_t batch, std::vector<Array> outputs) { visit(batch, outputs.at(0)); });
   }
+  void evaluate(const Visit& visit) const { evaluate(open_(next()), visit); }
 
   /// Takes the other's activations and position: both networks are the same up to there.
   void adopt(const Frontier& other) {
@@ -74,13 +79,12 @@ class Frontier {
   }
 
  private:
-  template <class Visit>
-  void run(const graph::Graph& part, const Visit& visit) const {
-    const Run go = open_(part);
+  template <class Take>
+  void run(const Run& go, const graph::Graph& part, const Take& take) const {
     for (std::size_t b = 0; b < batches_; ++b) {
       std::vector<Array> inputs;
       for (const graph::ValueId id : part.inputs) inputs.push_back(at(part.value(id).name)[b]);
-      visit(b, go(inputs));
+      take(b, go(inputs));
     }
   }
 
