@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "evaluation.hpp"
 #include "onnxruntime_peer.hpp"
 #include "prune_flags.hpp"
 #include "refit_flags.hpp"
@@ -72,8 +73,7 @@ struct Bench {
 };
 
 double top1_of(const Options& options, const graph::Graph& graph, const Bench& bench, const std::string& label) {
-  runtime::Session session = runtime::Session::open(graph, session_options(options.common, "cpu"));
-  return evaluate(session, bench.test->get(), bench.preprocess, label).top1;
+  return evaluate(open_forward(graph, session_options(options.common, "cpu"), "cpu"), bench.test->get(), bench.preprocess, label).top1;
 }
 
 Bench open_bench(const Options& options) {

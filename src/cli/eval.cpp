@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "evaluation.hpp"
 #include "verbs.hpp"
 #include "workflow.hpp"
 #include "wins/base/error.hpp"
@@ -20,12 +21,11 @@ struct Options {
 };
 
 void run_eval(const Options& options) {
-  graph::Graph model = onnx::load(options.model);
+  const graph::Graph model = onnx::load(options.model);
   const OpenedData data(options.data, options.common.seed);
   const data::Preprocess preprocess = preprocess_for(model, options.model, options.data);
-  runtime::Session session =
-      runtime::Session::open(std::move(model), session_options(options.common, options.backend));
-  const Accuracy accuracy = evaluate(session, data.get(), preprocess, "evaluating", options.batch);
+  const Forward network = open_forward(model, session_options(options.common, options.backend), "cpu");
+  const Accuracy accuracy = evaluate(network, data.get(), preprocess, "evaluating", options.batch);
   require(!std::isnan(accuracy.top1), "{}: the pictures have no labels", options.data.path);
   fmt::print("{}: top-1 {:.2f} %, top-5 {:.2f} % on {} pictures ({} broken), {} split of {}\n", options.model,
              accuracy.top1 * 100, accuracy.top5 * 100, accuracy.pictures, accuracy.broken, options.data.split,

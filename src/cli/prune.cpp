@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "allocation.hpp"
+#include "evaluation.hpp"
 #include "prune_flags.hpp"
 #include "ratio_search.hpp"
 #include "refit_flags.hpp"
@@ -21,7 +22,7 @@
 namespace wins::cli {
 namespace {
 
-/// Held-out pictures that are compared at most.
+/// Held-out pictures without labels that are compared at most.
 constexpr std::int64_t kMaxHeldOut = 5000;
 
 struct Options {
@@ -158,27 +159,21 @@ void report_held_out(const PruneJob& job, const graph::Graph& dense, const Prune
   const data::Split split = data::hold_out(*job.dataset, job.outlook.held_out, job.outlook.seed);
   if (split.held_out.empty()) return;
   const data::Subset held_out(*job.dataset, split.held_out);
-  const auto batches = calibration_batches(held_out, job.preprocess, kMaxHeldOut, job.outlook.seed);
-  const Agreement agreement = compare_networks(dense, pruned.graph, batches, job.session);
+  const auto open = [&](const graph::Graph& graph) { return open_forward(graph, job.session, job.outlook.device); };
+  const Comparison found = compare(open(dense), open(pruned.graph), held_out, job.preprocess, kMaxHeldOut);
+  const Agreement& agreement = found.agreement;
   fmt::print("held-out pictures: {}, relative output error {:.2f} %", agreement.pictures, agreement.relative_error * 100);
   record["held_out"] = {{"pictures", agreement.pictures}, {"output_error", agreement.relative_error}};
-  if (std::isnan(agreement.top)) {
-    fmt::print("\n");
-    return;
+  if (!std::isnan(agreement.top)) {
+    fmt::print(", same answer as the dense network {:.2f} %", agreement.top * 100);
+    record["held_out"]["agreement"] = agreement.top;
   }
-  fmt::print(", same answer as the dense network {:.2f} %", agreement.top * 100);
-  record["held_out"]["agreement"] = agreement.top;
-  if (held_out.label(0) != data::kNoLabel) {
-    Accuracy accuracy[2];
-    for (const bool after : {false, true}) {
-      runtime::Session session = runtime::Session::open(after ? pruned.graph : dense, job.session);
-      accuracy[after ? 1 : 0] = evaluate(session, held_out, job.preprocess, "held-out");
-    }
-    fmt::print(", top-1 {:.2f} % (dense {:.2f} %), top-5 {:.2f} %", accuracy[1].top1 * 100, accuracy[0].top1 * 100,
-               accuracy[1].top5 * 100);
-    record["held_out"]["top1"] = accuracy[1].top1;
-    record["held_out"]["top5"] = accuracy[1].top5;
-    record["held_out"]["dense_top1"] = accuracy[0].top1;
+  if (!std::isnan(found.pruned.top1)) {
+    fmt::print(", top-1 {:.2f} % (dense {:.2f} %), top-5 {:.2f} %", found.pruned.top1 * 100, found.dense.top1 * 100,
+               found.pruned.top5 * 100);
+    record["held_out"]["top1"] = found.pruned.top1;
+    record["held_out"]["top5"] = found.pruned.top5;
+    record["held_out"]["dense_top1"] = found.dense.top1;
   }
   fmt::print("\n");
 }
@@ -188,8 +183,7 @@ void print_sensitivity(const Options& options, const PruneJob& job, const graph:
   const data::Split split = data::hold_out(*job.dataset, options.train.options.held_out, options.common.seed);
   const data::Subset held_out(*job.dataset, split.held_out);
   const auto accuracy = [&](const graph::Graph& graph) {
-    runtime::Session session = runtime::Session::open(graph, job.session);
-    return evaluate(session, held_out, job.preprocess, "sensitivity").top1;
+    return evaluate(open_forward(graph, job.session, job.outlook.device), held_out, job.preprocess, "sensitivity").top1;
   };
   Table table({"layer", "ratio %", "held-out top-1 %"});
   record["sensitivity"] = Json::array();

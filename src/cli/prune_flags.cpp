@@ -59,6 +59,16 @@ pruning::Calibration calibrate_rows(const graph::Graph& dense, int m, const Comm
   return calibration;
 }
 
+/// Mean energies settle on fewer pictures than a refit needs.
+constexpr std::int64_t kEnergyPictures = 512;
+
+std::vector<Tensor> first_pictures(const std::vector<Tensor>& batches, std::int64_t count) {
+  std::vector<Tensor> result;
+  for (std::int64_t seen = 0; seen < count && result.size() < batches.size(); seen += result.back().dim(0))
+    result.push_back(batches[result.size()]);
+  return result;
+}
+
 }  // namespace
 
 void add_prune_flags(CLI::App& app, PruneFlags& flags) {
@@ -147,7 +157,8 @@ void calibrate_job(const PruneFlags& flags, const Common& common, const graph::G
   job.pictures = calibration_batches(kept, job.preprocess, flags.calibration, common.seed, 0, augment);
   if (!scores) return;
   const int m = job.config.m == 0 ? 2 : job.config.m;
-  job.calibration = moments ? calibrate_rows(dense, m, common, job) : pruning::calibrate(dense, job.pictures, m);
+  job.calibration = moments ? calibrate_rows(dense, m, common, job)
+                            : pruning::calibrate(dense, first_pictures(job.pictures, kEnergyPictures), m);
 }
 
 }  // namespace wins::cli

@@ -69,37 +69,4 @@ Json to_json(const std::vector<refit::LayerFit>& layers) {
   return rows;
 }
 
-Agreement compare_networks(const graph::Graph& dense, const graph::Graph& pruned,
-                           const std::vector<Tensor>& batches, const runtime::SessionOptions& options) {
-  runtime::Session one = runtime::Session::open(dense, options);
-  runtime::Session other = runtime::Session::open(pruned, options);
-  Agreement result;
-  double error = 0, energy = 0, same = 0;
-  bool classifies = true;
-  for (const Tensor& batch : batches) {
-    const Tensor want = one.run({batch}).at(0);
-    const Tensor have = other.run({batch}).at(0);
-    const auto w = want.data<float>(), h = have.data<float>();
-    for (std::size_t i = 0; i < w.size(); ++i) {
-      const double d = static_cast<double>(w[i]) - static_cast<double>(h[i]);
-      error += d * d;
-      energy += static_cast<double>(w[i]) * static_cast<double>(w[i]);
-    }
-    classifies = classifies && want.rank() == 2;
-    const std::int64_t N = want.dim(0);
-    for (std::int64_t n = 0; n < N && classifies; ++n) {
-      const auto row = static_cast<std::ptrdiff_t>(n * want.dim(1));
-      const auto best = [&](std::span<const float> scores) {
-        return std::max_element(scores.begin() + row, scores.begin() + row + want.dim(1)) - scores.begin();
-      };
-      same += best(w) == best(h) ? 1 : 0;
-    }
-    result.pictures += N;
-  }
-  result.top = classifies && result.pictures > 0 ? same / static_cast<double>(result.pictures)
-                                                 : std::numeric_limits<double>::quiet_NaN();
-  result.relative_error = energy > 0 ? std::sqrt(error / energy) : 0;
-  return result;
-}
-
 }  // namespace wins::cli

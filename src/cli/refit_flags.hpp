@@ -31,13 +31,4 @@ std::size_t memory_limit(const RefitFlags& flags);
 std::string fit_table(const std::vector<refit::LayerFit>& layers);
 Json to_json(const std::vector<refit::LayerFit>& layers);
 
-/// How far two networks agree on pictures.
-struct Agreement {
-  std::int64_t pictures = 0;
-  double top = 0;  ///< share of pictures with the same largest score; NaN unless the output is [N, classes]
-  double relative_error = 0;  ///< L2 of the difference over L2 of the first network's output
-};
-Agreement compare_networks(const graph::Graph& dense, const graph::Graph& pruned,
-                           const std::vector<Tensor>& batches, const runtime::SessionOptions& options);
-
 }  // namespace wins::cli

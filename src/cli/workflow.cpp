@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "evaluation.hpp"
 #include "refit_checkpoint.hpp"
 #include "wins/base/error.hpp"
 #include "wins/base/progress.hpp"
@@ -17,27 +18,6 @@
 
 namespace wins::cli {
 namespace {
-
-/// Position of the label among the scores: 0 = top-1. Ties count against us, NaN scores too.
-std::int64_t rank_of_label(std::span<const float> scores, std::int64_t label) {
-  const float own = scores[static_cast<std::size_t>(label)];
-  const auto at_least = [&](float score) { return !(score < own); };
-  return std::count_if(scores.begin(), scores.end(), at_least) - (std::isnan(own) ? 0 : 1);
-}
-
-void count_hits(const Tensor& scores, const data::Batch& batch, Accuracy& accuracy) {
-  const std::int64_t classes = scores.dim(1);
-  for (std::size_t i = 0; i < batch.labels.size(); ++i) {
-    const std::int64_t label = batch.labels[i];
-    if (label == data::kNoLabel) continue;
-    require(label < classes, "label {} of the data lies outside the network's {} classes", label, classes);
-    const auto row = scores.data<float>().subspan(i * static_cast<std::size_t>(classes), static_cast<std::size_t>(classes));
-    const std::int64_t rank = rank_of_label(row, label);
-    accuracy.top1 += rank == 0 ? 1 : 0;
-    accuracy.top5 += rank < 5 ? 1 : 0;
-    ++accuracy.pictures;
-  }
-}
 
 std::vector<std::int64_t> kept_per_position(const winograd::Mask& mask) {
   std::vector<std::int64_t> kept;
@@ -84,8 +64,7 @@ double refitted_accuracy(const graph::Graph& graph, const graph::Graph& dense, c
     const std::vector<Tensor> pictures(job.pictures.begin(), job.pictures.begin() + static_cast<std::ptrdiff_t>(few));
     adapted = refit_on_device(graph, dense, pictures, *job.refit, job).graph;
   }
-  runtime::Session session = runtime::Session::open(adapted, job.session);
-  return evaluate(session, held_out, job.preprocess, "outlook").top1;
+  return evaluate(open_forward(adapted, job.session, job.outlook.device), held_out, job.preprocess, "outlook").top1;
 }
 
 pruning::AbHooks make_hooks(const graph::Graph& dense, const PruneJob& job, Progress& progress) {
@@ -112,28 +91,6 @@ refit::RefitResult refit_on_device(const graph::Graph& pruned, const graph::Grap
                                    const PruneJob& job) {
   if (job.outlook.device == "cpu") return refit::refit(pruned, dense, pictures, options);
   return training::refit(pruned, dense, pictures, options, job.outlook.device);
-}
-
-Accuracy evaluate(runtime::Session& session, const data::Dataset& dataset, const data::Preprocess& preprocess,
-                  const std::string& label, std::int64_t batch_size) {
-  data::LoaderOptions options;
-  options.batch_size = batch_size;
-  data::Loader loader(dataset, preprocess, options);
-  Progress progress(label, loader.batches());
-  Accuracy accuracy;
-  data::Batch batch;
-  while (loader.next(batch)) {
-    const std::vector<Tensor> outputs = session.run({batch.images});
-    require(!outputs.empty() && outputs[0].rank() == 2 && outputs[0].dtype() == DType::f32,
-            "the network's first output is not [N, classes] scores: it does not classify");
-    count_hits(outputs[0], batch, accuracy);
-    progress.advance();
-  }
-  accuracy.broken = loader.broken();
-  const auto count = static_cast<double>(accuracy.pictures);
-  accuracy.top1 = accuracy.pictures == 0 ? NAN : accuracy.top1 / count;
-  accuracy.top5 = accuracy.pictures == 0 ? NAN : accuracy.top5 / count;
-  return accuracy;
 }
 
 std::vector<Tensor> calibration_batches(const data::Dataset& dataset, const data::Preprocess& preprocess,

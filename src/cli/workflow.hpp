@@ -13,18 +13,6 @@
 
 namespace wins::cli {
 
-struct Accuracy {
-  std::int64_t pictures = 0;
-  std::int64_t broken = 0;
-  double top1 = 0;       ///< in [0, 1]; NaN without labels
-  double top5 = 0;
-};
-
-/// Top-1 and top-5 over a data set through a session. Throws `Error` when the output is not
-/// [N, classes] or a label lies outside it.
-Accuracy evaluate(runtime::Session& session, const data::Dataset& dataset, const data::Preprocess& preprocess,
-                  const std::string& label, std::int64_t batch = 64);
-
 /// `pictures` preprocessed pictures in batches of at most 64, in an order that `seed` draws; the first `skip` of
 /// that order are left out (rounded up to whole batches). With `augment` each is changed at random, and where there are
 /// fewer, they come several times.

@@ -1,5 +1,7 @@
 #include <ATen/core/grad_mode.h>
 
+#include <memory>
+
 #include "device.hpp"
 #include "network.hpp"
 #include "tensors.hpp"
@@ -12,18 +14,23 @@ bool available() {
   return true;
 }
 
-std::vector<Tensor> forward(const graph::Graph& graph, const std::vector<Tensor>& inputs,
-                            const std::string& device) {
+Forward open_forward(const graph::Graph& graph, const std::string& device) {
   const at::Device place = open_device(device);
   const c10::InferenceMode guard;
-  Network network(graph, place, false);
-  require(inputs.size() == graph.inputs.size(), "graph '{}' has {} inputs, got {}", graph.name,
-          graph.inputs.size(), inputs.size());
-  std::vector<at::Tensor> tensors;
-  for (const Tensor& input : inputs) tensors.push_back(to_torch(input, place));
-  std::vector<Tensor> outputs;
-  for (const at::Tensor& output : network.run(tensors, Run{})) outputs.push_back(from_torch(output));
-  return outputs;
+  const auto network = std::make_shared<Network>(graph, place, false);
+  return [network, place, name = graph.name, count = graph.inputs.size()](const std::vector<Tensor>& inputs) {
+    const c10::InferenceMode inference;
+    require(inputs.size() == count, "graph '{}' has {} inputs, got {}", name, count, inputs.size());
+    std::vector<at::Tensor> tensors;
+    for (const Tensor& input : inputs) tensors.push_back(to_torch(input, place));
+    std::vector<Tensor> outputs;
+    for (const at::Tensor& output : network->run(tensors, Run{})) outputs.push_back(from_torch(output));
+    return outputs;
+  };
+}
+
+std::vector<Tensor> forward(const graph::Graph& graph, const std::vector<Tensor>& inputs, const std::string& device) {
+  return open_forward(graph, device)(inputs);
 }
 
 }  // namespace wins::training

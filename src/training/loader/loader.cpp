@@ -66,6 +66,8 @@ std::vector<Tensor> forward(const graph::Graph& graph, const std::vector<Tensor>
   return module().run_forward(graph, inputs, device);
 }
 
+Forward open_forward(const graph::Graph& graph, const std::string& device) { return module().open(graph, device); }
+
 void check_device(const std::string& device) { module().check(device); }
 
 refit::RefitResult refit(const graph::Graph& pruned, const graph::Graph& dense, const std::vector<Tensor>& batches,

@@ -12,6 +12,7 @@ struct Module {
   decltype(&train) train_graph;
   decltype(&recalibrate_batch_norm) recalibrate;
   decltype(&forward) run_forward;
+  decltype(&open_forward) open;
   decltype(&refit) refit_network;
   decltype(&check_device) check;
 };

@@ -4,7 +4,7 @@
 
 extern "C" const wins::training::Module* wins_training_module() {
   using namespace wins::training;
-  static const Module module{wins::kVersion, &train, &recalibrate_batch_norm, &forward, &refit,
+  static const Module module{wins::kVersion, &train, &recalibrate_batch_norm, &forward, &open_forward, &refit,
                              &check_device};
   return &module;
 }

@@ -30,6 +30,10 @@ std::vector<Tensor> forward(const graph::Graph&, const std::vector<Tensor>&, con
   refuse();
 }
 
+Forward open_forward(const graph::Graph&, const std::string&) {
+  refuse();
+}
+
 void check_device(const std::string&) {
   refuse();
 }

@@ -43,7 +43,7 @@ struct RefitResult {
 struct RefitOptions {
   /// rho / mean diagonal of H: pulls towards the pruned network's own weights.
   double ridge = 0.03;
-  int max_iterations = 100;  ///< of conjugate gradients
+  int max_iterations = 40;  ///< of conjugate gradients
   double tolerance = 1e-4;   ///< on the preconditioned residual, relative to the first
   /// Tiles (output pixels of other layers) sampled for each weight of an output channel.
   double tiles_per_weight = 16;

@@ -81,6 +81,10 @@ graph::Graph recalibrate_batch_norm(const graph::Graph& graph, const data::Datas
 std::vector<Tensor> forward(const graph::Graph& graph, const std::vector<Tensor>& inputs,
                             const std::string& device = "cpu");
 
+/// The same for many runs: the weights go to the device once.
+using Forward = std::function<std::vector<Tensor>(const std::vector<Tensor>& inputs)>;
+Forward open_forward(const graph::Graph& graph, const std::string& device);
+
 /// Throws `Error` saying what is missing when libtorch cannot compute on "cpu" or "cuda" here.
 void check_device(const std::string& device);
 
