@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <array>
 #include <map>
+#include <numeric>
 
 #include "layers.hpp"
 #include "wins/base/error.hpp"
@@ -16,34 +18,45 @@ struct Plane {
   std::int64_t top = 0, left = 0;  ///< pads
 };
 
-/// d[y][x] of the tile whose first row and column are `row`, `col` of the padded plane.
-void gather(const Plane& plane, int p, std::int64_t row, std::int64_t col, double* d) {
+/// Tiles that are transformed together, one in each lane.
+constexpr std::int64_t kLanes = 8;
+using Lanes = std::array<double, kLanes>;
+
+/// d[y][x] of the tile whose first row and column are `row`, `col` of the padded plane, into one lane.
+void gather(const Plane& plane, int p, std::int64_t row, std::int64_t col, std::size_t lane, Lanes* d) {
   for (int y = 0; y < p; ++y) {
     const std::int64_t h = row + y - plane.top;
     for (int x = 0; x < p; ++x) {
       const std::int64_t w = col + x - plane.left;
       const bool inside = h >= 0 && h < plane.height && w >= 0 && w < plane.width;
-      d[y * p + x] = inside ? static_cast<double>(plane.pixels[h * plane.width + w]) : 0.0;
+      d[y * p + x][lane] = inside ? static_cast<double>(plane.pixels[h * plane.width + w]) : 0.0;
     }
   }
 }
 
+void add_scaled(double factor, const Lanes& from, Lanes& to) {
+  for (std::size_t l = 0; l < kLanes; ++l) to[l] += factor * from[l];
+}
+
 /// Adds the squares of V = B^T d B to `energy`; `half` is scratch of p * p.
-void add_tile(const winograd::Algorithm& algorithm, const double* d, double* half, double* energy) {
+void add_tiles(const winograd::Algorithm& algorithm, const Lanes* d, Lanes* half, Lanes* energy) {
   const int p = algorithm.p();
   const double* B = algorithm.B.values.data();
   for (int i = 0; i < p; ++i) {
     for (int x = 0; x < p; ++x) {
-      double sum = 0;
-      for (int y = 0; y < p; ++y) sum += B[y * p + i] * d[y * p + x];
-      half[i * p + x] = sum;
+      half[i * p + x].fill(0);
+      for (int y = 0; y < p; ++y) {
+        if (B[y * p + i] != 0) add_scaled(B[y * p + i], d[y * p + x], half[i * p + x]);
+      }
     }
   }
   for (int i = 0; i < p; ++i) {
     for (int j = 0; j < p; ++j) {
-      double v = 0;
-      for (int x = 0; x < p; ++x) v += half[i * p + x] * B[x * p + j];
-      energy[i * p + j] += v * v;
+      Lanes v{};
+      for (int x = 0; x < p; ++x) {
+        if (B[x * p + j] != 0) add_scaled(B[x * p + j], half[i * p + x], v);
+      }
+      for (std::size_t l = 0; l < kLanes; ++l) energy[i * p + j][l] += v[l] * v[l];
     }
   }
 }
@@ -121,15 +134,24 @@ void accumulate_input_energy(const winograd::Algorithm& algorithm, const std::ar
   // One channel per task: the sums do not depend on the number of threads.
   parallel_for(C, default_threads(), [&](std::int64_t c, int) {
     const auto size = static_cast<std::size_t>(positions);
-    std::vector<double> d(size), half(size), local(size, 0.0);
+    std::vector<Lanes> d(size), half(size), local(size, Lanes{});
     for (std::int64_t n = 0; n < N; ++n) {
       const Plane plane{pixels + (n * C + c) * H * W, H, W, pads[0], pads[1]};
-      for (std::int64_t tile = 0; tile < grid.count(); ++tile) {
-        gather(plane, algorithm.p(), tile / grid.cols * grid.m, tile % grid.cols * grid.m, d.data());
-        add_tile(algorithm, d.data(), half.data(), local.data());
+      for (std::int64_t first = 0; first < grid.count(); first += kLanes) {
+        const std::int64_t lanes = std::min(kLanes, grid.count() - first);
+        if (lanes < kLanes) std::fill(d.begin(), d.end(), Lanes{});
+        for (std::int64_t l = 0; l < lanes; ++l) {
+          const std::int64_t tile = first + l;
+          gather(plane, algorithm.p(), tile / grid.cols * grid.m, tile % grid.cols * grid.m, static_cast<std::size_t>(l),
+                 d.data());
+        }
+        add_tiles(algorithm, d.data(), half.data(), local.data());
       }
     }
-    for (int xi = 0; xi < positions; ++xi) sums[xi * C + c] += local[static_cast<std::size_t>(xi)];
+    for (int xi = 0; xi < positions; ++xi) {
+      const Lanes& lanes = local[static_cast<std::size_t>(xi)];
+      sums[xi * C + c] += std::accumulate(lanes.begin(), lanes.end(), 0.0);
+    }
   });
   energy.tiles += N * grid.count();
 }
