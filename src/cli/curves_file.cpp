@@ -1,7 +1,6 @@
 #include "curves_file.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "wins/base/error.hpp"
 #include "wins/base/files.hpp"
@@ -15,8 +14,8 @@ refit::LayerCurve curve_from(const Json& row) {
   curve.reason = row.value("reason", "");
   if (!curve.reason.empty()) return curve;
   for (const Json& point : row.at("curve")) {
-    const double error = point.at("error").get<double>();
-    curve.points.push_back({point.at("ratio").get<double>(), error * error, point.at("damage").get<double>()});
+    curve.points.push_back({point.at("ratio").get<double>(), point.at("squared_error").get<double>(),
+                            point.at("damage").get<double>()});
   }
   return curve;
 }
@@ -49,7 +48,7 @@ Json to_json(const std::vector<refit::LayerCurve>& curves) {
     } else {
       row["curve"] = Json::array();
       for (const refit::CurvePoint& p : curve.points) {
-        row["curve"].push_back({{"ratio", p.ratio}, {"error", std::sqrt(p.squared_error)}, {"damage", p.damage}});
+        row["curve"].push_back({{"ratio", p.ratio}, {"squared_error", p.squared_error}, {"damage", p.damage}});
       }
     }
     rows.push_back(std::move(row));
