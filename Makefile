@@ -40,8 +40,10 @@ test-asan: setup  ## all tests under the address and undefined behaviour sanitiz
 fuzz: setup  ## each fuzz target for FUZZ_SECONDS (60), starting from fuzz/corpus
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
-bench-cpu: build  ## time the CPU engine against the dense network and ONNX Runtime
-	scripts/bench_cpu.sh
+# BENCH_FLAGS=--quick is one network in a minute; bench/cpu.py --help lists the rest.
+BENCH_FLAGS ?=
+bench-cpu: build  ## time the CPU engine in turn with five peers on the networks of the paper
+	scripts/bench_cpu.sh $(BENCH_FLAGS)
 
 docs-check: build  ## run every command that the README shows
 	python3 scripts/docs_check.py

@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""Times this engine and its peers on the CPU, in turn, in one run; writes bench/results/cpu.json and prints a table.
+
+    bench/cpu.py [--quick] [--networks resnet18 ...] [--batches 1 8] [--threads 2] [--rounds 15]
+
+Networks come from `wins zoo` with random weights (speed does not depend on them), 224x224; the pruned ones from `wins
+prune` on those weights. Every engine's output is compared with the reference engine's before anything is timed.
+"""
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+from engines import ENGINES
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+SETTLE_S = 0.1       # after an engine whose workers spin on for a while
+TOLERANCE = 1e-3     # relative L2 of an fp32 engine's output; int8 is not compared
+PEERS = ("onnxruntime", "openvino", "ncnn", "mnn", "pytorch", "onnxruntime-int8")
+# Variant: method and ratio in percent by network (the paper's ratios).
+RATIO = {"resnet18": 84, "vgg16": 84, "resnet50": 80, "squeezenet1_0": 28.1, "densenet121": 85}
+METHODS = {"wins": "wins", "wins-b": "wins-b", "fp": "fp", "wwp": "wwp"}
+
+
+class Worker:
+    """An engine in a process of its own."""
+
+    def __init__(self, name, model, picture, threads, lib):
+        self.name, self.spins = name, ENGINES[name].spins
+        self.process = subprocess.Popen([sys.executable, HERE / "worker.py", name, model, picture, str(threads)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                                        env={**os.environ, "WINS_LIB": str(lib), "OMP_NUM_THREADS": str(threads)})
+        self.version = self._answer()["version"]
+
+    def _answer(self):
+        line = self.process.stdout.readline()
+        answer = json.loads(line) if line else {"error": f"{self.name}: the process ended"}
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer
+
+    def ask(self, order):
+        self.process.stdin.write(order + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def wins(*words):
+    done = subprocess.run([ROOT / "build/release/wins", *map(str, words), "--quiet"], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"cpu.py: {done.stderr.strip()}")
+
+
+def models_of(network, folder, variants):
+    """{variant: file}."""
+    dense = folder / f"{network}.onnx"
+    wins("zoo", network, "-o", dense)
+    files = {"dense": dense}
+    for variant in variants:
+        ratio = RATIO[network] / 100
+        files[variant] = folder / f"{network}-{variant}.onnx"
+        wins("prune", dense, "--method", METHODS[variant], "--criterion", "l2", "--ratio", ratio, "--training", "none",
+             "-o", files[variant])
+    return files
+
+
+def open_workers(files, network, batch, options, folder):
+    """[(variant, worker)], each checked against the reference engine on one picture of the batch."""
+    x = np.random.default_rng(0).standard_normal((batch, 3, 224, 224)).astype(np.float32)
+    picture = folder / f"x{batch}.npy"
+    np.save(picture, x)
+    one = folder / "x1.npy"
+    np.save(one, x[:1])
+    contenders = [(variant, "wins", file) for variant, file in files.items()] + [("dense-direct", "wins-direct", files["dense"])]
+    contenders += [("dense", peer, files["dense"]) for peer in options.peers]
+    expected = {}
+    for variant, file in files.items():
+        out = folder / f"{network}-{variant}-y.npy"
+        if not out.exists():
+            wins("run", file, "--input", one, "--output", out, "--backend", "ref")
+        expected[variant] = np.load(out)
+    workers = []
+    for variant, engine, file in contenders:
+        try:
+            prepare = getattr(ENGINES[engine], "prepare", None)
+            worker = Worker(engine, prepare(file, folder, x) if prepare else file, picture, options.threads, options.lib)
+        except Exception as error:
+            print(f"{network}, batch {batch}: {engine} left out: {error}", file=sys.stderr)
+            continue
+        worker_y = folder / "first.npy"
+        worker.ask(f"save {worker_y}")
+        y = np.load(worker_y).reshape(batch, -1)[:1]
+        want = expected["dense" if variant == "dense-direct" else variant].reshape(1, -1)
+        error = float(np.linalg.norm(y - want) / np.linalg.norm(want))
+        if engine != "onnxruntime-int8" and not error <= TOLERANCE:
+            sys.exit(f"cpu.py: {network}, {engine} {variant}: relative error {error:.1e} against the reference")
+        workers.append((variant, worker))
+    return workers
+
+
+def time_in_turn(workers, rounds):
+    """Microseconds of every round, by contender. Each runs once untimed before it is timed, so that its weights and
+    threads are as they would be in a program of its own."""
+    samples = [[] for _ in workers]
+    for _ in range(rounds):
+        for i, (_, worker) in enumerate(workers):
+            worker.ask("run")
+            samples[i].append(worker.ask("run")["us"])
+            if worker.spins:
+                time.sleep(SETTLE_S)
+    return samples
+
+
+def bench(network, batch, files, options, folder):
+    workers = open_workers(files, network, batch, options, folder)
+    samples = time_in_turn(workers, options.rounds)
+    rows = []
+    for (variant, worker), times in zip(workers, samples):
+        ours = worker.name.startswith("wins")
+        rows.append({"network": network, "batch": batch, "threads": options.threads,
+                     "engine": "wins" if ours else worker.name, "version": worker.version, "variant": variant,
+                     "ratio": 0 if variant.startswith("dense") else RATIO[network],
+                     "median_ms": round(statistics.median(times) / 1e3, 3), "min_ms": round(min(times) / 1e3, 3),
+                     "peak_rss_mb": round(worker.ask("memory")["peak_rss_mb"])})
+        worker.close()
+    return rows
+
+
+def table(rows):
+    lines = [f"{'network':14} {'batch':>5} {'engine':17} {'variant':13} {'ratio %':>7} {'median ms':>9} {'min ms':>8} {'vs best fp32 peer':>17} {'vs own dense':>12}"]
+    for row in rows:
+        alike = [r for r in rows if (r["network"], r["batch"]) == (row["network"], row["batch"])]
+        best = min((r["median_ms"] for r in alike if r["engine"] not in ("wins", "onnxruntime-int8")), default=float("nan"))
+        own = next((r["median_ms"] for r in alike if r["engine"] == "wins" and r["variant"] == "dense"), float("nan"))
+        lines.append(f"{row['network']:14} {row['batch']:5} {row['engine']:17} {row['variant']:13} {row['ratio']:7} "
+                     f"{row['median_ms']:9.2f} {row['min_ms']:8.2f} {best / row['median_ms']:16.2f}x {own / row['median_ms']:11.2f}x")
+    return "\n".join(lines)
+
+
+def store(rows, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {"command": shlex.join(["bench/cpu.py", *sys.argv[1:]]), "host": host(),
+              "date": datetime.date.today().isoformat(), "rows": rows}
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(record, indent=1) + "\n")
+    temporary.replace(path)
+
+
+def host():
+    with contextlib.suppress(OSError):
+        for line in open("/proc/cpuinfo"):
+            if line.startswith("model name"):
+                return {"cpu": line.split(":")[1].strip(), "cores": os.cpu_count(), "os": platform.release()}
+    return {"cpu": platform.machine(), "cores": os.cpu_count(), "os": platform.release()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="ResNet-18, batch 1, dense and WINS")
+    parser.add_argument("--networks", nargs="+", default=list(RATIO), choices=list(RATIO))
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--variants", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
+    parser.add_argument("--lib", type=pathlib.Path, default=ROOT / "build/release/libwins.so")
+    parser.add_argument("--output", type=pathlib.Path, default=HERE / "results/cpu.json")
+    options = parser.parse_args()
+    if options.quick:
+        options.networks, options.batches, options.variants = ["resnet18"], [1], ["wins"]
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for network in options.networks:
+            files = models_of(network, folder, options.variants)
+            for batch in options.batches:
+                rows += bench(network, batch, files, options, folder)
+                store(rows, options.output)
+    print(f"\n{table(rows)}\nwrote {options.output}")
+
+
+main()
