@@ -31,9 +31,9 @@ SETTLE_S = 0.1       # after an engine whose workers spin on for a while
 OUR_BOUND = 1e-4     # relative L2 of the network's output against the reference engine
 PEER_BOUND = 1e-2    # the same for peers in fp32 (some trade precision for speed); int8 is not held to it
 PEERS = ("onnxruntime", "openvino", "ncnn", "mnn", "pytorch", "onnxruntime-int8")
-# Variant: method and ratio in percent by network (the paper's ratios).
+# In percent, the paper's.
 RATIO = {"resnet18": 84, "vgg16": 84, "resnet50": 80, "squeezenet1_0": 28.1, "densenet121": 85}
-METHODS = {"wins": "wins", "wins-b": "wins-b", "fp": "fp", "wwp": "wwp"}
+METHODS = ("wins", "wins-b", "fp", "wwp")
 
 
 class Worker:
@@ -77,12 +77,25 @@ def models_of(network, folder, variants):
     for variant in variants:
         ratio = RATIO[network] / 100
         files[variant] = folder / f"{network}-{variant}.onnx"
-        wins("prune", dense, "--method", METHODS[variant], "--criterion", "l2", "--ratio", ratio, "--training", "none",
+        wins("prune", dense, "--method", variant, "--criterion", "l2", "--ratio", ratio, "--training", "none",
              "-o", files[variant])
     return files
 
 
-def open_workers(files, network, batch, options, folder):
+def peer_files(dense, peers, folder):
+    """{peer: file in its own format}; peers that cannot take the network are left out and named."""
+    x = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    files = {}
+    for peer in peers:
+        prepare = getattr(ENGINES[peer], "prepare", None)
+        try:
+            files[peer] = prepare(dense, folder, x) if prepare else dense
+        except Exception as error:
+            print(f"{dense.stem}: {peer} left out: {error}", file=sys.stderr)
+    return files
+
+
+def open_workers(files, peers, network, batch, options, folder):
     """[(variant, worker, relative error)], each checked against the reference engine on one picture of the batch."""
     x = np.random.default_rng(0).standard_normal((batch, 3, 224, 224)).astype(np.float32)
     picture = folder / f"x{batch}.npy"
@@ -90,7 +103,7 @@ def open_workers(files, network, batch, options, folder):
     one = folder / "x1.npy"
     np.save(one, x[:1])
     contenders = [(variant, "wins", file) for variant, file in files.items()] + [("dense-direct", "wins-direct", files["dense"])]
-    contenders += [("dense", peer, files["dense"]) for peer in options.peers]
+    contenders += [("dense", peer, file) for peer, file in peers.items()]
     expected = {}
     for variant, file in files.items():
         out = folder / f"{network}-{variant}-y.npy"
@@ -100,8 +113,7 @@ def open_workers(files, network, batch, options, folder):
     workers = []
     for variant, engine, file in contenders:
         try:
-            prepare = getattr(ENGINES[engine], "prepare", None)
-            worker = Worker(engine, prepare(file, folder, x) if prepare else file, picture, options.threads, options.lib)
+            worker = Worker(engine, file, picture, options.threads, options.lib)
         except Exception as error:
             print(f"{network}, batch {batch}: {engine} left out: {error}", file=sys.stderr)
             continue
@@ -130,8 +142,8 @@ def time_in_turn(workers, rounds):
     return samples
 
 
-def bench(network, batch, files, options, folder):
-    workers = open_workers(files, network, batch, options, folder)
+def bench(network, batch, files, peers, options, folder):
+    workers = open_workers(files, peers, network, batch, options, folder)
     samples = time_in_turn(workers, options.rounds)
     rows = []
     for (variant, worker, error), times in zip(workers, samples):
@@ -186,7 +198,7 @@ def main():
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--variants", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--variants", nargs="*", default=list(METHODS), choices=METHODS)
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
     parser.add_argument("--add", action="store_true", help="keep the rows of other networks in --output")
     parser.add_argument("--lib", type=pathlib.Path, default=ROOT / "build/release/libwins.so")
@@ -200,8 +212,9 @@ def main():
         folder = pathlib.Path(name)
         for network in options.networks:
             files = models_of(network, folder, options.variants)
+            peers = peer_files(files["dense"], options.peers, folder)
             for batch in options.batches:
-                rows += bench(network, batch, files, options, folder)
+                rows += bench(network, batch, files, peers, options, folder)
                 store(rows, earlier, options.output)
     print(f"\n{table(rows)}\nwrote {options.output}")
 

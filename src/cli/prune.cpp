@@ -159,8 +159,7 @@ void report_held_out(const PruneJob& job, const graph::Graph& dense, const Prune
   const data::Split split = data::hold_out(*job.dataset, job.outlook.held_out, job.outlook.seed);
   if (split.held_out.empty()) return;
   const data::Subset held_out(*job.dataset, split.held_out);
-  const auto open = [&](const graph::Graph& graph) { return open_forward(graph, job.session, job.outlook.device); };
-  const Comparison found = compare(open(dense), open(pruned.graph), held_out, job.preprocess, kMaxHeldOut);
+  const Comparison found = compare(open_forward(dense, job), open_forward(pruned.graph, job), held_out, job.preprocess, kMaxHeldOut);
   const Agreement& agreement = found.agreement;
   fmt::print("held-out pictures: {}, relative output error {:.2f} %", agreement.pictures, agreement.relative_error * 100);
   record["held_out"] = {{"pictures", agreement.pictures}, {"output_error", agreement.relative_error}};
@@ -183,7 +182,7 @@ void print_sensitivity(const Options& options, const PruneJob& job, const graph:
   const data::Split split = data::hold_out(*job.dataset, options.train.options.held_out, options.common.seed);
   const data::Subset held_out(*job.dataset, split.held_out);
   const auto accuracy = [&](const graph::Graph& graph) {
-    return evaluate(open_forward(graph, job.session, job.outlook.device), held_out, job.preprocess, "sensitivity").top1;
+    return evaluate(open_forward(graph, job), held_out, job.preprocess, "sensitivity").top1;
   };
   Table table({"layer", "ratio %", "held-out top-1 %"});
   record["sensitivity"] = Json::array();

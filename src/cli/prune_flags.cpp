@@ -62,13 +62,6 @@ pruning::Calibration calibrate_rows(const graph::Graph& dense, int m, const Comm
 /// Mean energies settle on fewer pictures than a refit needs.
 constexpr std::int64_t kEnergyPictures = 512;
 
-std::vector<Tensor> first_pictures(const std::vector<Tensor>& batches, std::int64_t count) {
-  std::vector<Tensor> result;
-  for (std::int64_t seen = 0; seen < count && result.size() < batches.size(); seen += result.back().dim(0))
-    result.push_back(batches[result.size()]);
-  return result;
-}
-
 }  // namespace
 
 void add_prune_flags(CLI::App& app, PruneFlags& flags) {

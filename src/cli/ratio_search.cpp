@@ -24,24 +24,20 @@ HeldOutLoss::HeldOutLoss(const graph::Graph& dense, const PruneJob& job)
   labelled_ = pictures.label(0) != data::kNoLabel;
   batches_ = calibration_batches(pictures, job.preprocess, labelled_ ? 1 : kMaxPictures, job.outlook.seed);
   require(!batches_.empty(), "--max-loss: no held-out picture can be read");
-  const std::vector<Tensor> outputs = open(dense)({batches_[0]});
+  const std::vector<Tensor> outputs = open_forward(dense, job)({batches_[0]});
   require(!outputs.empty() && outputs[0].rank() == 2 && outputs[0].dtype() == DType::f32,
           "--max-loss: the network's first output is not [N, classes] scores, so that there are no answers to lose: "
           "give --ratio");
   if (labelled_) dense_top1_ = top1(dense);
 }
 
-Forward HeldOutLoss::open(const graph::Graph& graph) const {
-  return open_forward(graph, job_.session, job_.outlook.device);
-}
-
 double HeldOutLoss::top1(const graph::Graph& graph) const {
-  return evaluate(open(graph), data::Subset(*job_.dataset, held_out_), job_.preprocess, "held-out").top1;
+  return evaluate(open_forward(graph, job_), data::Subset(*job_.dataset, held_out_), job_.preprocess, "held-out").top1;
 }
 
 double HeldOutLoss::operator()(const graph::Graph& pruned) const {
   if (labelled_) return (dense_top1_ - top1(pruned)) * 100;
-  return (1 - compare(open(dense_), open(pruned), batches_).top) * 100;
+  return (1 - compare(open_forward(dense_, job_), open_forward(pruned, job_), batches_).top) * 100;
 }
 
 SearchResult search_ratio(const graph::Graph& dense, PruneJob& job, const Allocator* allocator,

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "allocation.hpp"
-#include "evaluation.hpp"
 #include "workflow.hpp"
 
 namespace wins::cli {
@@ -21,7 +20,6 @@ class HeldOutLoss {
   const char* unit() const { return labelled_ ? "points of top-1" : "% of the answers changed"; }
 
  private:
-  Forward open(const graph::Graph& graph) const;
   double top1(const graph::Graph& graph) const;
 
   const graph::Graph& dense_;

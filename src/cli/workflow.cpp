@@ -7,7 +7,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "evaluation.hpp"
 #include "refit_checkpoint.hpp"
 #include "wins/base/error.hpp"
 #include "wins/base/progress.hpp"
@@ -53,6 +52,9 @@ refit::RefitResult refit_with_progress(const std::string& label, const graph::Gr
   return result;
 }
 
+/// For the refit behind an outlook accuracy.
+constexpr std::int64_t kOutlookPictures = 256;
+
 /// The same without training: held-out accuracy after a refit on a few of the pictures.
 double refitted_accuracy(const graph::Graph& graph, const graph::Graph& dense, const PruneJob& job) {
   require(job.dataset != nullptr, "--method wins-ab needs --data: it compares accuracies");
@@ -60,11 +62,9 @@ double refitted_accuracy(const graph::Graph& graph, const graph::Graph& dense, c
   const data::Subset held_out(*job.dataset, split.held_out);
   graph::Graph adapted = graph;
   if (job.refit && !job.pictures.empty()) {
-    const std::size_t few = std::min<std::size_t>(job.pictures.size(), 4);
-    const std::vector<Tensor> pictures(job.pictures.begin(), job.pictures.begin() + static_cast<std::ptrdiff_t>(few));
-    adapted = refit_on_device(graph, dense, pictures, *job.refit, job).graph;
+    adapted = refit_on_device(graph, dense, first_pictures(job.pictures, kOutlookPictures), *job.refit, job).graph;
   }
-  return evaluate(open_forward(adapted, job.session, job.outlook.device), held_out, job.preprocess, "outlook").top1;
+  return evaluate(open_forward(adapted, job), held_out, job.preprocess, "outlook").top1;
 }
 
 pruning::AbHooks make_hooks(const graph::Graph& dense, const PruneJob& job, Progress& progress) {
@@ -85,6 +85,10 @@ pruning::AbHooks make_hooks(const graph::Graph& dense, const PruneJob& job, Prog
 }
 
 }  // namespace
+
+Forward open_forward(const graph::Graph& graph, const PruneJob& job) {
+  return open_forward(graph, job.session, job.outlook.device);
+}
 
 refit::RefitResult refit_on_device(const graph::Graph& pruned, const graph::Graph& dense,
                                    const std::vector<Tensor>& pictures, const refit::RefitOptions& options,
@@ -115,6 +119,13 @@ std::vector<Tensor> calibration_batches(const data::Dataset& dataset, const data
     options.drop_last = true;
   }
   return batches;
+}
+
+std::vector<Tensor> first_pictures(const std::vector<Tensor>& batches, std::int64_t count) {
+  std::vector<Tensor> result;
+  for (std::int64_t seen = 0; seen < count && result.size() < batches.size(); seen += result.back().dim(0))
+    result.push_back(batches[result.size()]);
+  return result;
 }
 
 std::map<std::string, double> measure_layers(const graph::Graph& graph, const runtime::SessionOptions& options,

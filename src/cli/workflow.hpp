@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common.hpp"
+#include "evaluation.hpp"
 #include "train_flags.hpp"
 #include "wins/pruning/prune.hpp"
 #include "wins/refit/refit.hpp"
@@ -19,6 +20,9 @@ namespace wins::cli {
 std::vector<Tensor> calibration_batches(const data::Dataset& dataset, const data::Preprocess& preprocess,
                                         std::int64_t pictures, std::uint64_t seed, std::int64_t skip = 0,
                                         const std::optional<data::Augment>& augment = std::nullopt);
+
+/// The first batches that hold `count` pictures, or all.
+std::vector<Tensor> first_pictures(const std::vector<Tensor>& batches, std::int64_t count);
 
 /// Median microseconds of each WinogradConv layer on a backend at this input shape.
 std::map<std::string, double> measure_layers(const graph::Graph& graph, const runtime::SessionOptions& options,
@@ -53,6 +57,9 @@ struct Pruned {
 /// measures times on the job's backend; each outlook accuracy is taken after a refit or, with `outlook_steps` above 0 in
 /// a build with libtorch, after so many iterations of training with `dense` as teacher.
 Pruned prune_network(const graph::Graph& start, const graph::Graph& dense, const PruneJob& job);
+
+/// A network on the job's device.
+Forward open_forward(const graph::Graph& graph, const PruneJob& job);
 
 /// A refit on the job's device: the GPU through libtorch, else the CPU with the project's own engine.
 refit::RefitResult refit_on_device(const graph::Graph& pruned, const graph::Graph& dense,

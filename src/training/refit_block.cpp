@@ -50,6 +50,8 @@ RefitBlock::RefitBlock(const refit::LayerSite& site, const TileSampler& tiles, c
   alive_ = scale_.abs() > refit::kSwitchedOff * scale_.abs().max();
   safe_scale_ = at::where(alive_, scale_, at::ones_like(scale_));
   samples_.resize(tiles.sets().size());
+  std::vector<at::Tensor> inside;
+  for (const TileSet& set : tiles.sets()) inside.push_back(tiles.inside(set).to(at::kFloat).view({-1, 1, 1}));
   for (std::size_t b = 0; b < outputs.size(); ++b) {
     at::Tensor z = at::addcmul(dense_offset, outputs[b], dense_scale);
     if (dense_other != nullptr) z += (*dense_other)[b];
@@ -57,7 +59,7 @@ RefitBlock::RefitBlock(const refit::LayerSite& site, const TileSampler& tiles, c
       const at::Tensor& at = tiles.sets()[i].tiles[b];
       samples_[i].push_back({tiles.pixels(outputs[b], at), tiles.pixels(z, at),
                              other_ == nullptr ? at::Tensor() : tiles.pixels((*other_)[b], at),
-                             tiles.inside(tiles.sets()[i]).to(at::kFloat).view({-1, 1, 1})});
+                             inside[i]});
     }
     clamp(site.pruned, z);
     dense_.push_back(std::move(z));
