@@ -1,6 +1,8 @@
 // Owned float storage on cache-line boundaries.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -9,14 +11,18 @@
 namespace wins::runtime::cpu {
 
 inline constexpr std::size_t kAlignment = 64;
+inline constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 /// Uninitialised array of floats, 64-byte aligned, movable.
 class AlignedFloats {
  public:
   AlignedFloats() = default;
   explicit AlignedFloats(std::int64_t count)
-      : data_(static_cast<float*>(::operator new[](bytes_for(count), std::align_val_t{kAlignment}))),
-        count_(count) {}
+      : data_(static_cast<float*>(::operator new[](bytes_for(count), std::align_val_t{alignment_for(count)})),
+              Release{alignment_for(count)}),
+        count_(count) {
+    if (bytes_for(count) >= kHugePage) madvise(data_.get(), bytes_for(count), MADV_HUGEPAGE);
+  }
   float* data() { return data_.get(); }
   const float* data() const { return data_.get(); }
   std::int64_t size() const { return count_; }
@@ -26,10 +32,16 @@ class AlignedFloats {
   static std::size_t bytes_for(std::int64_t count) {
     return (static_cast<std::size_t>(count) * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment;
   }
+  /// Weights and activations are read in long streams: with small pages each 4 KiB stops the
+  /// hardware's prefetcher and costs a page walk.
+  static std::size_t alignment_for(std::int64_t count) {
+    return bytes_for(count) >= kHugePage ? kHugePage : kAlignment;
+  }
   struct Release {
-    void operator()(float* p) const { ::operator delete[](p, std::align_val_t{kAlignment}); }
+    std::size_t alignment;
+    void operator()(float* p) const { ::operator delete[](p, std::align_val_t{alignment}); }
   };
-  std::unique_ptr<float[], Release> data_;
+  std::unique_ptr<float[], Release> data_{nullptr, Release{kAlignment}};
   std::int64_t count_ = 0;
 };
 

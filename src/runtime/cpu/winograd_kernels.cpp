@@ -172,6 +172,10 @@ inline constexpr int kMaxRows = 12;  // 24 accumulators of 32 registers
 inline constexpr int kMaxRows = 6;  // 12 of 16
 #endif
 
+/// Floats between the weights in use and those fetched: the hardware's prefetcher alone reaches half
+/// the memory's bandwidth here, since a weight is used as soon as it comes.
+inline constexpr std::int64_t kPrefetch = 768;
+
 template <int kRows, int kVectors>
 void multiply_rows(const float* HWY_RESTRICT u, const float* HWY_RESTRICT v, std::int64_t columns,
                    float* HWY_RESTRICT m, std::int64_t pitch) {
@@ -185,6 +189,7 @@ void multiply_rows(const float* HWY_RESTRICT u, const float* HWY_RESTRICT v, std
   for (std::int64_t c = 0; c < columns; ++c, u += kRows, v += kVectors * kLanes) {
     Vec x[kVectors];
     load_rows<kVectors>(v, kLanes, x);
+    __builtin_prefetch(u + kPrefetch);
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
       const Vec weight = hn::Set(d, u[r]);
