@@ -19,21 +19,44 @@ std::int64_t block_count(std::int64_t groups, int vectors, int threads, bool spl
   return std::min(groups, round_up(blocks, threads));
 }
 
+}  // namespace
+
+namespace {
+
+/// Bits of the pixels of an extent x extent square at (y0, x0) that lie in a height x width plane.
+std::uint64_t pixels_inside(int extent, std::int64_t y0, std::int64_t x0, std::int64_t height,
+                            std::int64_t width) {
+  std::uint64_t bits = 0;
+  for (int i = 0; i < extent; ++i) {
+    for (int j = 0; j < extent; ++j) {
+      const std::int64_t y = y0 + i, x = x0 + j;
+      if (y >= 0 && x >= 0 && y < height && x < width) bits |= std::uint64_t{1} << (i * extent + j);
+    }
+  }
+  return bits;
+}
+
+}  // namespace
+
 std::vector<TilePosition> list_tiles(const WinogradGeometry& g, std::int64_t count) {
-  std::vector<TilePosition> tiles(static_cast<std::size_t>(count), TilePosition{-1, 0, 0});
+  std::vector<TilePosition> tiles(static_cast<std::size_t>(count));
+  const std::int64_t in_image = g.in_blocks() * g.in_height * g.in_width * g.block;
+  const std::int64_t out_image = g.out_blocks() * g.out_height * g.out_width * g.block;
   std::size_t next = 0;
   for (std::int64_t n = 0; n < g.batch; ++n) {
     for (std::int64_t row = 0; row < g.tile_rows; ++row) {
       for (std::int64_t col = 0; col < g.tile_cols; ++col) {
-        tiles[next++] = {static_cast<std::int32_t>(n), static_cast<std::int32_t>(row * g.m),
-                         static_cast<std::int32_t>(col * g.m)};
+        const std::int64_t y = row * g.m, x = col * g.m;
+        const std::int64_t in_y = y - g.pad_top, in_x = x - g.pad_left;
+        tiles[next++] = {n * in_image + (in_y * g.in_width + in_x) * g.block,
+                         n * out_image + (y * g.out_width + x) * g.block,
+                         pixels_inside(g.p(), in_y, in_x, g.in_height, g.in_width),
+                         pixels_inside(g.m, y, x, g.out_height, g.out_width)};
       }
     }
   }
   return tiles;
 }
-
-}  // namespace
 
 std::string WinogradBlocking::text() const {
   return fmt::format("{} lane groups, {}, {}", vectors,

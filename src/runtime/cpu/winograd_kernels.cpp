@@ -21,36 +21,34 @@ namespace {
 
 // ---- input ---------------------------------------------------------------------------------------
 
+/// The p x p input pixels of a tile, N channels of each; zeros outside the picture.
+template <int kP>
 struct Patch {
   const float* data;
   std::int64_t row_pitch, pixel_pitch;  // floats
-};
+  std::uint64_t inside;
+  const float* zeros;
 
-/// The p x p input pixels of a tile; copied between zeros where it crosses the border.
-template <int kP>
-HWY_INLINE Patch find_patch(const WinogradGeometry& g, const float* plane, const TilePosition& tile,
-                            float* HWY_RESTRICT copy) {
-  const D d;
-  const std::int64_t y0 = tile.y - g.pad_top, x0 = tile.x - g.pad_left;
-  const std::int64_t row = g.in_width * g.block;
-  if (y0 >= 0 && x0 >= 0 && y0 + kP <= g.in_height && x0 + kP <= g.in_width) {
-    return {plane + y0 * row + x0 * g.block, row, g.block};
-  }
-  for (std::int64_t i = 0; i < kP; ++i) {
-    for (std::int64_t j = 0; j < kP; ++j) {
-      const std::int64_t y = y0 + i, x = x0 + j;
-      const bool inside = y >= 0 && x >= 0 && y < g.in_height && x < g.in_width;
-      hn::Store(inside ? hn::LoadU(d, plane + y * row + x * g.block) : hn::Zero(d), d,
-                copy + (i * kP + j) * kLanes);
+  template <bool kWhole>
+  HWY_INLINE void load_column(int j, Vec* x) const {
+    const float* column = data + j * pixel_pitch;
+    if constexpr (kWhole) {
+      load_rows<kP>(column, row_pitch, x);
+    } else {
+#pragma GCC unroll 8
+      for (int i = 0; i < kP; ++i) {
+        const bool in = (inside >> (i * kP + j) & 1) != 0;
+        x[i] = hn::LoadU(D(), in ? column + i * row_pitch : zeros);
+      }
     }
   }
-  return {copy, kP * kLanes, kLanes};
-}
+};
 
 /// V of one tile, N channels: position xi goes to out + xi * N * N.
-template <int kTile>
-HWY_INLINE void transform_patch(const PairedCoefficients& q, const Patch& patch, const bool* live_rows,
-                                float* HWY_RESTRICT temporary, float* HWY_RESTRICT out) {
+template <int kTile, bool kWhole>
+HWY_INLINE void transform_patch(const PairedCoefficients& q, const Patch<kTile + 2>& patch,
+                                const bool* live_rows, float* HWY_RESTRICT temporary,
+                                float* HWY_RESTRICT out) {
   constexpr int kP = kTile + 2;
   const D d;
   if constexpr (kTile == 2) {  // all of it fits in registers
@@ -58,7 +56,7 @@ HWY_INLINE void transform_patch(const PairedCoefficients& q, const Patch& patch,
 #pragma GCC unroll 4
     for (int j = 0; j < kP; ++j) {
       Vec x[kP], column[kP];
-      load_rows<kP>(patch.data + j * patch.pixel_pitch, patch.row_pitch, x);
+      patch.template load_column<kWhole>(j, x);
       forward<kTile>(q, x, column);
 #pragma GCC unroll 4
       for (int i = 0; i < kP; ++i) t[i][j] = column[i];
@@ -74,7 +72,7 @@ HWY_INLINE void transform_patch(const PairedCoefficients& q, const Patch& patch,
   } else {
     for (int j = 0; j < kP; ++j) {
       Vec x[kP], column[kP];
-      load_rows<kP>(patch.data + j * patch.pixel_pitch, patch.row_pitch, x);
+      patch.template load_column<kWhole>(j, x);
       forward<kTile>(q, x, column);
 #pragma GCC unroll 8
       for (int i = 0; i < kP; ++i) hn::Store(column[i], d, temporary + (i * kP + j) * kLanes);
@@ -108,8 +106,8 @@ void transform_input_tile(const InputTask& task) {
   const std::int64_t panel_rows = g.in_blocks() * g.block;
   const std::int64_t slot_size = panel_rows * task.vectors * kLanes;
   float* tiles = task.scratch;
-  float* copy = tiles + kP * kP * kLanes * kLanes;
-  float* temporary = copy + kP * kP * kLanes;
+  float* temporary = tiles + kP * kP * kLanes * kLanes;
+  HWY_ALIGN float zeros[kLanes] = {};
   bool live_rows[kP];
   for (int i = 0; i < kP; ++i) {
     live_rows[i] =
@@ -121,17 +119,21 @@ void transform_input_tile(const InputTask& task) {
     for (int v = 0; v < task.vectors; ++v) {
       for (int lane = 0; lane < kLanes; ++lane) {
         const TilePosition& tile = task.tiles[v * kLanes + lane];
-        if (tile.batch < 0) continue;  // whatever lies in this lane is never written out
-        const Patch patch = find_patch<kP>(g, x + tile.batch * g.in_blocks() * plane_size, tile, copy);
-        transform_patch<kTile>(*task.coefficients, patch, live_rows, temporary, tiles + lane * kLanes);
+        if (tile.written == 0) continue;  // whatever lies in this lane is never written out
+        const Patch<kP> patch{x + tile.input, g.in_width * g.block, g.block, tile.inside, zeros};
+        float* to = tiles + lane * kLanes;
+        if (tile.inside == all_pixels(kP * kP)) {
+          transform_patch<kTile, true>(*task.coefficients, patch, live_rows, temporary, to);
+        } else {
+          transform_patch<kTile, false>(*task.coefficients, patch, live_rows, temporary, to);
+        }
       }
       const PanelPart part = panel_part(v, task.vectors, panel_rows);
       for (int xi = 0; xi < kP * kP; ++xi) {
         const std::int32_t slot = task.slots[xi];
         if (slot < 0) continue;
         Vec rows[kLanes];
-        load_rows<kLanes>(tiles + xi * kLanes * kLanes, kLanes, rows);
-        transpose(rows);
+        load_transposed(tiles + xi * kLanes * kLanes, kLanes, rows);
         float* panel = task.v + slot * slot_size + part.offset;
         if (task.columns == nullptr) {
 #pragma GCC unroll 16
@@ -151,7 +153,7 @@ void transform_input_tile(const InputTask& task) {
 void transform_input(const InputTask& task) {
   // Lanes without a tile keep what an earlier block left; it must be finite, hence zero at first.
   const int p = task.geometry->p();
-  if (task.tiles[task.vectors * kLanes - 1].batch < 0) {
+  if (task.tiles[task.vectors * kLanes - 1].written == 0) {
     std::fill_n(task.scratch, p * p * kLanes * kLanes, 0.0F);
   }
   switch (task.geometry->m) {
@@ -278,18 +280,6 @@ void multiply_sparse(const MultiplyTask& task) {
 
 // ---- output --------------------------------------------------------------------------------------
 
-HWY_INLINE Vec activate(const OutputActivation& activation, Vec y) {
-  const D d;
-  switch (activation.kind) {
-    case OutputActivation::Kind::clamp:
-      return hn::Min(hn::Max(y, hn::Set(d, activation.low)), hn::Set(d, activation.high));
-    case OutputActivation::Kind::leaky:
-      return hn::IfThenElse(hn::Lt(y, hn::Zero(d)), hn::Mul(y, hn::Set(d, activation.alpha)), y);
-    default:
-      return y;
-  }
-}
-
 /// Y of one channel, N tiles: output pixel e of the tile goes to out + e * N * N.
 template <int kTile>
 HWY_INLINE void transform_channel(const PairedCoefficients& q, const float* m, std::int64_t pitch,
@@ -334,7 +324,44 @@ HWY_INLINE void transform_channel(const PairedCoefficients& q, const float* m, s
   }
 }
 
-template <int kTile>
+/// What a layer adds to its output before it is written: bias, residual, activation.
+struct Epilogue {
+  Vec bias;
+  const float* residual;  // like the output, or null
+  OutputActivation activation;
+  hn::Mask<D> channels;
+  bool all_channels;
+
+  template <OutputActivation::Kind kKind, bool kResidual>
+  HWY_INLINE Vec apply(Vec value, std::int64_t at) const {
+    const D d;
+    value = hn::Add(value, bias);
+    if constexpr (kResidual) value = hn::Add(value, hn::LoadU(d, residual + at));
+    if constexpr (kKind == OutputActivation::Kind::clamp) {
+      value = hn::Min(hn::Max(value, hn::Set(d, activation.low)), hn::Set(d, activation.high));
+    } else if constexpr (kKind == OutputActivation::Kind::leaky) {
+      value = hn::IfThenElse(hn::Lt(value, hn::Zero(d)), hn::Mul(value, hn::Set(d, activation.alpha)), value);
+    }
+    return all_channels ? value : hn::IfThenElseZero(channels, value);  // padded channels stay zero
+  }
+};
+
+/// Writes output pixel e of N tiles from [channel][tile].
+template <OutputActivation::Kind kKind, bool kResidual>
+HWY_INLINE void write_pixel(const Epilogue& epilogue, const float* pixel, const TilePosition* tiles, int e,
+                            std::int64_t shift, float* y) {
+  const D d;
+  Vec rows[kLanes];
+  load_transposed(pixel, kLanes, rows);
+#pragma GCC unroll 16
+  for (int lane = 0; lane < kLanes; ++lane) {
+    if ((tiles[lane].written >> e & 1) == 0) continue;
+    const std::int64_t at = tiles[lane].output + shift;
+    hn::StoreU(epilogue.apply<kKind, kResidual>(rows[lane], at), d, y + at);
+  }
+}
+
+template <int kTile, OutputActivation::Kind kKind, bool kResidual>
 void transform_output_tile(const OutputTask& task) {
   constexpr int kP = kTile + 2;
   const D d;
@@ -345,9 +372,10 @@ void transform_output_tile(const OutputTask& task) {
   float* temporary = pixels + kP * kP * kLanes * kLanes;
   const std::int64_t first_channel = task.first_block * g.block;
   for (std::int64_t k = first_channel; k < task.last_block * g.block; k += kLanes) {
-    const Vec bias = hn::Load(d, task.bias + k);
     const auto valid = static_cast<std::size_t>(std::clamp<std::int64_t>(g.out_channels - k, 0, kLanes));
-    const auto channels = hn::FirstN(d, valid);  // padded channels stay zero
+    const std::int64_t plane = k / g.block * plane_size + k % g.block;
+    const Epilogue epilogue{hn::Load(d, task.bias + k), kResidual ? task.residual + plane : nullptr,
+                            task.activation, hn::FirstN(d, valid), valid == kLanes};
     for (int v = 0; v < task.vectors; ++v) {
       for (int i = 0; i < kLanes; ++i) {
         transform_channel<kTile>(*task.coefficients, task.m + v * kLanes, pitch,
@@ -355,35 +383,39 @@ void transform_output_tile(const OutputTask& task) {
                                  pixels + i * kLanes);
       }
       for (int e = 0; e < kTile * kTile; ++e) {
-        Vec rows[kLanes];
-        load_rows<kLanes>(pixels + e * kLanes * kLanes, kLanes, rows);
-        transpose(rows);
-#pragma GCC unroll 16
-        for (int lane = 0; lane < kLanes; ++lane) {
-          const TilePosition& tile = task.tiles[v * kLanes + lane];
-          const std::int64_t y = tile.y + e / kTile, x = tile.x + e % kTile;
-          if (tile.batch < 0 || y >= g.out_height || x >= g.out_width) continue;
-          const std::int64_t at = (tile.batch * g.out_blocks() + k / g.block) * plane_size +
-                                  (y * g.out_width + x) * g.block + k % g.block;
-          Vec value = hn::Add(rows[lane], bias);
-          if (task.residual != nullptr) value = hn::Add(value, hn::Load(d, task.residual + at));
-          value = activate(task.activation, value);
-          if (valid < kLanes) value = hn::IfThenElseZero(channels, value);
-          hn::Store(value, d, task.y + at);
-        }
+        const std::int64_t shift = (e / kTile * g.out_width + e % kTile) * g.block;
+        write_pixel<kKind, kResidual>(epilogue, pixels + e * kLanes * kLanes, task.tiles + v * kLanes, e,
+                                      shift, task.y + plane);
       }
     }
+  }
+}
+
+template <int kTile>
+void transform_output_as(const OutputTask& task) {
+  using Kind = OutputActivation::Kind;
+  const bool residual = task.residual != nullptr;
+  switch (task.activation.kind) {
+    case Kind::clamp:
+      return residual ? transform_output_tile<kTile, Kind::clamp, true>(task)
+                      : transform_output_tile<kTile, Kind::clamp, false>(task);
+    case Kind::leaky:
+      return residual ? transform_output_tile<kTile, Kind::leaky, true>(task)
+                      : transform_output_tile<kTile, Kind::leaky, false>(task);
+    default:
+      return residual ? transform_output_tile<kTile, Kind::none, true>(task)
+                      : transform_output_tile<kTile, Kind::none, false>(task);
   }
 }
 
 void transform_output(const OutputTask& task) {
   switch (task.geometry->m) {
     case 2:
-      return transform_output_tile<2>(task);
+      return transform_output_as<2>(task);
     case 4:
-      return transform_output_tile<4>(task);
+      return transform_output_as<4>(task);
     default:
-      return transform_output_tile<6>(task);
+      return transform_output_as<6>(task);
   }
 }
 

@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 namespace wins::runtime::cpu {
 
@@ -46,16 +47,23 @@ struct OutputActivation {
   float alpha = 0;          ///< leaky: y < 0 ? alpha y : y
 };
 
-/// Where a tile's output starts.
+/// One tile, found once for all channels. Offsets are floats from the tensor's start (its first
+/// channel block) to the tile's first pixel, which for the input may lie in the padding.
 struct TilePosition {
-  std::int32_t batch = 0, y = 0, x = 0;
+  std::int64_t input = 0, output = 0;
+  std::uint64_t inside = 0;   ///< bit i * p + j: input pixel (i, j) of the tile is in the picture
+  std::uint64_t written = 0;  ///< bit a * m + b: output pixel (a, b) is; 0 where there is no tile
 };
+/// All tiles of a layer, batch by batch and row by row, and empty ones up to `count`.
+std::vector<TilePosition> list_tiles(const WinogradGeometry& geometry, std::int64_t count);
+/// A mask of `bits` ones.
+constexpr std::uint64_t all_pixels(int bits) { return bits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1; }
 
 struct InputTask {
   const WinogradGeometry* geometry;
   const PairedCoefficients* coefficients;
   const float* x;
-  const TilePosition* tiles;  ///< vectors * N of them; batch -1 where there is no tile
+  const TilePosition* tiles;  ///< vectors * N of them
   int vectors;
   std::int64_t first_block, last_block;  ///< channel blocks [first, last)
   const std::int32_t* slots;             ///< [p * p], -1 for dead positions

@@ -74,6 +74,31 @@ HWY_INLINE void transpose(Vec* r) {
 }
 #endif  // HWY_TARGET == HWY_SCALAR
 
+/// Loads N rows with a pitch between them, transposed.
+HWY_INLINE void load_transposed(const float* from, std::int64_t pitch, Vec* rows) {
+#if HWY_TARGET == HWY_AVX3
+  // Quarters of rows go to their lanes while they are loaded: blends run on two ports where the
+  // shuffles that they replace have one.
+  const D d;
+#pragma GCC unroll 4
+  for (int quarter = 0; quarter < 4; ++quarter) {
+#pragma GCC unroll 4
+    for (int s = 0; s < 4; ++s) {
+      const float* row = from + s * pitch + quarter * 4;
+      __m512 joined = _mm512_castps128_ps512(_mm_load_ps(row));
+      joined = _mm512_mask_broadcast_f32x4(joined, 0x00F0, _mm_load_ps(row + 4 * pitch));
+      joined = _mm512_mask_broadcast_f32x4(joined, 0x0F00, _mm_load_ps(row + 8 * pitch));
+      joined = _mm512_mask_broadcast_f32x4(joined, 0xF000, _mm_load_ps(row + 12 * pitch));
+      rows[quarter * 4 + s] = Vec{joined};
+    }
+    transpose_blocks(rows + quarter * 4);
+  }
+#else
+  load_rows<kLanes>(from, pitch, rows);
+  transpose(rows);
+#endif
+}
+
 /// sum_s weights[s] * x[first + 2 s] over kCount terms.
 template <int kCount>
 HWY_INLINE Vec combine(const float* weights, const Vec* x) {
