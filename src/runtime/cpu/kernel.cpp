@@ -17,7 +17,7 @@ struct Lister {
 
   List operator()(const graph::Conv&) const {
     return {winograd_rows_kernel(6), winograd_rows_kernel(4), winograd_rows_kernel(2),
-            direct_convolution_kernel()};
+            pointwise_kernel(),      direct_convolution_kernel()};
   }
   List operator()(const graph::WinogradConv&) const {
     return {winograd_rows_kernel(2), winograd_rows_kernel(4), winograd_rows_kernel(6),

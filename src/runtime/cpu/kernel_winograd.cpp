@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <limits>
 
 #include "dnnl_step.hpp"
 #include "kernels.hpp"
@@ -148,27 +147,6 @@ std::shared_ptr<const AlignedFloats> pack_bias(const Problem& problem) {
   });
 }
 
-/// What the output transform does itself; other activations run afterwards.
-std::optional<OutputActivation> fused(const graph::Activation& activation) {
-  OutputActivation result;
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  switch (activation.kind) {
-    case UnaryKind::identity:
-      return result;
-    case UnaryKind::relu:
-      result = {OutputActivation::Kind::clamp, 0, kInfinity, 0};
-      return result;
-    case UnaryKind::clip:
-      result = {OutputActivation::Kind::clamp, activation.alpha, activation.beta, 0};
-      return result;
-    case UnaryKind::leaky_relu:
-      result = {OutputActivation::Kind::leaky, 0, 0, activation.alpha};
-      return result;
-    default:
-      return std::nullopt;
-  }
-}
-
 class WinogradStep : public Step {
  public:
   WinogradStep(const Problem& problem, int m, bool sparse)
@@ -177,7 +155,7 @@ class WinogradStep : public Step {
         bias_(pack_bias(problem)),
         residual_(problem.has_input(3)) {
     const graph::Activation& activation = activation_of(problem.node);
-    if (const auto inside = fused(activation)) {
+    if (const auto inside = fused_activation(activation)) {
       activation_ = *inside;
     } else {
       const auto desc = blocked_desc(problem.output_shape(), problem.env.block);

@@ -15,6 +15,9 @@ Kernel winograd_csr_kernel(int m);
 Kernel direct_convolution_kernel();
 Kernel deconvolution_kernel();
 
+/// 1x1 convolutions of our own; pruned columns cost nothing.
+Kernel pointwise_kernel();
+
 Kernel pooling_kernel();
 Kernel inner_product_kernel();
 Kernel matmul_kernel();

@@ -14,6 +14,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "output_activation.hpp"
+
 namespace wins::runtime::cpu {
 
 struct WinogradGeometry {
@@ -38,13 +40,6 @@ struct PairedCoefficients {
   std::array<std::array<float, 3>, 3> even{};   ///< [pair][s]: B[2s + 2, 1 + 2 pair]
   std::array<std::array<float, 3>, 3> odd{};    ///< [pair][s]: B[2s + 1, 1 + 2 pair]
   std::array<std::array<float, 3>, 6> power{};  ///< [a][pair]: A[1 + 2 pair, a]
-};
-
-/// Fused activation of the output transform.
-struct OutputActivation {
-  enum class Kind { none, clamp, leaky } kind = Kind::none;
-  float low = 0, high = 0;  ///< clamp
-  float alpha = 0;          ///< leaky: y < 0 ? alpha y : y
 };
 
 /// One tile, found once for all channels. Offsets are floats from the tensor's start (its first

@@ -1,0 +1,132 @@
+// 1x1 convolutions through our own GEMM, dense or with block-wise pruned columns.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <limits>
+
+#include "kernels.hpp"
+#include "output_activation.hpp"
+#include "pointwise_convolution.hpp"
+
+namespace wins::runtime::cpu {
+namespace {
+
+using graph::Conv;
+
+PointwiseGeometry geometry_of(const Problem& problem) {
+  const Shape& x = problem.input_shape(0);
+  const Shape& y = problem.output_shape();
+  PointwiseGeometry g;
+  g.block = problem.env.block;
+  g.batch = x[0];
+  g.in_channels = x[1];
+  g.in_height = x[2];
+  g.in_width = x[3];
+  g.out_channels = y[1];
+  g.out_height = y[2];
+  g.out_width = y[3];
+  g.stride = std::get<Conv>(problem.node.op).window.stride[0];
+  return g;
+}
+
+bool is_pointwise(const graph::Conv& conv) {
+  const graph::Window& w = conv.window;
+  return conv.group == 1 && w.kernel[0] == 1 && w.kernel[1] == 1 && w.stride[0] == w.stride[1] &&
+         std::all_of(w.pads.begin(), w.pads.end(), [](std::int64_t pad) { return pad == 0; });
+}
+
+std::optional<std::string> refuse(const Problem& problem) {
+  const auto& conv = std::get<Conv>(problem.node.op);
+  if (!problem.is_float()) return "not float32";
+  if (problem.input_shape(0).size() != 4) return "not two-dimensional";
+  if (!is_pointwise(conv)) return "not a 1x1 kernel of one group without padding";
+  if (problem.constant(1) == nullptr) return "weights are not constant";
+  if (problem.has_input(2) && problem.constant(2) == nullptr) return "bias is not constant";
+  if (!fused_activation(conv.activation)) return "activation without a kernel";
+  const PointwiseGeometry g = geometry_of(problem);
+  if (g.in_blocks() * g.block * g.in_pixels() > std::numeric_limits<std::uint32_t>::max()) return "picture too large";
+  return std::nullopt;
+}
+
+std::shared_ptr<const PackedPointwise> pack(const Problem& problem) {
+  return problem.env.weights.get<PackedPointwise>(problem.node.name + "/pointwise", [&] {
+    return pack_pointwise(*problem.constant(1), pointwise_kernels());
+  });
+}
+
+PointwiseBlocking blocking_of(const Problem& problem) {
+  const PointwiseGeometry g = geometry_of(problem);
+  const PointwiseWork work = pointwise_work(*problem.constant(1), pointwise_kernels());
+  return choose_blocking(g, work, g.stride != 1, problem.env.threads, problem.env.machine);
+}
+
+Cost predict(const Problem& problem) {
+  if (getenv("NOPW")) return {1e9, 0, 0};
+  if (getenv("PW")) return {1, 0, 0};
+  return blocking_of(problem).cost;
+}
+
+std::shared_ptr<const AlignedFloats> pack_bias(const Problem& problem) {
+  return problem.env.weights.get<AlignedFloats>(problem.node.name + "/pointwise/bias", [&] {
+    AlignedFloats bias(round_up(problem.output_shape()[1], problem.env.block) + problem.env.block);
+    std::fill_n(bias.data(), bias.size(), 0.0F);
+    if (const Tensor* given = problem.constant(2)) {
+      const auto values = given->data<float>();
+      std::copy(values.begin(), values.end(), bias.data());
+    }
+    return bias;
+  });
+}
+
+class PointwiseStep : public Step {
+ public:
+  explicit PointwiseStep(const Problem& problem)
+      : convolution_(geometry_of(problem), pack(problem), pointwise_kernels(), blocking_of(problem), {}),
+        bias_(pack_bias(problem)),
+        residual_(problem.has_input(3)),
+        activation_(*fused_activation(std::get<Conv>(problem.node.op).activation)) {}
+
+  std::size_t workspace_bytes() const {
+    return static_cast<std::size_t>(convolution_.workspace_floats()) * sizeof(float);
+  }
+
+  void run(const Arguments& arguments) override {
+    const auto* residual = residual_ ? static_cast<const float*>(arguments.inputs[3]) : nullptr;
+    convolution_.run({static_cast<const float*>(arguments.inputs[0]), bias_->data(), residual,
+                      static_cast<float*>(arguments.outputs[0]), activation_,
+                      static_cast<float*>(arguments.workspace)});
+  }
+
+ private:
+  PointwiseConvolution convolution_;
+  std::shared_ptr<const AlignedFloats> bias_;
+  bool residual_;
+  OutputActivation activation_;
+};
+
+Implementation build(const Problem& problem) {
+  Implementation result;
+  std::string target = pointwise_kernels().target;
+  std::transform(target.begin(), target.end(), target.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto packed = pack(problem);
+  result.name = fmt::format("cpu:pointwise_{}_{}", packed->density < 1 ? "columns" : "dense", target);
+  result.inputs = {Need::blocked, Need::none, Need::none, Need::blocked};
+  result.inputs.resize(problem.node.inputs.size());
+  result.output = Layout::blocked;
+  if (problem.has_input(3)) result.in_place = 3;
+  auto step = std::make_unique<PointwiseStep>(problem);
+  result.workspace_bytes = step->workspace_bytes();
+  result.weight_bytes = packed->byte_size() + pack_bias(problem)->byte_size();
+  result.step = std::move(step);
+  return result;
+}
+
+}  // namespace
+
+Kernel pointwise_kernel() {
+  return {"cpu:pointwise", &refuse, &predict, &build};
+}
+
+}  // namespace wins::runtime::cpu
