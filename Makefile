@@ -40,7 +40,7 @@ test-asan: setup  ## all tests under the address and undefined behaviour sanitiz
 fuzz: setup  ## each fuzz target for FUZZ_SECONDS (60), starting from fuzz/corpus
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
-# BENCH_FLAGS=--quick is one network in a minute; bench/cpu.py --help lists the rest.
+# BENCH_FLAGS=--quick is one network in a minute; bench/cpu.py --help lists the rest (--latency-runs 1000, --add).
 BENCH_FLAGS ?=
 bench-cpu: build  ## time the CPU engine in turn with five peers on the networks of the paper
 	scripts/bench_cpu.sh $(BENCH_FLAGS)
