@@ -1,7 +1,7 @@
 # Each target sets up what it needs first; that costs a moment when everything is there.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-asan fuzz bench-cpu docs-check install clean
+.PHONY: help setup build demo test test-asan fuzz bench-cpu bench-layers docs-check install clean
 
 # WINS_FLAGS goes to every configure step, e.g. make build WINS_FLAGS=-DWINS_TRAINING=OFF
 WINS_FLAGS ?=
@@ -40,10 +40,15 @@ test-asan: setup  ## all tests under the address and undefined behaviour sanitiz
 fuzz: setup  ## each fuzz target for FUZZ_SECONDS (60), starting from fuzz/corpus
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
-# BENCH_FLAGS=--quick is one network in a minute; bench/cpu.py --help lists the rest.
+# BENCH_FLAGS=--quick is one network in a minute; bench/cpu.py --help lists the rest (--latency-runs 1000, --add).
 BENCH_FLAGS ?=
 bench-cpu: build  ## time the CPU engine in turn with five peers on the networks of the paper
 	scripts/bench_cpu.sh $(BENCH_FLAGS)
+
+# LAYERS: cases in place of the list, as a plan prints them, and options (build/release/bench_layers --help).
+LAYERS ?= --batch-file bench/layers/shapes.txt
+bench-layers: build  ## time single layers against oneDNN's direct convolution, kernel by kernel
+	build/release/bench_layers $(LAYERS)
 
 docs-check: build  ## run every command that the README shows
 	python3 scripts/docs_check.py

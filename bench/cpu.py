@@ -4,13 +4,17 @@
     bench/cpu.py [--quick] [--networks resnet18 ...] [--batches 1 8] [--threads 2] [--rounds 15]
 
 Networks come from `wins zoo` with random weights (speed does not depend on them), 224x224; the pruned ones from `wins
-prune` on those weights. Every engine's output is compared with the reference engine's before anything is timed.
+prune` on those weights; WINS-AB, which compares accuracies, gets a few pictures of noise. Every engine's output is
+compared with the reference engine's before anything is timed. At batch 8 this engine also runs on one thread.
+--latency-runs 1000 runs each of its variants so often without a pause: how far is the 99th percentile from the median?
 """
 
 import argparse
 import contextlib
 import datetime
+import functools
 import json
+import math
 import os
 import pathlib
 import platform
@@ -23,6 +27,7 @@ import time
 
 import numpy as np
 
+import noise
 from engines import ENGINES
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -33,18 +38,23 @@ PEER_BOUND = 1e-2    # the same for peers in fp32 (some trade precision for spee
 PEERS = ("onnxruntime", "openvino", "ncnn", "mnn", "pytorch", "onnxruntime-int8")
 # In percent, the paper's.
 RATIO = {"resnet18": 84, "vgg16": 84, "resnet50": 80, "squeezenet1_0": 28.1, "densenet121": 85}
-METHODS = ("wins", "wins-b", "fp", "wwp")
+BCBP = "wins-ab+bcbp"  # ResNet-50: its 1x1 layers pruned too
+BCBP_RATIO = 0.8
+METHODS = ("wins", "wins-b", "wins-ab", BCBP, "fp", "wwp")
+ONE_THREAD = ("dense", "wins")  # variants that run on one thread too, at SCALING_BATCH
+SCALING_BATCH = 8
 
 
 class Worker:
     """An engine in a process of its own."""
 
     def __init__(self, name, model, picture, threads, lib):
-        self.name, self.spins = name, ENGINES[name].spins
+        self.name, self.threads, self.spins = name, threads, ENGINES[name].spins
         self.process = subprocess.Popen([sys.executable, HERE / "worker.py", name, model, picture, str(threads)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                                         env={**os.environ, "WINS_LIB": str(lib), "OMP_NUM_THREADS": str(threads)})
-        self.version = self._answer()["version"]
+        answer = self._answer()
+        self.version, self.open_ms = answer["version"], answer["open_ms"]
 
     def _answer(self):
         line = self.process.stdout.readline()
@@ -69,16 +79,37 @@ def wins(*words):
         sys.exit(f"cpu.py: {done.stderr.strip()}")
 
 
-def models_of(network, folder, variants):
+@functools.cache
+def prune_has_bcbp():
+    return "--bcbp" in subprocess.run([ROOT / "build/release/wins", "prune", "--help"], capture_output=True, text=True).stdout
+
+
+def variants_of(network, variants):
+    """Those that this network and this build have."""
+    wanted = [variant for variant in variants if variant != BCBP or network == "resnet50"]
+    if BCBP in wanted and not prune_has_bcbp():
+        print(f"{network}: {BCBP} left out: wins prune has no --bcbp", file=sys.stderr)
+        wanted.remove(BCBP)
+    return wanted
+
+
+def prune_words(network, variant, folder, threads):
+    """Options of `wins prune`."""
+    words = ["--method", variant.split("+")[0], "--criterion", "l2", "--ratio", RATIO[network] / 100, "--training", "none"]
+    if variant.startswith("wins-ab"):
+        pictures = noise.image_folder(folder / "noise")
+        words += ["--data", pictures, "--calibration", 2, "--held-out", 0.5, "--no-refit", "--threads", threads]
+    return words + (["--bcbp", BCBP_RATIO] if variant == BCBP else [])
+
+
+def models_of(network, folder, variants, threads):
     """{variant: file}."""
     dense = folder / f"{network}.onnx"
     wins("zoo", network, "-o", dense)
     files = {"dense": dense}
-    for variant in variants:
-        ratio = RATIO[network] / 100
+    for variant in variants_of(network, variants):
         files[variant] = folder / f"{network}-{variant}.onnx"
-        wins("prune", dense, "--method", variant, "--criterion", "l2", "--ratio", ratio, "--training", "none",
-             "-o", files[variant])
+        wins("prune", dense, *prune_words(network, variant, folder, threads), "-o", files[variant])
     return files
 
 
@@ -102,8 +133,11 @@ def open_workers(files, peers, network, batch, options, folder):
     np.save(picture, x)
     one = folder / "x1.npy"
     np.save(one, x[:1])
-    contenders = [(variant, "wins", file) for variant, file in files.items()] + [("dense-direct", "wins-direct", files["dense"])]
-    contenders += [("dense", peer, file) for peer, file in peers.items()]
+    ours = [(variant, "wins", file, options.threads) for variant, file in files.items()]
+    ours.append(("dense-direct", "wins-direct", files["dense"], options.threads))
+    if batch == SCALING_BATCH and options.threads > 1:
+        ours += [(variant, "wins", files[variant], 1) for variant in ONE_THREAD if variant in files]
+    contenders = ours + [("dense", peer, file, options.threads) for peer, file in peers.items()]
     expected = {}
     for variant, file in files.items():
         out = folder / f"{network}-{variant}-y.npy"
@@ -111,9 +145,9 @@ def open_workers(files, peers, network, batch, options, folder):
             wins("run", file, "--input", one, "--output", out, "--backend", "ref")
         expected[variant] = np.load(out)
     workers = []
-    for variant, engine, file in contenders:
+    for variant, engine, file, threads in contenders:
         try:
-            worker = Worker(engine, file, picture, options.threads, options.lib)
+            worker = Worker(engine, file, picture, threads, options.lib)
         except Exception as error:
             print(f"{network}, batch {batch}: {engine} left out: {error}", file=sys.stderr)
             continue
@@ -142,30 +176,69 @@ def time_in_turn(workers, rounds):
     return samples
 
 
+def percentile(times, share):
+    """Nearest rank."""
+    return sorted(times)[math.ceil(share * len(times)) - 1]
+
+
+def milliseconds(us):
+    return round(us / 1e3, 3)
+
+
+def latency(worker, runs):
+    """Of runs without a pause; nothing for peers."""
+    if runs == 0 or not worker.name.startswith("wins"):
+        return {}
+    times = worker.ask(f"runs {runs}")["us"]
+    median, p99 = statistics.median(times), percentile(times, 0.99)
+    return {"latency_runs": runs, "latency_median_ms": milliseconds(median), "latency_p99_ms": milliseconds(p99),
+            "latency_p99_over_median": round(p99 / median, 3)}
+
+
 def bench(network, batch, files, peers, options, folder):
     workers = open_workers(files, peers, network, batch, options, folder)
     samples = time_in_turn(workers, options.rounds)
     rows = []
     for (variant, worker, error), times in zip(workers, samples):
         ours = worker.name.startswith("wins")
-        rows.append({"network": network, "batch": batch, "threads": options.threads,
-                     "engine": "wins" if ours else worker.name, "version": worker.version, "variant": variant,
-                     "ratio": 0 if variant.startswith("dense") else RATIO[network],
-                     "median_ms": round(statistics.median(times) / 1e3, 3), "min_ms": round(min(times) / 1e3, 3),
-                     "relative_error": float(f"{error:.1e}"),
-                     "peak_rss_mb": round(worker.ask("memory")["peak_rss_mb"])})
+        memory = worker.ask("memory")
+        row = {"network": network, "batch": batch, "threads": worker.threads,
+               "engine": "wins" if ours else worker.name, "version": worker.version, "variant": variant,
+               "ratio": 0 if variant.startswith("dense") else RATIO[network],
+               "median_ms": milliseconds(statistics.median(times)), "min_ms": milliseconds(min(times)),
+               "p99_ms": milliseconds(percentile(times, 0.99)),
+               "relative_error": float(f"{error:.1e}"), "open_ms": round(worker.open_ms, 1),
+               "peak_rss_mb": round(memory["peak_rss_mb"])}
+        if ours:
+            row["workspace_mb"] = memory["workspace_mb"]
+        rows.append(row | latency(worker, options.latency_runs))
         worker.close()
     return rows
 
 
 def table(rows):
-    lines = [f"{'network':14} {'batch':>5} {'engine':17} {'variant':13} {'ratio %':>7} {'median ms':>9} {'min ms':>8} {'vs best fp32 peer':>17} {'vs own dense':>12}"]
+    lines = [f"{'network':14} {'batch':>5} {'engine':17} {'variant':13} {'ratio %':>7} {'threads':>7} {'median ms':>9} {'min ms':>8} "
+             f"{'p99 ms':>8} {'open ms':>8} {'RSS MB':>6} {'vs best fp32 peer':>17} {'vs own dense':>12} {'vs 1 thread':>11}"]
+
+    def median(row, **changes):
+        """Of our row that differs from this one so; nothing when there is none."""
+        wanted = {"network": row["network"], "batch": row["batch"], "threads": row["threads"], "engine": "wins"} | changes
+        return next((r["median_ms"] for r in rows if all(r[key] == value for key, value in wanted.items())), None)
+
+    def factor(time, row):
+        return f"{time / row['median_ms']:.2f}x" if time else "-"
+
     for row in rows:
-        alike = [r for r in rows if (r["network"], r["batch"]) == (row["network"], row["batch"])]
-        best = min((r["median_ms"] for r in alike if r["engine"] not in ("wins", "onnxruntime-int8")), default=float("nan"))
-        own = next((r["median_ms"] for r in alike if r["engine"] == "wins" and r["variant"] == "dense"), float("nan"))
-        lines.append(f"{row['network']:14} {row['batch']:5} {row['engine']:17} {row['variant']:13} {row['ratio']:7} "
-                     f"{row['median_ms']:9.2f} {row['min_ms']:8.2f} {best / row['median_ms']:16.2f}x {own / row['median_ms']:11.2f}x")
+        best = min((r["median_ms"] for r in rows if r["engine"] not in ("wins", "onnxruntime-int8")
+                    and all(r[key] == row[key] for key in ("network", "batch", "threads"))), default=None)
+        own = median(row, variant="dense")
+        single = median(row, variant=row["variant"], threads=1) if row["engine"] == "wins" else None
+        lines.append(f"{row['network']:14} {row['batch']:5} {row['engine']:17} {row['variant']:13} {row['ratio']:7} {row['threads']:7} "
+                     f"{row['median_ms']:9.2f} {row['min_ms']:8.2f} {row['p99_ms']:8.2f} {row['open_ms']:8.0f} {row['peak_rss_mb']:6} "
+                     f"{factor(best, row):>17} {factor(own, row):>12} {factor(single, row):>11}")
+    lines += [f"{row['network']}, batch {row['batch']}, {row['variant']}, {row['threads']} threads: the 99th percentile of {row['latency_runs']} "
+              f"runs is {row['latency_p99_over_median']:.2f} times the median, {row['latency_median_ms']:.2f} ms"
+              for row in rows if "latency_runs" in row]
     return "\n".join(lines)
 
 
@@ -198,6 +271,7 @@ def main():
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--latency-runs", type=int, default=0, metavar="N", help="N more runs of each of our variants, for the percentile")
     parser.add_argument("--variants", nargs="*", default=list(METHODS), choices=METHODS)
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
     parser.add_argument("--add", action="store_true", help="keep the rows of other networks in --output")
@@ -211,7 +285,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         for network in options.networks:
-            files = models_of(network, folder, options.variants)
+            files = models_of(network, folder, options.variants, options.threads)
             peers = peer_files(files["dense"], options.peers, folder)
             for batch in options.batches:
                 rows += bench(network, batch, files, peers, options, folder)

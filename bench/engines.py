@@ -1,7 +1,8 @@
 """One class for each CPU engine: opens an ONNX file at a fixed batch, runs it, and says its version.
 
 All engines get the number of threads that is asked for and the settings that their documentation recommends for
-latency in float32. `prepare` converts the file where an engine has its own format; it runs once, untimed.
+latency in float32. `prepare` converts the file where an engine has its own format; it runs once, untimed. `modules`
+are the Python packages that an engine needs; they are imported before its opening is timed.
 """
 
 import ctypes
@@ -34,6 +35,7 @@ class Wins:
     """libwins.so through its C interface. `options`: as `wins_open` takes them."""
 
     spins = False
+    modules = ()
     options = ""
 
     def __init__(self, model, x, threads):
@@ -66,6 +68,12 @@ class Wins:
     def plan(self):
         return self.library.wins_plan_text(self.model, ctypes.byref(self.input), ctypes.c_size_t(1)).decode()
 
+    def workspace_mb(self):
+        """Scratch of all layers and threads; the plan's total line ends with it and the weights, in KiB."""
+        total = next(line for line in self.plan().splitlines() if line.startswith("total"))
+        words = total.split()[-2:]
+        return 0.0 if words[0] == "-" else round(float(words[0]) * 1024 / 1e6, 3)
+
 
 class WinsDirect(Wins):
     options = "winograd=0"
@@ -73,6 +81,7 @@ class WinsDirect(Wins):
 
 class OnnxRuntime:
     spins = True  # its workers wait actively for some tens of milliseconds after a run
+    modules = ("onnxruntime",)
 
     def __init__(self, model, x, threads):
         import onnxruntime
@@ -119,6 +128,7 @@ class OnnxRuntimeInt8(OnnxRuntime):
 
 class OpenVino:
     spins = False
+    modules = ("openvino",)
 
     def __init__(self, model, x, threads):
         import openvino
@@ -142,6 +152,7 @@ class Ncnn:
     """One picture at a time: ncnn's tensors have no batch."""
 
     spins = False
+    modules = ("ncnn",)
 
     @staticmethod
     def prepare(model, folder, x):
@@ -175,6 +186,7 @@ class Ncnn:
 
 class Mnn:
     spins = False
+    modules = ("MNN",)
 
     @staticmethod
     def prepare(model, folder, x):
@@ -210,6 +222,7 @@ class PyTorch:
     """torchvision's network of the same name with the file's weights, traced, frozen, optimised for inference."""
 
     spins = False
+    modules = ("onnx", "onnx.numpy_helper", "torch", "torchvision")
 
     def __init__(self, model, x, threads):
         import onnx

@@ -3,11 +3,13 @@
     worker.py ENGINE MODEL INPUT.npy THREADS
 
     run           {"us": microseconds of one run}
+    runs N        {"us": [microseconds of each of N runs]}
     save FILE     writes the output as .npy
-    memory        {"peak_rss_mb": ...}
+    memory        {"peak_rss_mb": ...}, with "workspace_mb" for wins
     plan          {"plan": text}   (wins alone)
 """
 
+import importlib
 import json
 import os
 import pathlib
@@ -29,26 +31,45 @@ def peak_rss_mb():
     return int(line.split()[1]) * 1024 / 1e6
 
 
+def timed(engine):
+    """(output, microseconds) of one run."""
+    start = time.perf_counter()
+    y = engine.run()
+    return y, (time.perf_counter() - start) * 1e6
+
+
+def memory(engine):
+    known = {"peak_rss_mb": peak_rss_mb()}
+    if hasattr(engine, "workspace_mb"):
+        known["workspace_mb"] = engine.workspace_mb()
+    return known
+
+
 def main():
     name, model, picture, threads = sys.argv[1:]
     stream = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # engines that chatter do it on stderr
     try:
+        kind, x = ENGINES[name], np.load(picture)
+        for module in kind.modules:  # loading Python packages is not opening a network
+            importlib.import_module(module)
         start = time.perf_counter()
-        engine = ENGINES[name](pathlib.Path(model), np.load(picture), int(threads))
+        engine = kind(pathlib.Path(model), x, int(threads))
+        open_ms = (time.perf_counter() - start) * 1e3
         y = engine.run()
-        answer(stream, version=engine.version(), open_s=time.perf_counter() - start)
+        answer(stream, version=engine.version(), open_ms=open_ms)
         for line in sys.stdin:
             order, _, rest = line.strip().partition(" ")
             if order == "run":
-                start = time.perf_counter()
-                y = engine.run()
-                answer(stream, us=(time.perf_counter() - start) * 1e6)
+                y, us = timed(engine)
+                answer(stream, us=us)
+            elif order == "runs":
+                answer(stream, us=[timed(engine)[1] for _ in range(int(rest))])
             elif order == "save":
                 np.save(rest, np.asarray(y, dtype=np.float32))
                 answer(stream, saved=rest)
             elif order == "memory":
-                answer(stream, peak_rss_mb=peak_rss_mb())
+                answer(stream, **memory(engine))
             elif order == "plan":
                 answer(stream, plan=engine.plan())
     except Exception as error:  # one line for the caller

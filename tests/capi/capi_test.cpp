@@ -101,6 +101,27 @@ TEST_F(CApi, RunsOnTheCpuBackend) {
   wins_free(fast);
 }
 
+TEST_F(CApi, TakesMemoryAtAnyAddress) {
+  wins_model* fast = nullptr;
+  ASSERT_EQ(wins_open(path_.c_str(), nullptr, &fast), WINS_OK) << wins_last_error();
+  const Tensor x = random_normal({1, 3, 9, 7}, 9);
+  std::vector<std::byte> expected;
+  for (const std::size_t offset : {0, 1, 4, 12, 20, 33, 60}) {
+    std::vector<std::byte> from(x.byte_size() + 64), to(20 + 64);
+    std::copy(x.bytes(), x.bytes() + x.byte_size(), from.begin() + static_cast<std::ptrdiff_t>(offset));
+    wins_tensor input = picture(x), output{};
+    input.data = from.data() + offset;
+    output.data = to.data() + offset;
+    output.bytes = 20;
+    ASSERT_EQ(wins_run(fast, &input, 1, &output, 1), WINS_OK) << wins_last_error();
+    const auto begin = to.begin() + static_cast<std::ptrdiff_t>(offset);
+    const std::vector<std::byte> result(begin, begin + 20);
+    if (expected.empty()) expected = result;
+    EXPECT_EQ(result, expected) << offset;
+  }
+  wins_free(fast);
+}
+
 TEST_F(CApi, ErrorsNameTheCause) {
   wins_model* other = nullptr;
   EXPECT_EQ(wins_open((folder_ + "/none.onnx").c_str(), nullptr, &other), WINS_ERROR);

@@ -147,8 +147,14 @@ class Compiler {
       Cost cost;
     };
     std::vector<Candidate> candidates;
-    for (const Kernel& kernel : kernels_for(problem.node.op)) {
-      if (const auto reason = kernel.refuse(problem)) {
+    const std::vector<Kernel> kernels = kernels_for(problem.node.op);
+    const std::string& wanted = env_.options.force_kernel;
+    const bool forced =
+        std::any_of(kernels.begin(), kernels.end(), [&](const Kernel& kernel) { return kernel.name == wanted; });
+    for (const Kernel& kernel : kernels) {
+      if (forced && kernel.name != wanted && kernel.name != "ref") {
+        line.refused.emplace_back(std::string(kernel.name), wanted + " is forced");
+      } else if (const auto reason = kernel.refuse(problem)) {
         line.refused.emplace_back(std::string(kernel.name), *reason);
       } else {
         candidates.push_back({kernel, kernel.predict(problem)});

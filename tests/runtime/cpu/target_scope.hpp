@@ -4,6 +4,7 @@
 #include <hwy/targets.h>
 
 #include <cstdint>
+#include <vector>
 
 namespace wins::runtime::cpu_test {
 
@@ -21,5 +22,20 @@ class TargetScope {
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
   }
 };
+
+struct Target {
+  std::int64_t bit;
+  const char* name;
+};
+
+/// Those that this machine has.
+inline std::vector<Target> targets_here() {
+  std::vector<Target> result;
+  for (const Target& target : {Target{HWY_SSE4, "sse4"}, Target{HWY_AVX2, "avx2"}, Target{HWY_AVX3, "avx3"},
+                               Target{HWY_NEON, "neon"}}) {
+    if ((hwy::SupportedTargets() & target.bit) != 0) result.push_back(target);
+  }
+  return result;
+}
 
 }  // namespace wins::runtime::cpu_test

@@ -1,6 +1,4 @@
 // The fused Winograd kernels against the float64 reference, on the shape list.
-#include <hwy/targets.h>
-
 #include <thread>
 
 #include "harness.hpp"
@@ -137,20 +135,6 @@ TEST(Winograd, ErrorBoundRefusesLargeTiles) {
       EXPECT_NE(reason.find("over the bound"), std::string::npos) << kernel << ": " << reason;
     }
   }
-}
-
-struct Target {
-  std::int64_t bit;
-  const char* name;
-};
-
-std::vector<Target> targets_here() {
-  std::vector<Target> result;
-  for (const Target& target : {Target{HWY_SSE4, "sse4"}, Target{HWY_AVX2, "avx2"}, Target{HWY_AVX3, "avx3"},
-                               Target{HWY_NEON, "neon"}}) {
-    if ((hwy::SupportedTargets() & target.bit) != 0) result.push_back(target);
-  }
-  return result;
 }
 
 TEST(WinogradTargets, EachTargetMatchesTheReference) {

@@ -25,6 +25,9 @@ struct SessionOptions {
   std::size_t memory_limit = 0;
   /// Force the tile of dense Winograd layers (2, 4, 6); 0 = by cost.
   int force_m = 0;
+  /// Run by this kernel ("cpu:winograd_f2_rows") every node whose list has it, unless it refuses;
+  /// for benchmarks and tests. Empty: by cost.
+  std::string force_kernel = {};
 };
 
 /// One line of a plan.
