@@ -63,7 +63,9 @@ std::vector<refit::LayerCurve> read_curves(const std::string& path, const Curves
   try {
     const Json record = Json::parse(text);
     require(record.is_object() && record.contains("allocation"), "--curves {}: no record of prune --allocate", path);
-    const auto method = pruning::parse_method(record.at("method").get<std::string>());
+    // BCBP beside the method prunes other layers than those with curves.
+    const std::string name = record.at("method").get<std::string>();
+    const auto method = pruning::parse_method(name.substr(0, name.find('+')));
     const auto criterion = pruning::parse_criterion(record.at("criterion").get<std::string>());
     require(shaping(method) == shaping(key.method) && criterion == key.criterion,
             "--curves {}: measured for {} by {}, not for {} by {}", path, pruning::to_string(method),

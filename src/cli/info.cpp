@@ -19,7 +19,14 @@ struct Options {
   std::int64_t spatial = 224;
 };
 
-std::string winograd_remark(const graph::Graph& graph, const graph::Node& node) {
+std::string winograd_remark(const graph::Graph& graph, const graph::Node& node,
+                            const std::map<std::string, pruning::ColumnRow>& columns) {
+  const auto pruned = columns.find(node.name);
+  if (pruned != columns.end()) {
+    const pruning::ColumnRow& row = pruned->second;
+    return fmt::format("no: 1x1, {:.1f} % pruned, {} of {} columns in blocks of {}", row.ratio() * 100,
+                       kept_columns_text(row), row.columns, row.block);
+  }
   if (const auto* conv = node.as<graph::WinogradConv>()) {
     return fmt::format("F({0},{1}), {2:.1f} % pruned", conv->m, conv->r, conv->mask.pruning_ratio() * 100);
   }
@@ -43,11 +50,13 @@ std::string describe(const graph::Graph& graph, const std::vector<graph::ValueId
 }
 
 std::string summary(const graph::NetworkCost& cost, const graph::Graph& graph) {
+  const double columns = pruning::column_ratio(graph);
   return fmt::format(
       "multiply-adds: {:.1f} M as direct convolution, {:.1f} M as stored\n"
-      "parameters: {:.3f} M\npruning ratio {:.2f} %, pruned FLOPs {:.2f} %\n",
+      "parameters: {:.3f} M\npruning ratio {:.2f} %{}, pruned FLOPs {:.2f} %\n",
       static_cast<double>(cost.direct_macs()) * 1e-6, static_cast<double>(cost.macs()) * 1e-6,
-      static_cast<double>(cost.parameters()) * 1e-6, cost.pruning_ratio(graph) * 100, cost.pruned_flops() * 100);
+      static_cast<double>(cost.parameters()) * 1e-6, cost.pruning_ratio(graph) * 100,
+      columns > 0 ? fmt::format(", of the 1x1 convolutions {:.2f} %", columns * 100) : "", cost.pruned_flops() * 100);
 }
 
 void run_info(const Options& options) {
@@ -61,12 +70,14 @@ void run_info(const Options& options) {
   for (const graph::ValueId id : model.inputs) record["inputs"].push_back(value_to_json(model.value(id)));
   for (const graph::ValueId id : model.outputs) record["outputs"].push_back(value_to_json(model.value(id)));
   record["layers"] = Json::array();
+  std::map<std::string, pruning::ColumnRow> columns;
+  for (pruning::ColumnRow& row : pruning::column_table(concrete)) columns.emplace(row.layer, std::move(row));
   Table table({"layer", "operator", "output", "MMACs", "parameters", "Winograd"});
   for (std::size_t i = 0; i < concrete.nodes.size(); ++i) {
     const graph::Node& node = concrete.nodes[i];
     const graph::NodeCost& c = cost.nodes[i];
     const Shape output = concrete.value(node.outputs.front()).shape.value_or(Shape{});
-    const std::string remark = winograd_remark(concrete, node);
+    const std::string remark = winograd_remark(concrete, node, columns);
     table.add({node.name, graph::op_name(node.op), to_string(output),
                c.direct_macs == 0 ? "-" : fmt::format("{:.2f}", static_cast<double>(c.direct_macs) * 1e-6),
                c.parameters == 0 ? "-" : fmt::format("{}", c.parameters), remark});
@@ -79,6 +90,7 @@ void run_info(const Options& options) {
   record["parameters"] = cost.parameters();
   record["pruning_ratio"] = cost.pruning_ratio(concrete);
   record["pruned_flops"] = cost.pruned_flops();
+  add_columns(concrete, record);
   fmt::print("{}: {}\ninputs:  {}\noutputs: {}\n\n{}\n{}", options.model, model.name, describe(concrete, concrete.inputs),
              describe(concrete, concrete.outputs), table.text(), summary(cost, concrete));
   write_json(options.common, record);

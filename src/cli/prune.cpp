@@ -18,6 +18,7 @@
 #include "wins/base/table.hpp"
 #include "wins/graph/passes.hpp"
 #include "wins/onnx/onnx.hpp"
+#include "wins/pruning/statistics.hpp"
 
 namespace wins::cli {
 namespace {
@@ -89,9 +90,21 @@ std::string layer_table(const graph::Graph& graph) {
   return table.text();
 }
 
+/// What BCBP has left of the 1x1 convolutions; nothing without any.
+std::string column_table(const graph::Graph& graph) {
+  const std::vector<pruning::ColumnRow> rows = pruning::column_table(graph);
+  if (rows.empty()) return "";
+  Table table({"1x1 layer", "C", "K", "block", "blocks", "kept columns", "ratio %"});
+  for (const pruning::ColumnRow& row : rows) {
+    table.add({row.layer, std::to_string(row.columns), std::to_string(row.rows), std::to_string(row.block),
+               std::to_string(row.kept.size()), kept_columns_text(row), fmt::format("{:.2f}", row.ratio() * 100)});
+  }
+  return fmt::format("\n{}1x1 convolutions: pruning ratio {:.2f} %\n", table.text(), pruning::column_ratio(graph) * 100);
+}
+
 void report_outcome(const Options& options, const Pruned& pruned, Json& record) {
   const Ratios ratios = count_ratios(pruned.graph);
-  fmt::print("{}", layer_table(pruned.graph));
+  fmt::print("{}{}", layer_table(pruned.graph), column_table(pruned.graph));
   if (!pruned.fits.empty()) {
     fmt::print("\nrefit on {} pictures\n{}", pruned.fit_pictures, fit_table(pruned.fits));
   }
@@ -109,6 +122,8 @@ void report_outcome(const Options& options, const Pruned& pruned, Json& record) 
   record["refit"] = to_json(pruned.fits);
   record["pictures"] = pruned.fit_pictures;
   record["layers"] = kept_layers_to_json(pruned.graph);
+  if (options.prune.bcbp) record["bcbp"]["ratio_target"] = *options.prune.bcbp;
+  add_columns(pruned.graph, record);
 }
 
 /// Pruning in `--steps` rounds with rising ratio; fine-tuning, if any, after each round.
@@ -118,6 +133,7 @@ Pruned prune_in_steps(const Options& options, PruneJob& job, const graph::Graph&
   const double target = job.config.ratio;
   for (int step = 1; step <= options.prune.steps; ++step) {
     job.config.ratio = target * step / options.prune.steps;
+    if (job.config.columns) job.config.columns->ratio = *options.prune.bcbp * step / options.prune.steps;
     pruned = prune_network(pruned.graph, dense, job);
     if (!train) continue;
     training::TrainResult result = fine_tune(options, pruned.graph, dense, *job.dataset, job.preprocess);
@@ -202,6 +218,7 @@ void run_prune(const Options& options) {
   if (options.train.options.device != "cpu") training::check_device(options.train.options.device);
   const graph::Graph dense = onnx::load(options.model);
   PruneJob job = make_prune_job(options.prune, options.common);
+  check_columns(dense, job);
   pruning::check(dense, job.config);
   std::optional<OpenedData> data;
   if (!options.data.path.empty()) {
@@ -225,7 +242,7 @@ void run_prune(const Options& options) {
 
   Json record = run_header(options.common);
   record["model"] = options.model;
-  record["method"] = options.prune.method;
+  record["method"] = options.prune.method + (job.config.columns ? "+bcbp" : "");
   record["criterion"] = pruning::to_string(job.config.criterion);
   record["ratio_target"] = options.prune.ratio;
   if (!options.prune.sensitivity.empty()) print_sensitivity(options, job, dense, record);

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "wins/base/error.hpp"
 #include "wins/refit/row_scores.hpp"
 
@@ -39,7 +41,10 @@ const CLI::Validator kRatio(
 pruning::Calibration calibrate_rows(const graph::Graph& dense, int m, const Common& common, const PruneJob& job) {
   pruning::PruneConfig whole;
   whole.method = pruning::Method::dense;
-  whole.exclude = job.config.exclude;
+  const std::vector<std::string> prunable = pruning::prunable_layers(dense);
+  for (const std::string& name : job.config.exclude) {  // 1x1 convolutions are not for this
+    if (std::find(prunable.begin(), prunable.end(), name) != prunable.end()) whole.exclude.push_back(name);
+  }
   whole.m = m;
   graph::Graph graph = dense;
   pruning::prune(graph, whole, {});
@@ -59,6 +64,30 @@ pruning::Calibration calibrate_rows(const graph::Graph& dense, int m, const Comm
   return calibration;
 }
 
+/// What --bcbp asks for; ranges are checked here, so that each has one line that names its flag.
+std::optional<pruning::ColumnPruning> columns_of(const PruneFlags& flags) {
+  if (!flags.bcbp) {
+    if (flags.bcbp_uneven || flags.bcbp_block != PruneFlags{}.bcbp_block)
+      throw UsageError("--bcbp-block and --bcbp-uneven go with --bcbp RATIO");
+    return std::nullopt;
+  }
+  require(*flags.bcbp >= 0 && *flags.bcbp < 1, "--bcbp: ratio {} is outside [0, 1)", *flags.bcbp);
+  require(flags.bcbp_block >= 1 && flags.bcbp_block <= graph::kMaxBlock, "--bcbp-block: blocks of {} output channels, 1 or more were expected",
+          flags.bcbp_block);
+  return pruning::ColumnPruning{*flags.bcbp, flags.bcbp_block, !flags.bcbp_uneven};
+}
+
+/// Layers whose input energies the criterion takes.
+std::vector<std::string> energy_layers(const graph::Graph& dense, const pruning::PruneConfig& config) {
+  std::vector<std::string> layers;
+  if (config.criterion == pruning::Criterion::output_aware) layers = pruning::prunable_layers(dense);
+  if (config.columns && pruning::column_criterion(config.criterion) == pruning::Criterion::output_aware) {
+    const std::vector<std::string> pointwise = pruning::column_layers(dense);
+    layers.insert(layers.end(), pointwise.begin(), pointwise.end());
+  }
+  return layers;
+}
+
 /// Mean energies settle on fewer pictures than a refit needs.
 constexpr std::int64_t kEnergyPictures = 512;
 
@@ -72,6 +101,11 @@ void add_prune_flags(CLI::App& app, PruneFlags& flags) {
   ratio->check(kRatio)->capture_default_str();
   app.add_option("--layer", flags.layer, "NAME=RATIO for one layer (repeat); 0 keeps it dense")->take_all();
   app.add_option("--exclude", flags.exclude, "layers left alone (repeat)")->take_all();
+  app.add_option("--bcbp", flags.bcbp,
+                 "also prune the 1x1 convolutions by BCBP: share of the columns to remove in each block of output channels")
+      ->type_name("RATIO");
+  app.add_option("--bcbp-block", flags.bcbp_block, "BCBP: output channels of a block (16: the CPU engine's)")->capture_default_str();
+  app.add_flag("--bcbp-uneven", flags.bcbp_uneven, "BCBP: leave each block the ratio that the ranking over its layer gives it");
   app.add_option("--axis", flags.axis, "row or column of each position's matrix")
       ->check(CLI::IsMember({"row", "column"}))->capture_default_str();
   app.add_option("--m", flags.m, "output tile: 2, 4 or auto")->check(CLI::IsMember({"2", "4", "auto"}))->capture_default_str();
@@ -116,6 +150,7 @@ PruneJob make_prune_job(const PruneFlags& flags, const Common& common) {
   }
   job.config.axis = flags.axis == "column" ? winograd::Axis::column : winograd::Axis::row;
   job.config.ratio = flags.ratio;
+  job.config.columns = columns_of(flags);
   job.config.layer_ratio = parse_layer_ratios(flags.layer);
   job.config.exclude = flags.exclude;
   job.config.min_layer_share = flags.min_layer;
@@ -127,6 +162,16 @@ PruneJob make_prune_job(const PruneFlags& flags, const Common& common) {
   job.timing_batch = flags.timing_batch;
   job.session = session_options(common, flags.backend);
   return job;
+}
+
+void check_columns(const graph::Graph& dense, const PruneJob& job) {
+  if (!job.config.columns) return;
+  require(!pruning::column_layers(dense).empty(),
+          "--bcbp: the model has no 1x1 convolution to prune (one group, constant weights, 5 or more input channels)");
+  for (const auto& [layer, block] : graph::column_blocks(dense)) {
+    require(block == job.config.columns->block, "--bcbp-block {}: {} is pruned in blocks of {} already", job.config.columns->block,
+            layer, block);
+  }
 }
 
 void calibrate_job(const PruneFlags& flags, const Common& common, const graph::Graph& dense, PruneJob& job) {
@@ -150,8 +195,10 @@ void calibrate_job(const PruneFlags& flags, const Common& common, const graph::G
   job.pictures = calibration_batches(kept, job.preprocess, flags.calibration, common.seed, 0, augment);
   if (!scores) return;
   const int m = job.config.m == 0 ? 2 : job.config.m;
-  job.calibration = moments ? calibrate_rows(dense, m, common, job)
-                            : pruning::calibrate(dense, first_pictures(job.pictures, kEnergyPictures), m);
+  if (moments) job.calibration = calibrate_rows(dense, m, common, job);
+  const std::vector<std::string> layers = energy_layers(dense, job.config);
+  if (!layers.empty())
+    job.calibration.merge(pruning::calibrate(dense, first_pictures(job.pictures, kEnergyPictures), m, layers));
 }
 
 }  // namespace wins::cli

@@ -20,6 +20,9 @@ struct PruneFlags {
   std::string m = "2";
   std::string backend = "cpu";
   double ratio = 0.5;
+  std::optional<double> bcbp;        ///< ratio of the 1x1 convolutions; none: they stay
+  std::int64_t bcbp_block = 16;      ///< output channels of a block
+  bool bcbp_uneven = false;
   std::vector<std::string> layer;    ///< NAME=RATIO
   std::vector<std::string> exclude;
   double min_layer = 0, min_position = 0;
@@ -41,6 +44,9 @@ void add_prune_flags(CLI::App& app, PruneFlags& flags);
 
 /// Everything but data and calibration. Throws `UsageError` naming a flag that does not parse.
 PruneJob make_prune_job(const PruneFlags& flags, const Common& common);
+
+/// Throws `Error` naming the --bcbp flag that `dense` does not allow; before work is spent.
+void check_columns(const graph::Graph& dense, const PruneJob& job);
 
 /// Fills `job.pictures` (without those held out) when the criterion or the refit needs them, and
 /// `job.calibration` for the criterion; a criterion that needs pictures throws `UsageError` without them. Layers

@@ -9,6 +9,7 @@
 
 #include "refit_flags.hpp"
 #include "wins/base/error.hpp"
+#include "wins/graph/column_mask.hpp"
 #include "wins/onnx/onnx.hpp"
 
 namespace wins::cli {
@@ -41,6 +42,8 @@ class Digest {
       }
       if (const auto* conv = node.as<graph::WinogradConv>()) add(conv->mask.keep.data(), conv->mask.keep.size());
     }
+    const auto columns = graph.metadata.find(graph::kColumnPruning);
+    if (columns != graph.metadata.end()) add(columns->second.data(), columns->second.size());
   }
   std::string text() const { return fmt::format("{:016x}", value_); }
 

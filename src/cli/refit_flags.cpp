@@ -24,7 +24,7 @@ void add_refit_flags(CLI::App& app, RefitFlags& flags) {
                  "refit: save FILE after each layer; a run of the same job goes on from it")
       ->type_name("FILE");
   app.add_flag("!--winograd-only", flags.options.all_layers,
-               "refit: leave other convolutions and fully connected layers");
+               "refit: leave layers that are not pruned (other convolutions, fully connected)");
   app.add_flag("!--no-residual", flags.options.correct_residual, "refit: leave the error of the shortcut alone");
   app.add_option("--activation-rounds", flags.options.activation_rounds,
                  "refit: solutions that count only what the activation lets through; 0: targets in front of it")

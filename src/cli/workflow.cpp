@@ -206,6 +206,24 @@ Json kept_layers_to_json(const graph::Graph& graph) {
   return layers;
 }
 
+std::string kept_columns_text(const pruning::ColumnRow& row) {
+  const auto [least, most] = std::minmax_element(row.kept.begin(), row.kept.end());
+  return *least == *most ? std::to_string(*least) : fmt::format("{} to {}", *least, *most);
+}
+
+void add_columns(const graph::Graph& graph, Json& record) {
+  const std::vector<pruning::ColumnRow> rows = pruning::column_table(graph);
+  if (rows.empty()) return;
+  Json& entry = record["bcbp"];
+  entry["ratio"] = pruning::column_ratio(graph);
+  entry["block"] = rows.front().block;
+  entry["layers"] = Json::array();
+  for (const pruning::ColumnRow& row : rows) {
+    entry["layers"].push_back({{"name", row.layer}, {"outputs", row.rows}, {"columns", row.columns}, {"kept", row.kept},
+                               {"ratio", row.ratio()}});
+  }
+}
+
 Json to_json(const std::vector<pruning::AbDecision>& decisions) {
   Json rows = Json::array();
   for (const pruning::AbDecision& d : decisions) {

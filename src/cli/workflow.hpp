@@ -10,6 +10,7 @@
 #include "evaluation.hpp"
 #include "train_flags.hpp"
 #include "wins/pruning/prune.hpp"
+#include "wins/pruning/statistics.hpp"
 #include "wins/refit/refit.hpp"
 
 namespace wins::cli {
@@ -85,6 +86,10 @@ Ratios count_ratios(const graph::Graph& graph);
 Json layers_to_json(const graph::Graph& graph, const runtime::Plan& plan);
 /// Rows kept per position for every WinogradConv, without times.
 Json kept_layers_to_json(const graph::Graph& graph);
+/// "13", or "9 to 17" where blocks keep different numbers.
+std::string kept_columns_text(const pruning::ColumnRow& row);
+/// `record["bcbp"]`: ratio, block and kept columns by block of the 1x1 convolutions that BCBP has pruned; nothing without any.
+void add_columns(const graph::Graph& graph, Json& record);
 Json to_json(const std::vector<pruning::AbDecision>& decisions);
 /// The decisions as a table for people.
 std::string decision_table(const std::vector<pruning::AbDecision>& decisions);

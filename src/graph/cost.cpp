@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "wins/base/error.hpp"
+#include "wins/graph/column_mask.hpp"
 #include "wins/winograd/transforms.hpp"
 
 namespace wins::graph {
@@ -33,6 +34,10 @@ struct Counter {
     const wins::Shape& w = input(1);
     linear(element_count(output()) * w[1] * w[2] * w[3]);
     parameters(weights(1) + weights(2));
+    if (const auto mask = column_mask(graph, node)) {
+      cost.macs = element_count(output()) / mask->rows * mask->kept_weights();
+      cost.parameters = mask->kept_weights() + weights(2);
+    }
   }
   void operator()(const ConvTranspose&) const {
     const wins::Shape& w = input(1);

@@ -61,11 +61,12 @@ void add_tiles(const winograd::Algorithm& algorithm, const Lanes* d, Lanes* half
   }
 }
 
-/// What calibration needs of one prunable layer.
+/// What calibration needs of one layer.
 struct Probe {
   std::string name;
-  const winograd::Algorithm* algorithm = nullptr;
+  const winograd::Algorithm* algorithm = nullptr;  ///< null for a 1x1 convolution
   std::array<std::int64_t, 4> pads{};
+  graph::Window window;  ///< of a 1x1 convolution
   graph::ValueId input = graph::kNone;
   InputEnergy energy;
 };
@@ -85,18 +86,23 @@ std::array<std::int64_t, 4> explicit_pads(const graph::Conv& conv, const std::st
   return pads;
 }
 
-std::vector<Probe> make_probes(const graph::Graph& graph, int m) {
+std::vector<Probe> make_probes(const graph::Graph& graph, int m, const std::vector<std::string>& layers) {
   std::vector<Probe> probes;
-  for (const std::string& name : prunable_layers(graph)) {
-    const graph::Node& node = *graph.find_node(name);
+  for (const std::string& name : layers) {
+    const graph::Node* found = graph.find_node(name);
+    require(found != nullptr, "calibration: no layer {}", name);
+    const graph::Node& node = *found;
     Probe probe;
     probe.name = name;
     probe.input = node.input(0);
-    if (const auto* conv = node.as<graph::Conv>()) {
+    if (graph::pointwise_refusal(graph, node).empty()) {
+      probe.window = node.as<graph::Conv>()->window;
+    } else if (const auto* conv = node.as<graph::Conv>()) {
       probe.algorithm = &winograd::algorithm(m, static_cast<int>(conv->window.kernel[0]));
       probe.pads = explicit_pads(*conv, name);
     } else {
       const auto* winograd_conv = node.as<graph::WinogradConv>();
+      require(winograd_conv != nullptr, "calibration: {} is no convolution", name);
       probe.algorithm = &winograd::algorithm(winograd_conv->m, winograd_conv->r);
       probe.pads = winograd_conv->pads;
     }
@@ -156,10 +162,11 @@ void accumulate_input_energy(const winograd::Algorithm& algorithm, const std::ar
   energy.tiles += N * grid.count();
 }
 
-Calibration calibrate(const graph::Graph& graph, const std::vector<Tensor>& batches, int m) {
+Calibration calibrate(const graph::Graph& graph, const std::vector<Tensor>& batches, int m,
+                      const std::vector<std::string>& layers) {
   require(!batches.empty(), "calibration needs at least one picture");
   require(graph.inputs.size() == 1, "calibration: the network has {} inputs, one is supported", graph.inputs.size());
-  std::vector<Probe> probes = make_probes(graph, m == 0 ? 2 : m);
+  std::vector<Probe> probes = make_probes(graph, m == 0 ? 2 : m, layers.empty() ? prunable_layers(graph) : layers);
 
   // The layers' inputs become outputs of a copy (once each; the network's own input is at hand).
   graph::Graph tapped = graph;
@@ -180,7 +187,11 @@ Calibration calibrate(const graph::Graph& graph, const std::vector<Tensor>& batc
     const std::vector<Tensor> values = run ? session->run({batch}) : std::vector<Tensor>{};
     for (Probe& probe : probes) {
       const Tensor& x = probe.input == graph.inputs[0] ? batch : values.at(slot.at(probe.input));
-      accumulate_input_energy(*probe.algorithm, probe.pads, x, probe.energy);
+      if (probe.algorithm == nullptr) {
+        accumulate_pixel_energy(probe.window, x, probe.energy);
+      } else {
+        accumulate_input_energy(*probe.algorithm, probe.pads, x, probe.energy);
+      }
     }
   }
   Calibration calibration;

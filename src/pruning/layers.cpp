@@ -94,17 +94,37 @@ std::vector<std::string> chosen_layers(const graph::Graph& graph, const PruneCon
   check_numbers(config);
   check_combination(config);
   std::vector<std::string> layers = prunable_layers(graph);
-  require(!layers.empty(), "{}: no layer to prune (no stride-1 3x3 convolution with {} or more input channels)",
+  require(!layers.empty() || (config.columns && config.method == Method::dense),
+          "{}: no layer to prune (no stride-1 3x3 convolution with {} or more input channels)",
           graph.name.empty() ? "the network" : graph.name, kMinChannels);
-  for (const auto& [layer, ratio] : config.layer_ratio) check_known(layers, layer);
+  std::vector<std::string> known = layers;
+  if (config.columns) {
+    const std::vector<std::string> pointwise = column_layers(graph);
+    known.insert(known.end(), pointwise.begin(), pointwise.end());
+  }
+  for (const auto& [layer, ratio] : config.layer_ratio) check_known(known, layer);
   for (const std::string& layer : config.exclude) {
-    check_known(layers, layer);
+    check_known(known, layer);
     if (config.layer_ratio.contains(layer)) throw UsageError(fmt::format("{}: both excluded and given a ratio", layer));
   }
   std::erase_if(layers, [&](const std::string& layer) {
     return std::find(config.exclude.begin(), config.exclude.end(), layer) != config.exclude.end();
   });
   return layers;
+}
+
+std::vector<double> output_scale(const graph::Graph& graph, const graph::Node& node, std::int64_t K) {
+  const auto* conv = node.as<graph::Conv>();
+  const auto* winograd = node.as<graph::WinogradConv>();
+  const graph::Activation activation = conv != nullptr ? conv->activation : winograd->activation;
+  const bool plain = activation == graph::Activation{} && node.input(3) == graph::kNone;
+  const std::vector<std::size_t> readers = graph.consumers(node.outputs.at(0));
+  if (!plain || readers.size() != 1) return {};
+  const graph::Node& next = graph.nodes[readers[0]];
+  if (next.input(0) != node.outputs[0]) return {};
+  std::vector<double> factors = graph::batch_norm_scale(graph, next);
+  if (static_cast<std::int64_t>(factors.size()) != K) factors.clear();
+  return factors;
 }
 
 void set_weights(graph::Graph& graph, const std::string& name, const winograd::Mask& mask, Tensor U) {

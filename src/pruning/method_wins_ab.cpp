@@ -205,7 +205,9 @@ std::vector<AbDecision> decide_wins_ab(graph::Graph& graph, const PruneConfig& c
   require(limits.rounds >= 1, "WINS-AB: {} measuring rounds", limits.rounds);
   PruneConfig both = config;
   both.method = Method::wins_ab;
-  AbWalk walk(graph, both, calibration, hooks, tradeoff, limits);
+  graph::Graph start = graph;
+  prune_columns(start, both, calibration);  // every candidate is judged with them pruned
+  AbWalk walk(start, both, calibration, hooks, tradeoff, limits);
   const std::vector<std::string> layers = chosen_layers(graph, both);
   const std::vector<AbDecision> decisions = walk.run();
   graph::Graph result = walk.take();

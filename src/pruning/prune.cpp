@@ -16,19 +16,6 @@ using winograd::Mask;
 
 constexpr double kPruned = -std::numeric_limits<double>::infinity();
 
-/// Factors of the batch norm that alone reads the layer's output, or empty.
-std::vector<double> output_scale(const graph::Graph& graph, const graph::Node& node) {
-  const auto* conv = node.as<graph::WinogradConv>();
-  const bool plain = conv->activation == graph::Activation{} && node.input(3) == graph::kNone;
-  const std::vector<std::size_t> readers = graph.consumers(node.outputs.at(0));
-  if (!plain || readers.size() != 1) return {};
-  const graph::Node& next = graph.nodes[readers[0]];
-  if (next.input(0) != node.outputs[0]) return {};
-  std::vector<double> factors = graph::batch_norm_scale(graph, next);
-  if (static_cast<std::int64_t>(factors.size()) != conv->mask.rows) factors.clear();
-  return factors;
-}
-
 LayerView view_of(const graph::Graph& graph, const graph::Node& node, const Calibration& calibration) {
   const auto* conv = node.as<graph::WinogradConv>();
   const Tensor* U = graph.constant_input(node, 1);
@@ -43,7 +30,7 @@ LayerView view_of(const graph::Graph& graph, const graph::Node& node, const Cali
     view.row_scores = known->second.row_scores;
     view.filter_scores = known->second.filter_scores;
   }
-  view.output_scale = output_scale(graph, node);
+  view.output_scale = output_scale(graph, node, conv->mask.rows);
   return view;
 }
 
@@ -131,7 +118,10 @@ void prune_layer(graph::Graph& graph, const std::string& name, const PruneConfig
   set_weights(graph, name, mask, masked(mask, view.U));
 }
 
-void check(const graph::Graph& graph, const PruneConfig& config) { chosen_layers(graph, config); }
+void check(const graph::Graph& graph, const PruneConfig& config) {
+  chosen_layers(graph, config);
+  chosen_column_layers(graph, config);
+}
 
 void prune(graph::Graph& graph, const PruneConfig& config, const Calibration& calibration) {
   if (config.method == Method::wins_ab) {
@@ -140,6 +130,7 @@ void prune(graph::Graph& graph, const PruneConfig& config, const Calibration& ca
   const std::vector<std::string> layers = chosen_layers(graph, config);
   graph::Graph result = graph;
   for (const std::string& layer : layers) prune_layer(result, layer, config, calibration);
+  prune_columns(result, config, calibration);
   graph::remove_unused(result);
   record_pruning(result, config, layers);
   graph = std::move(result);

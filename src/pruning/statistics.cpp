@@ -1,5 +1,7 @@
 #include "wins/pruning/statistics.hpp"
 
+#include "wins/graph/column_mask.hpp"
+
 namespace wins::pruning {
 
 double KeptRow::ratio() const {
@@ -27,6 +29,32 @@ std::vector<KeptRow> kept_table(const graph::Graph& graph) {
     table.push_back(std::move(row));
   }
   return table;
+}
+
+double ColumnRow::ratio() const {
+  return weights == 0 ? 0.0 : static_cast<double>(pruned_weights) / static_cast<double>(weights);
+}
+
+std::vector<ColumnRow> column_table(const graph::Graph& graph) {
+  std::vector<ColumnRow> table;
+  for (const graph::Node& node : graph.nodes) {
+    const auto mask = graph::column_mask(graph, node);
+    if (!mask) continue;
+    ColumnRow row{node.name, mask->rows, mask->columns, mask->block, {}, mask->rows * mask->columns, 0};
+    for (std::int64_t b = 0; b < mask->blocks(); ++b) row.kept.push_back(mask->kept_in(b));
+    row.pruned_weights = row.weights - mask->kept_weights();
+    table.push_back(std::move(row));
+  }
+  return table;
+}
+
+double column_ratio(const graph::Graph& graph) {
+  ColumnRow sum;
+  for (const ColumnRow& row : column_table(graph)) {
+    sum.weights += row.weights;
+    sum.pruned_weights += row.pruned_weights;
+  }
+  return sum.ratio();
 }
 
 double pruning_ratio(const graph::Graph& graph) {

@@ -5,6 +5,8 @@
 // LAPACK's Fortran interface (every LAPACK has it; the C one is a package of its own).
 extern "C" {
 void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info);
+void dpotrs_(const char* uplo, const int* n, const int* nrhs, const double* a, const int* lda, double* b, const int* ldb,
+             int* info);
 void dpotri_(const char* uplo, const int* n, double* a, const int* lda, int* info);
 void spotrf_(const char* uplo, const int* n, float* a, const int* lda, int* info);
 void spotri_(const char* uplo, const int* n, float* a, const int* lda, int* info);
@@ -49,6 +51,15 @@ bool invert_spd(std::int64_t size, std::vector<double>& matrix) {
     }
   }
   return true;
+}
+
+bool solve_spd(std::int64_t size, std::vector<double>& matrix, std::vector<double>& rhs) {
+  if (size == 0) return true;
+  const auto n = static_cast<int>(size), columns = static_cast<int>(static_cast<std::int64_t>(rhs.size()) / size);
+  int info = 0;
+  dpotrf_("L", &n, matrix.data(), &n, &info);
+  if (info == 0) dpotrs_("L", &n, &columns, matrix.data(), &n, rhs.data(), &n, &info);
+  return info == 0;
 }
 
 bool invert_spd_upper(std::int64_t size, std::vector<float>& matrix) {

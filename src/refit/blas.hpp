@@ -39,7 +39,11 @@ void multiply(std::int64_t rows, std::int64_t size, const float* A, const float*
 /// double. False when it is not positive definite.
 bool invert_spd(std::int64_t size, std::vector<double>& matrix);
 
-/// The same in float and for the upper triangle (row-major) alone: the other is neither read nor written.
+/// x of `matrix` x = b for a symmetric positive definite size x size matrix, by Cholesky in double; `rhs`: right-hand sides
+/// in rows of `size`, replaced by the solutions. False, with both arguments spoilt, when it is not positive definite.
+bool solve_spd(std::int64_t size, std::vector<double>& matrix, std::vector<double>& rhs);
+
+/// Inverse in float and for the upper triangle (row-major) alone: the other is neither read nor written.
 bool invert_spd_upper(std::int64_t size, std::vector<float>& matrix);
 
 }  // namespace wins::refit

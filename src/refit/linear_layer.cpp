@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "wins/base/error.hpp"
+#include "wins/graph/column_mask.hpp"
 #include "wins/graph/edit.hpp"
 
 namespace wins::refit {
@@ -35,6 +36,16 @@ void describe_winograd(const graph::WinogradConv& conv, const Tensor& U, LinearL
       layer.Aw[static_cast<std::size_t>(xi * conv.m * conv.m + a)] =
           F.A(xi / p, a / conv.m) * F.A(xi % p, a % conv.m);
     }
+  }
+}
+
+/// The mask of a 1x1 convolution whose columns are pruned, by elements.
+void describe_columns(const graph::ColumnMask& columns, LinearLayer& layer) {
+  layer.block = columns.block;
+  layer.mask = winograd::Mask::full(winograd::Axis::element, 1, layer.K, layer.C);
+  for (std::int64_t k = 0; k < layer.K; ++k) {
+    const auto row = columns.keep.begin() + static_cast<std::ptrdiff_t>(k / columns.block * layer.C);
+    std::copy_n(row, layer.C, layer.mask.keep.begin() + static_cast<std::ptrdiff_t>(k * layer.C));
   }
 }
 
@@ -97,6 +108,8 @@ std::optional<LinearLayer> describe(const graph::Graph& graph, const graph::Node
   if (layer.algorithm == nullptr) {
     layer.mask = winograd::Mask::full(winograd::Axis::row, layer.positions, layer.K, layer.C);
     layer.Aw.assign(static_cast<std::size_t>(layer.positions), 1.0);
+    const auto columns = graph::column_mask(graph, node);
+    if (columns && columns->pruning_ratio() > 0) describe_columns(*columns, layer);
   }
   return layer;
 }

@@ -135,7 +135,7 @@ class Walk {
   }
 
   bool accepts(const LinearLayer& layer, std::string& reason) const {
-    if (layer.algorithm == nullptr && !options_.all_layers) reason = "not a Winograd layer";
+    if (!layer.pruned() && !options_.all_layers) reason = "not a pruned layer";
     if (layer.mask.kept_total() == 0) reason = "no weight is left";
     if (options_.memory_limit > 0 && statistics_bytes(layer) > options_.memory_limit / 2) {
       reason = fmt::format("its statistics need {:.1f} GB, more than half of the memory limit",

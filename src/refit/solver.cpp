@@ -325,18 +325,22 @@ class Solver::Systems {
   std::vector<std::vector<float>> inverse_;  ///< of each position's block; the diagonal's for single weights
 };
 
-Solver::Solver(const LinearLayer& layer, const Moments& moments, double ridge, int threads)
-    : systems_(std::make_unique<Systems>(layer, moments, ridge, threads)) {
+Solver::Solver(const LinearLayer& layer, const Moments& moments, double ridge, int threads) {
+  if (layer.block > 0) {
+    columns_ = std::make_unique<ColumnSolver>(layer, moments, ridge, threads);
+    return;
+  }
+  systems_ = std::make_unique<Systems>(layer, moments, ridge, threads);
   if (!systems_->prepare()) systems_.reset();
 }
 Solver::~Solver() = default;
 
 bool Solver::ready() const {
-  return systems_ != nullptr;
+  return columns_ != nullptr ? columns_->ready() : systems_ != nullptr;
 }
 
 int Solver::improve(Tensor& weights, int max_iterations, double tolerance) const {
-  return systems_->improve(weights, max_iterations, tolerance);
+  return columns_ != nullptr ? columns_->solve(weights) : systems_->improve(weights, max_iterations, tolerance);
 }
 
 }  // namespace wins::refit

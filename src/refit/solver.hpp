@@ -3,14 +3,16 @@
 
 #include <memory>
 
-#include "wins/refit/linear_layer.hpp"
+#include "column_solver.hpp"
 #include "moments.hpp"
+#include "wins/refit/linear_layer.hpp"
 
 namespace wins::refit {
 
 /// Solves (H_SS + rho I) (u - layer.weights)_S = (E[phi y] - H layer.weights)_S for each output channel, rho =
 /// `ridge` times the mean diagonal of H, both moments centred. The preconditioner is the inverse of each
-/// position's own C x C block, so the iterations only have to settle the positions among themselves.
+/// position's own C x C block, so the iterations only have to settle the positions among themselves. Layers whose
+/// columns are pruned in blocks need no iterations (`ColumnSolver`).
 class Solver {
  public:
   /// `layer` and `moments` must outlive it; the targets in `moments` may change between calls of `improve`.
@@ -29,6 +31,7 @@ class Solver {
  private:
   class Systems;
   std::unique_ptr<Systems> systems_;
+  std::unique_ptr<ColumnSolver> columns_;
 };
 
 }  // namespace wins::refit

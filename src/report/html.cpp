@@ -75,6 +75,13 @@ std::string HtmlTable::str() const {
 }
 
 MethodStyle style_of(const std::string& method) {
+  // "wins-ab+bcbp": drawn as the method that the 1x1 convolutions are pruned beside.
+  constexpr std::string_view kColumns = "+bcbp";
+  if (method.size() > kColumns.size() && method.ends_with(kColumns)) {
+    MethodStyle style = style_of(method.substr(0, method.size() - kColumns.size()));
+    style.label += " + BCBP";
+    return style;
+  }
   struct Known {
     const char* name;
     const char* label;

@@ -48,6 +48,23 @@ std::string sensitivity_section(const Json& record) {
                  table.str());
 }
 
+std::string columns_section(const Json& record) {
+  HtmlTable table({"layer", "#input channels", "#output channels", "#columns kept, mean", "#ratio %"});
+  const Json& columns = child(record, "bcbp");
+  for (const Json& row : list(columns, "layers")) {
+    double kept = 0, blocks = 0;
+    for (const Json& count : list(row, "kept")) {
+      kept += count.is_number() ? count.get<double>() : 0;
+      ++blocks;
+    }
+    table.add({escape(text(row, "name")), fixed(number(row, "columns"), 0), fixed(number(row, "outputs"), 0),
+               blocks > 0 ? fixed(kept / blocks, 1) : fixed({}, 0), fixed(number(row, "ratio"), 2, 100)});
+  }
+  const std::string ratio = fixed(number(columns, "ratio"), 2, 100), block = fixed(number(columns, "block"), 0);
+  return section("1x1 convolutions", "Pruned by BCBP: " + ratio + " % of their weights, in blocks of " + block + " output channels.",
+                 table.empty() ? "" : table.str());
+}
+
 }  // namespace
 
 std::string bench_report(const Json& record) {
@@ -69,8 +86,8 @@ std::string prune_report(const Json& record) {
     figures += tile("Held-out accuracy", fixed(number(record, "held_out_accuracy"), 2, 100) + " %",
                     "after training");
   if (!figures.empty()) figures = "<div class=\"tiles\">\n" + figures + "</div>\n";
-  return figures + layer_time_section({}, rows, 0) + heat_map_section(rows, 0) + decisions_section(rows) +
-         sensitivity_section(record) + training_section(rows);
+  return figures + layer_time_section({}, rows, 0) + heat_map_section(rows, 0) + columns_section(record) +
+         decisions_section(rows) + sensitivity_section(record) + training_section(rows);
 }
 
 }  // namespace wins::report

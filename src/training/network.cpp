@@ -103,18 +103,31 @@ void Network::add_parameter(ValueId id, bool decays) {
 }
 
 void Network::add_mask(const graph::Node& node, const graph::WinogradConv& op) {
-  const auto found = parameter_index_.find(graph_.value(node.input(1)).name);
-  require(found != parameter_index_.end(), "WinogradConv '{}': its weights are not constant float32",
-          node.name);
-  Parameter& parameter = parameters_[found->second];
   const winograd::Mask& mask = op.mask;
   std::vector<float> keep(mask.keep.begin(), mask.keep.end());
   std::vector<std::int64_t> shape = {mask.positions, mask.rows, mask.columns};
   if (mask.axis == winograd::Axis::row) shape[2] = 1;
   if (mask.axis == winograd::Axis::column) shape[1] = 1;
+  set_mask(node, keep, shape);
+}
+
+void Network::add_mask(const graph::Node& node, const graph::ColumnMask& columns) {
+  std::vector<float> keep;
+  for (std::int64_t k = 0; k < columns.rows; ++k) {
+    for (std::int64_t c = 0; c < columns.columns; ++c) keep.push_back(columns.weight_kept(k, c) ? 1.0F : 0.0F);
+  }
+  set_mask(node, keep, {columns.rows, columns.columns, 1, 1});
+}
+
+void Network::set_mask(const graph::Node& node, const std::vector<float>& keep,
+                       const std::vector<std::int64_t>& shape) {
+  const std::string where = graph::op_name(node.op) + " '" + node.name + "'";
+  const auto found = parameter_index_.find(graph_.value(node.input(1)).name);
+  require(found != parameter_index_.end(), "{}: its weights are not constant float32", where);
+  Parameter& parameter = parameters_[found->second];
   const at::Tensor wanted = at::tensor(keep).view(shape).to(device_);
   require(!parameter.mask.defined() || at::equal(parameter.mask, wanted),
-          "WinogradConv '{}': shares weights with a node of another mask", node.name);
+          "{}: shares weights with a node of another mask", where);
   parameter.mask = wanted;
   parameter.value.mul_(wanted);
 }
@@ -147,6 +160,7 @@ void Network::collect() {
   }
   for (const graph::Node& node : graph_.nodes) {
     if (const auto* op = node.as<graph::WinogradConv>()) add_mask(node, *op);
+    if (const auto columns = graph::column_mask(graph_, node)) add_mask(node, *columns);
   }
   for (Parameter& parameter : parameters_) parameter.value.set_requires_grad(trainable_);
 }

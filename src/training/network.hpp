@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "compile.hpp"
+#include "wins/graph/column_mask.hpp"
 #include "wins/graph/graph.hpp"
 
 namespace wins::training {
@@ -23,9 +24,10 @@ struct Parameter {
 
 class Network {
  public:
-  /// `trainable`: the weights require gradients. Pruned entries are set to zero. A Softmax that
+  /// `trainable`: the weights require gradients. Pruned entries are set to zero and stay so: rows of WinogradConv nodes,
+  /// and the columns that are zero in the 1x1 convolutions that the metadata names (graph/column_mask.hpp). A Softmax that
   /// ends the network is left out of `logits()`. Throws `Error` when weights are shared between
-  /// WinogradConv nodes with different masks.
+  /// nodes with different masks.
   /// `hints`: names of inner values that `logits_and_hints` also returns.
   Network(graph::Graph graph, at::Device device, bool trainable, const std::vector<std::string>& hints = {});
   ~Network();
@@ -58,6 +60,8 @@ class Network {
   void collect();
   void add_parameter(graph::ValueId id, bool decays);
   void add_mask(const graph::Node& node, const graph::WinogradConv& op);
+  void add_mask(const graph::Node& node, const graph::ColumnMask& columns);
+  void set_mask(const graph::Node& node, const std::vector<float>& keep, const std::vector<std::int64_t>& shape);
   std::vector<at::Tensor> execute(Program& program, const std::vector<at::Tensor>& inputs, const Run& how);
 
   graph::Graph graph_;         ///< as given, constant expressions folded; hints are its last outputs

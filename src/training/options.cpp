@@ -7,11 +7,12 @@
 
 #include "wins/base/error.hpp"
 #include "wins/base/files.hpp"
+#include "wins/graph/column_mask.hpp"
 
 namespace wins::training {
 namespace {
 
-/// Checksum of names, operators, masks and weights.
+/// Checksum of names, operators, masks (of columns: by name) and weights.
 std::string checksum(const graph::Graph& graph) {
   uLong crc = crc32(0, nullptr, 0);
   const auto add = [&](const void* data, std::size_t size) {
@@ -22,6 +23,8 @@ std::string checksum(const graph::Graph& graph) {
     add(text.data(), text.size());
     if (const auto* op = node.as<graph::WinogradConv>()) add(op->mask.keep.data(), op->mask.keep.size());
   }
+  const auto columns = graph.metadata.find(graph::kColumnPruning);
+  if (columns != graph.metadata.end()) add(columns->second.data(), columns->second.size());
   for (const graph::Value& value : graph.values) {
     if (value.constant) add(value.constant->bytes(), value.constant->byte_size());
   }

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "tensors.hpp"
@@ -82,6 +83,7 @@ bool RefitSystems::prepare(double ridge) {
   const std::int64_t C = layer_.C;
   rho_ = L_ == 0 ? 0 : ridge * H_.diagonal().clamp_min(0).mean().item<double>();
   if (!(rho_ > 0) || !std::isfinite(rho_)) return false;
+  if (layer_.block > 0) return invert_column_blocks();
   if (layer_.mask.axis != winograd::Axis::row) {
     inverse_ = (H_.diagonal() + rho_).reciprocal();
     return true;
@@ -93,7 +95,30 @@ bool RefitSystems::prepare(double ridge) {
   return true;
 }
 
+/// The exact inverse for each block of rows, which share their kept columns: one iteration settles them.
+bool RefitSystems::invert_column_blocks() {
+  column_blocks_.clear();
+  for (std::int64_t first = 0; first < layer_.K; first += layer_.block) {
+    const std::int64_t rows = std::min(layer_.block, layer_.K - first);
+    const at::Tensor columns = keep_[first].nonzero().reshape({-1});
+    at::Tensor part = H_.index_select(0, columns).index_select(1, columns).to(at::kDouble);
+    part.diagonal().add_(rho_);
+    const auto [factor, info] = at::linalg_cholesky_ex(part);
+    if (info.any().item<bool>()) return false;
+    column_blocks_.push_back({first, rows, columns, at::cholesky_inverse(factor).to(at::kFloat)});
+  }
+  return true;
+}
+
 at::Tensor RefitSystems::precondition(const at::Tensor& residual) const {
+  if (layer_.block > 0) {
+    at::Tensor result = at::zeros_like(residual);
+    for (const ColumnBlock& block : column_blocks_) {
+      const at::Tensor part = residual.narrow(0, block.first, block.rows).index_select(1, block.columns);
+      result.narrow(0, block.first, block.rows).index_copy_(1, block.columns, at::mm(part, block.inverse));
+    }
+    return result;
+  }
   if (layer_.mask.axis != winograd::Axis::row) return residual * inverse_;
   return at::bmm(residual.reshape({layer_.K, L_, layer_.C}).transpose(0, 1), inverse_)
              .transpose(0, 1)

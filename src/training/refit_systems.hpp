@@ -31,6 +31,7 @@ class RefitSystems {
 
  private:
   at::Tensor pack(const at::Tensor& weights) const;
+  bool invert_column_blocks();
   at::Tensor apply(const at::Tensor& x) const;
   at::Tensor precondition(const at::Tensor& residual) const;
 
@@ -48,6 +49,12 @@ class RefitSystems {
   at::Tensor keep_;         ///< [K, L*C] 0/1
   at::Tensor old_;          ///< [K, L*C] weights as pruned
   at::Tensor inverse_;      ///< [L, C, C] of the blocks, or [L*C] of the diagonal
+  /// Of layers whose columns are pruned in blocks of rows: the kept columns of each and the inverse of their part of H.
+  struct ColumnBlock {
+    std::int64_t first, rows;
+    at::Tensor columns, inverse;
+  };
+  std::vector<ColumnBlock> column_blocks_;
 };
 
 }  // namespace wins::training

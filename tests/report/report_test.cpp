@@ -155,6 +155,20 @@ TEST(Report, BrokenRecordsAreNamed) {
   EXPECT_THROW(html_report({}), Error);
 }
 
+TEST(Report, ColumnsOfPointwiseLayers) {
+  const Json prune = {{"method", "wins-ab+bcbp"},
+                      {"ratio", 0.8},
+                      {"layers", {{{"name", "c1"}, {"kept", Json(std::vector<int>(16, 2))}, {"rows", 8}}}},
+                      {"bcbp",
+                       {{"ratio", 0.8125},
+                        {"block", 16},
+                        {"layers", {{{"name", "down<1>"}, {"outputs", 32}, {"columns", 24}, {"kept", {3, 6}}, {"ratio", 0.8125}}}}}}};
+  const std::string html = html_report({{"p", prune.dump()}});
+  for (const char* words : {"1x1 convolutions", "81.25 %", "down&lt;1&gt;", "4.5", "WINS-AB + BCBP"})
+    EXPECT_NE(html.find(words), std::string::npos) << words;
+  EXPECT_EQ(html_report({{"p", Json({{"method", "wins"}, {"ratio", 0.8}}).dump()}}).find("1x1 convolutions"), std::string::npos);
+}
+
 TEST(Report, MissingAndOddValuesLeaveDashes) {
   Json record = demo_record();
   record["rows"][0]["top1"] = nullptr;

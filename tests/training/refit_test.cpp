@@ -75,6 +75,21 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"column", pruning::Method::wins, 2, true, winograd::Axis::column}),
     [](const auto& tested) { return std::string(tested.param.name); });
 
+TEST(RefitOnTorch, ColumnsOfPointwiseLayers) {
+  for (const bool batch_norm : {false, true}) {
+    const graph::Graph dense = pruning::testing::chain(3, 12, {{"stem", 8, 3, 1, batch_norm},
+                                                               {"first", 20, 1, 1, batch_norm},
+                                                               {"a", 12, 3, 1, batch_norm},
+                                                               {"down", 24, 1, 2, batch_norm}});
+    pruning::PruneConfig config;
+    config.method = pruning::Method::wins;
+    config.criterion = pruning::Criterion::l2;
+    config.columns = pruning::ColumnPruning{0.5, 16, true};
+    expect_same(dense, config, {8, 3, 12, 12}, 0, kAllTiles);
+    expect_same(dense, config, {8, 3, 12, 12}, 2, 3);
+  }
+}
+
 TEST(RefitOnTorch, ResidualNetworkWithOddSizes) {
   graph::ZooOptions zoo;
   zoo.classes = 10;

@@ -1,13 +1,20 @@
 // Training runs on small synthetic data: it learns, keeps masks, follows its options.
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <fmt/core.h>
+#include <unistd.h>
 
+#include <cmath>
+#include <filesystem>
+
+#include "checkpoint.hpp"
 #include "hints.hpp"
 #include "optimizer.hpp"
 #include "synthetic.hpp"
 #include "wins/base/error.hpp"
 #include "wins/graph/passes.hpp"
+#include "wins/pruning/prune.hpp"
+#include "wins/pruning/statistics.hpp"
 #include "wins/training/training.hpp"
 
 namespace wins::training {
@@ -141,6 +148,48 @@ TEST_P(MaskedTraining, PrunedWeightsStayExactlyZero) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Axes, MaskedTraining, testing::Values(Axis::row, Axis::column, Axis::element));
+
+/// The columns that BCBP has pruned are zero after steps of every optimizer and in the checkpoint; the others move.
+TEST(Train, PrunedColumnsStayExactlyZero) {
+  const Squares dataset(64);
+  const graph::Graph teacher = small_network();
+  graph::Graph start = teacher;
+  pruning::PruneConfig config;
+  config.method = pruning::Method::wins;
+  config.criterion = pruning::Criterion::l2;
+  config.columns = pruning::ColumnPruning{0.5, 16, true};
+  pruning::prune(start, config, {});
+  const auto before = pruning::column_table(start);
+  ASSERT_FALSE(before.empty());
+  for (const char* optimizer : {"sgd", "adamw"}) {
+    TrainOptions options = short_run(1);
+    options.optimizer = optimizer;
+    options.weight_decay = 1e-2;
+    options.distill_weight = 0.5;
+    options.checkpoint = std::filesystem::temp_directory_path() / fmt::format("wins-columns-{}.ckpt", getpid());
+    const graph::Graph trained = train(start, dataset, Squares::preprocess(), options, &teacher).graph;
+    const Checkpoint saved = load_checkpoint(options.checkpoint);
+    std::filesystem::remove(options.checkpoint);
+    for (const pruning::ColumnRow& row : before) {
+      const graph::Node& node = *trained.find_node(row.layer);
+      const auto mask = graph::column_mask(start, *start.find_node(row.layer)).value();
+      const auto old = start.constant_input(*start.find_node(row.layer), 1)->data<float>();
+      const Tensor& stored = saved.tensors.at("weight/" + trained.value(node.input(1)).name);
+      std::size_t moved = 0;
+      for (std::int64_t i = 0; i < row.weights; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        const float value = trained.constant_input(node, 1)->data<float>()[at];
+        EXPECT_EQ(stored.data<float>()[at], value);
+        if (!mask.weight_kept(i / row.columns, i % row.columns)) {
+          ASSERT_EQ(value, 0.0F) << row.layer;
+        } else {
+          moved += value != old[at] ? 1 : 0;
+        }
+      }
+      EXPECT_GT(moved, 0U) << row.layer;
+    }
+  }
+}
 
 TEST(Train, DistillationAloneFollowsTheTeacher) {
   const Squares labelled(160), unlabelled(160, 4, false);

@@ -14,7 +14,8 @@ struct NodeCost {
   std::string node;
   std::string op;
   std::int64_t direct_macs = 0;  ///< as a direct convolution, nothing pruned
-  /// As stored: for WinogradConv, kept weights x tiles (the multiplications of the sub-GEMMs).
+  /// As stored: for WinogradConv, kept weights x tiles (the multiplications of the sub-GEMMs); for a Conv whose columns
+  /// are pruned (column_mask.hpp), kept weights x output pixels.
   std::int64_t macs = 0;
   std::int64_t parameters = 0;        ///< kept weights + bias (BatchNorm: scale + shift)
   std::int64_t dense_parameters = 0;  ///< weights before pruning (p*p*K*C for WinogradConv) + bias
@@ -25,7 +26,8 @@ struct NetworkCost {
   std::int64_t direct_macs() const;
   std::int64_t macs() const;
   std::int64_t parameters() const;
-  /// Pruned weights / weights over the Winograd layers (PR of design section 2); 0 without any.
+  /// Pruned weights / weights over the Winograd layers (PR of design section 2); 0 without any. Columns of 1x1
+  /// convolutions do not count.
   double pruning_ratio(const Graph& graph) const;
   /// Multiply-adds saved / multiply-adds of the dense network run with direct convolution.
   double pruned_flops() const;

@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "wins/graph/graph.hpp"
+#include "wins/pruning/columns.hpp"
 #include "wins/pruning/criteria.hpp"
 #include "wins/pruning/methods.hpp"
 
@@ -28,21 +30,24 @@ struct PruneConfig {
   /// Tile of the layers that are still Conv: 2, 4, 6; 0 = auto (2 where pruned, 4 where the ratio
   /// is 0). A WinogradConv keeps its own.
   int m = 2;
+  /// BCBP of the 1x1 convolutions beside the method; none = they stay as they are. `layer_ratio` and `exclude` may then
+  /// name them too, floors and rounding are not for them.
+  std::optional<ColumnPruning> columns;
   std::uint64_t seed = 0;  ///< recorded with the result; pruning itself draws nothing
 };
 
 /// What calibration pictures say about one layer; see LayerView.
 struct LayerCalibration {
-  Tensor input_energy;   ///< E[V[xi,c]^2], [p*p, C] float64; for output-aware
+  Tensor input_energy;   ///< E[V[xi,c]^2], [p*p, C] float64, of a 1x1 convolution E[x_c^2], [1, C]; for output-aware
   Tensor row_scores;     ///< [p*p, K] float64; for gram and obs
   Tensor filter_scores;  ///< [K] float64; the same with method fp
 };
 /// By node name.
 using Calibration = std::map<std::string, LayerCalibration>;
 
-/// Running sum of V[xi,c]^2 over input tiles.
+/// Running sum of V[xi,c]^2 over input tiles (of x_c^2 over the pixels that a 1x1 convolution reads).
 struct InputEnergy {
-  Tensor sum;              ///< [p*p, C] float64; undefined before the first batch
+  Tensor sum;              ///< [p*p, C] or [1, C] float64; undefined before the first batch
   std::int64_t tiles = 0;  ///< tiles summed, over all images
   /// sum / tiles. Throws `Error` before the first batch.
   Tensor mean() const;
@@ -53,15 +58,21 @@ struct InputEnergy {
 void accumulate_input_energy(const winograd::Algorithm& algorithm, const std::array<std::int64_t, 4>& pads,
                              const Tensor& x, InputEnergy& energy);
 
-/// Nodes that pruning may touch, in graph order: Conv that Winograd takes (winograd_refusal is
+/// Adds x_c^2 over the pixels of `x` ([N, C, H, W] float32) that a 1x1 convolution reads: with its stride, zeros outside
+/// the image where its pads reach.
+void accumulate_pixel_energy(const graph::Window& window, const Tensor& x, InputEnergy& energy);
+
+/// Nodes that the Winograd methods may touch, in graph order: Conv that Winograd takes (winograd_refusal is
 /// empty, C > 4) and WinogradConv nodes already there. `reasons` gets one line per other Conv.
 std::vector<std::string> prunable_layers(const graph::Graph& graph,
                                          std::map<std::string, std::string>* reasons = nullptr);
 
 /// Runs the network on calibration images ([N,C,H,W] batches) with the CPU engine and gathers
-/// the input energies of each prunable layer at tile size `m` (0 = 2; a WinogradConv: its own).
+/// the input energies of `layers` (names from `prunable_layers` or `column_layers`; empty = all prunable layers), Winograd's
+/// at tile size `m` (0 = 2; a WinogradConv: its own).
 /// Throws `Error` without batches, or when a batch does not fit the network.
-Calibration calibrate(const graph::Graph& graph, const std::vector<Tensor>& batches, int m);
+Calibration calibrate(const graph::Graph& graph, const std::vector<Tensor>& batches, int m,
+                      const std::vector<std::string>& layers = {});
 
 /// Throws what `prune` throws for ratios, names and combinations that make no sense; before work is spent.
 void check(const graph::Graph& graph, const PruneConfig& config);
@@ -69,6 +80,8 @@ void check(const graph::Graph& graph, const PruneConfig& config);
 /// Applies one method to all prunable layers: Conv becomes WinogradConv with a mask, U zeroed
 /// where pruned. Deterministic. A layer that is a masked WinogradConv already is pruned further
 /// (steps): ratios always count from the unpruned layer, and only kept units are removed.
+/// `config.columns` prunes the 1x1 convolutions by BCBP: they stay Conv, their weights zeroed where pruned, named in
+/// `metadata["wins.bcbp"]` (graph/column_mask.hpp).
 /// `metadata["wins.prune"]` tells what was done. Throws `Error` for ratios outside [0,1), unknown
 /// layer names (listing the known ones), contradictions. `wins_ab` needs choices: decide_wins_ab.
 void prune(graph::Graph& graph, const PruneConfig& config, const Calibration& calibration);

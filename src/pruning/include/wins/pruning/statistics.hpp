@@ -27,6 +27,22 @@ struct KeptRow {
 /// Every WinogradConv, in graph order.
 std::vector<KeptRow> kept_table(const graph::Graph& graph);
 
+/// One 1x1 convolution that BCBP has pruned.
+struct ColumnRow {
+  std::string layer;
+  std::int64_t rows = 0, columns = 0, block = 0;  ///< K, C, height of a block
+  std::vector<std::int64_t> kept;                 ///< columns kept in each block
+  std::int64_t weights = 0;                       ///< K*C
+  std::int64_t pruned_weights = 0;
+  double ratio() const;                           ///< pruned_weights / weights
+};
+
+/// Every layer that the metadata names, in graph order.
+std::vector<ColumnRow> column_table(const graph::Graph& graph);
+
+/// Pruned weights / weights over the 1x1 convolutions that BCBP has pruned; 0 without any.
+double column_ratio(const graph::Graph& graph);
+
 /// PR of the network: pruned weights / weights over its Winograd layers; 0 without any.
 double pruning_ratio(const graph::Graph& graph);
 

@@ -21,7 +21,10 @@ struct LinearLayer {
   int positions = 0;
   std::int64_t C = 0, K = 0;
   int m = 1;               ///< a tile has m x m output pixels
-  winograd::Mask mask;     ///< full for other layers than WinogradConv
+  winograd::Mask mask;     ///< full for other layers than WinogradConv and 1x1 convolutions with pruned columns
+  /// Output channels of a block that share their kept input channels (BCBP: one position, the mask by elements); 0 for
+  /// any other layer.
+  std::int64_t block = 0;
   Tensor weights;          ///< [positions, K, C] float32, zero where pruned
   std::vector<double> Aw;  ///< [positions, m*m]
 
@@ -31,6 +34,7 @@ struct LinearLayer {
   std::array<std::int64_t, 4> pads{};
 
   double aw(int xi, int a) const { return Aw[static_cast<std::size_t>(xi * m * m + a)]; }
+  bool pruned() const { return algorithm != nullptr || block > 0; }  ///< Winograd layers count even with all weights
   /// Whether any weight of position xi is kept.
   bool alive(int xi) const { return mask.kept_in(xi) > 0; }
 };

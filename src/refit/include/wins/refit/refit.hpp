@@ -52,7 +52,7 @@ struct RefitOptions {
   /// Where a Relu or Clip follows (behind batch norm and residual add, if any): solutions that count only
   /// what the activation lets through; 0 = targets in front of the activation.
   int activation_rounds = 3;
-  /// Convolutions that Winograd does not take (group 1) and fully connected layers are refitted too.
+  /// Convolutions that are not pruned (group 1) and fully connected layers are refitted too.
   bool all_layers = true;
   /// Statistics of batch norm nodes follow the pruned network's activations.
   bool recalibrate = true;
@@ -72,7 +72,8 @@ struct RefitOptions {
 };
 
 /// Refits `pruned` against `dense`: the same nodes under the same names, where a Conv of the dense network
-/// may be a WinogradConv of the pruned one. `batches`: [N, C, H, W] float32 pictures; only as many as fill
+/// may be a WinogradConv of the pruned one. 1x1 convolutions whose columns are pruned (graph/column_mask.hpp) are fitted
+/// on the columns that each block keeps. `batches`: [N, C, H, W] float32 pictures; only as many as fill
 /// batches of the first one's size are used. No labels are read; networks that do not classify work
 /// alike. Deterministic for a given thread count.
 /// Throws `Error` when the networks do not match, without pictures, or when a picture holds a value that
