@@ -57,11 +57,12 @@ std::vector<Plan> plan_groups(const Tensor& weights, int lanes) {
 }
 
 /// Columns kept / columns, over all groups.
-double density(const std::vector<Plan>& plans, std::int64_t C) {
+double density(const std::vector<Plan>& plans, const Tensor& weights, int lanes) {
   double kept = 0, all = 0;
   for (const Plan& plan : plans) {
+    if (plan.first_vector * lanes >= weights.dim(0)) continue;  // padding
     kept += static_cast<double>(plan.columns.size()) * plan.vectors;
-    all += static_cast<double>(C * plan.vectors);
+    all += static_cast<double>(weights.dim(1) * plan.vectors);
   }
   return kept / std::max(1.0, all);
 }
@@ -91,7 +92,7 @@ PackedPointwise pack_pointwise(const Tensor& weights, const PointwiseKernels& ke
       }
     }
   }
-  packed.density = density(plans, C);
+  packed.density = density(plans, weights, kernels.lanes);
   packed.weights = AlignedFloats(std::max<std::int64_t>(1, static_cast<std::int64_t>(values.size())));
   std::copy(values.begin(), values.end(), packed.weights.data());
   return packed;
@@ -103,7 +104,7 @@ PointwiseWork pointwise_work(const Tensor& weights, const PointwiseKernels& kern
   for (const Plan& plan : plans) {
     work.weights += static_cast<std::int64_t>(plan.columns.size()) * plan.vectors * kernels.lanes;
   }
-  work.density = density(plans, weights.dim(1));
+  work.density = density(plans, weights, kernels.lanes);
   return work;
 }
 

@@ -33,11 +33,17 @@ bool takes_winograd(const ConvProblem& p) {
   return p.kernel == Pair{3, 3} && p.stride == Pair{1, 1} && p.dilation == Pair{1, 1} && p.groups == 1;
 }
 
+bool takes_pointwise(const ConvProblem& p) {
+  using Pair = std::array<std::int64_t, 2>;
+  return p.kernel == Pair{1, 1} && p.groups == 1 && p.pads == std::array<std::int64_t, 4>{} && p.stride[0] == p.stride[1];
+}
+
 /// Beginnings of the names of kernels that must take the problem, whatever else does.
 std::vector<std::string> expected_kernels(const ConvProblem& p, const std::string& target) {
   const auto winograd = [&](int m, const char* kind) {
     return "cpu:winograd_f" + std::to_string(m) + "_" + kind + "_" + target;
   };
+  if (takes_pointwise(p)) return {"cpu:direct:", "cpu:pointwise_dense_" + target};
   if (p.m == 0 && !takes_winograd(p)) return {"cpu:direct:"};
   if (p.m == 0) return {"cpu:direct:", winograd(2, "rows"), winograd(4, "rows"), winograd(6, "rows")};
   if (p.axis == winograd::Axis::element && !p.kept.empty()) return {winograd(p.m, "rows"), winograd(p.m, "csr")};

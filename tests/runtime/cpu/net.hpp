@@ -12,6 +12,7 @@ constexpr double kBound = 2e-6;
 struct Net {
   Graph graph;
   ValueId x = kNone;
+  SessionOptions options = two_threads();
 
   /// Input n x c x h x w through a 1x1 convolution to `k` channels.
   Net(wins::Shape shape, std::int64_t k) {
@@ -48,9 +49,12 @@ struct Net {
   }
 
  private:
-  Result check(double bound) const {
+  static SessionOptions two_threads() {
     SessionOptions options;
     options.threads = 2;
+    return options;
+  }
+  Result check(double bound) const {
     Result result = run_both(graph, options);
     EXPECT_LE(result.relative_l2, bound) << result.layer("op").kernel << " " << result.layer("op").problem;
     EXPECT_LE(result.max_error, 4 * bound) << result.layer("op").kernel << " " << result.layer("op").problem;
