@@ -1,7 +1,7 @@
 # Each target sets up what it needs first; that costs a moment when everything is there.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-asan fuzz bench-cpu bench-layers docs-check install clean
+.PHONY: help setup build demo test test-asan test-tsan fuzz bench-cpu bench-layers docs-check install clean
 
 # WINS_FLAGS goes to every configure step, e.g. make build WINS_FLAGS=-DWINS_TRAINING=OFF
 WINS_FLAGS ?=
@@ -36,6 +36,11 @@ test-asan: setup  ## all tests under the address and undefined behaviour sanitiz
 	cmake --preset asan $(WINS_FLAGS)
 	cmake --build build/asan
 	ctest --test-dir build/asan --output-on-failure
+
+test-tsan: setup  ## the tests of the runtime and its threads under the thread sanitizer
+	cmake --preset tsan
+	cmake --build --preset tsan
+	ctest --preset tsan
 
 fuzz: setup  ## each fuzz target for FUZZ_SECONDS (60), starting from fuzz/corpus
 	scripts/fuzz.sh $(FUZZ_SECONDS)

@@ -31,6 +31,18 @@ if(WINS_SANITIZE OR WINS_FUZZ)
   add_link_options(${sanitizers})
 endif()
 
+if(WINS_SANITIZE_THREAD)
+  if(WINS_SANITIZE OR WINS_FUZZ)
+    message(FATAL_ERROR "WINS_SANITIZE_THREAD=ON does not go with the address sanitizer")
+  endif()
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # src/base/parallel.cpp tells it what OpenMP orders by what GCC makes of a parallel region.
+    message(FATAL_ERROR "WINS_SANITIZE_THREAD=ON needs GCC, this is ${CMAKE_CXX_COMPILER_ID}")
+  endif()
+  add_compile_options(-fsanitize=thread)
+  add_link_options(-fsanitize=thread)
+endif()
+
 if(WINS_FUZZ)
   if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
     message(FATAL_ERROR "WINS_FUZZ=ON needs clang (CMAKE_CXX_COMPILER=clang++), "

@@ -68,7 +68,7 @@ function(wins_shared_library)
     SOVERSION ${PROJECT_VERSION_MAJOR})
   # What comes from static libraries (ONNX) is ours alone: another copy in the process is not disturbed.
   target_link_options(wins_shared PRIVATE -Wl,--exclude-libs,ALL)
-  if(NOT WINS_SANITIZE AND NOT WINS_FUZZ)
+  if(NOT WINS_SANITIZE AND NOT WINS_SANITIZE_THREAD AND NOT WINS_FUZZ)
     target_link_options(wins_shared PRIVATE -Wl,--no-undefined)
   endif()
   set_property(GLOBAL PROPERTY WINS_SHARED_ROOMS "${lib_ROOMS}")

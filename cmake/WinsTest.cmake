@@ -30,6 +30,7 @@ function(wins_test)
     "WINS_FIXTURES=\"${CMAKE_CURRENT_SOURCE_DIR}/tests/fixtures\""
     "WINS_PYTHON=\"${WINS_PYTHON}\""
     "WINS_BIN=\"${CMAKE_BINARY_DIR}/wins\"")
+  set(tsan_options "halt_on_error=1 allocator_may_return_null=1 suppressions=${CMAKE_CURRENT_SOURCE_DIR}/tests/tsan.supp")
   # Two tests run at once, each with its own OpenMP team: waiting threads must not spin.
   # Under the address sanitizer memory that cannot be had must be refused, as it is without.
   gtest_discover_tests(test_${name}
@@ -38,7 +39,8 @@ function(wins_test)
     TEST_PREFIX "${test_ROOM}:"
     WORKING_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}"
     PROPERTIES TIMEOUT 600 LABELS "${test_ROOM}" ENVIRONMENT "OMP_WAIT_POLICY=passive"
-      ENVIRONMENT_MODIFICATION "ASAN_OPTIONS=set:allocator_may_return_null=1")
+      ENVIRONMENT_MODIFICATION "ASAN_OPTIONS=set:allocator_may_return_null=1"
+      ENVIRONMENT_MODIFICATION "TSAN_OPTIONS=set:${tsan_options}")
 endfunction()
 
 # wins_python_tests(room) - each file of tests/<room>/*.py that holds a test, run with unittest.

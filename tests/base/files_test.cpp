@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "wins/base/error.hpp"
-#include "wins/base/parallel.hpp"
 #include "wins/base/progress.hpp"
 
 namespace wins {
@@ -55,14 +54,6 @@ TEST(Files, APlaceThatTakesNoFilesIsAnErrorThatNamesThePath) {
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find("/proc/wins-test"), std::string::npos) << error.what();
   }
-}
-
-TEST(Parallel, CoversTheRangeAndRethrows) {
-  std::vector<int> hits(1000, 0);
-  parallel_for(1000, 3, [&](std::int64_t i, int) { ++hits[static_cast<std::size_t>(i)]; });
-  for (const int h : hits) EXPECT_EQ(h, 1);
-  EXPECT_THROW(parallel_for(10, 2, [](std::int64_t i, int) { require(i != 7, "seven"); }), Error);
-  parallel_for(0, 2, [](std::int64_t, int) { FAIL(); });
 }
 
 TEST(Progress, Durations) {

@@ -1,10 +1,15 @@
 // Small networks for the tests of the runtime.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <random>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "wins/graph/graph.hpp"
+#include "wins/graph/passes.hpp"
 #include "wins/winograd/transforms.hpp"
 
 namespace wins::runtime {
@@ -44,6 +49,29 @@ inline graph::Graph small_network() {
   g.inputs = {x};
   g.outputs = {scores};
   return g;
+}
+
+/// Every convolution that Winograd takes, with F(2,3) and about so many of its rows.
+inline void prune_randomly(graph::Graph& graph, unsigned keep_percent) {
+  std::vector<std::string> names;
+  for (const graph::Node& node : graph.nodes) {
+    if (node.as<graph::Conv>() != nullptr && graph::winograd_refusal(graph, node).empty())
+      names.push_back(node.name);
+  }
+  std::mt19937 random(1);
+  for (const std::string& name : names) {
+    graph::to_winograd(graph, name, 2);
+    auto node =
+        std::find_if(graph.nodes.begin(), graph.nodes.end(), [&](const auto& n) { return n.name == name; });
+    auto& mask = node->as<graph::WinogradConv>()->mask;
+    Tensor& U = *graph.value(node->inputs[1]).constant;
+    auto values = U.mutable_data<float>();
+    for (std::size_t row = 0; row < mask.keep.size(); ++row) {
+      if (random() % 100 < keep_percent) continue;
+      mask.keep[row] = 0;
+      std::fill_n(values.begin() + static_cast<std::ptrdiff_t>(row) * mask.columns, mask.columns, 0.0F);
+    }
+  }
 }
 
 }  // namespace wins::runtime

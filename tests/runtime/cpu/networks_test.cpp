@@ -1,5 +1,6 @@
 // Whole networks of the zoo on small pictures, dense and pruned, against the float64 reference.
 #include "harness.hpp"
+#include "runtime/networks.hpp"
 #include "wins/graph/passes.hpp"
 #include "wins/graph/zoo.hpp"
 #include "wins/onnx/onnx.hpp"
@@ -14,28 +15,6 @@ graph::Graph network(const std::string& name, std::int64_t size) {
   graph::Graph graph = graph::zoo(name, options);
   graph::optimize_for_inference(graph);
   return graph;
-}
-
-void prune_randomly(graph::Graph& graph, unsigned keep_percent) {
-  std::vector<std::string> names;
-  for (const graph::Node& node : graph.nodes) {
-    if (node.as<graph::Conv>() != nullptr && graph::winograd_refusal(graph, node).empty())
-      names.push_back(node.name);
-  }
-  std::mt19937 random(1);
-  for (const std::string& name : names) {
-    graph::to_winograd(graph, name, 2);
-    auto node =
-        std::find_if(graph.nodes.begin(), graph.nodes.end(), [&](const auto& n) { return n.name == name; });
-    auto& mask = node->as<graph::WinogradConv>()->mask;
-    Tensor& U = *graph.value(node->inputs[1]).constant;
-    auto values = U.mutable_data<float>();
-    for (std::size_t row = 0; row < mask.keep.size(); ++row) {
-      if (random() % 100 < keep_percent) continue;
-      mask.keep[row] = 0;
-      std::fill_n(values.begin() + static_cast<std::ptrdiff_t>(row) * mask.columns, mask.columns, 0.0F);
-    }
-  }
 }
 
 class Networks : public testing::TestWithParam<std::pair<const char*, std::int64_t>> {};
