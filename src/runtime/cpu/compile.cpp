@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "arena.hpp"
 #include "dnnl_step.hpp"
+#include "kernels.hpp"
 #include "wins/base/error.hpp"
 #include "wins/runtime/problem.hpp"
 
@@ -24,11 +26,18 @@ std::size_t plain_bytes(const Value& value) {
 
 class Compiler {
  public:
-  explicit Compiler(const Environment& env) : env_(env), homes_(env.graph.values.size()) {}
+  explicit Compiler(const Environment& env)
+      : env_(env),
+        homes_(env.graph.values.size()),
+        prologues_(find_prologues(env.graph)),
+        placements_(find_placements(env.graph, env.block)) {}
 
   Program run() {
     place_inputs_and_constants();
-    for (const Node& node : env_.graph.nodes) add_node(node);
+    choose_prologues();
+    for (const Node& node : env_.graph.nodes) {
+      if (!absorbed_.contains(&node) && !place_concat(node)) add_node(node);
+    }
     require(unsupported_.empty(), "no cpu kernel for: {}", unsupported_);
     for (const ValueId id : env_.graph.outputs) {
       const Value& value = env_.graph.value(id);
@@ -54,10 +63,61 @@ class Compiler {
         layout == Layout::plain
             ? plain_bytes(value)
             : static_cast<std::size_t>(blocked_count(value.shape.value(), env_.block)) * sizeof(float);
+    const auto placed = placements_.find(id);
+    if (layout == Layout::blocked && placed != placements_.end()) {
+      const auto [root, channel] = placed->second;
+      const Shape& shape = value.shape.value();
+      const std::size_t there = home(root).buffers[static_cast<std::size_t>(layout)];
+      buffer.parent = there != kNoBuffer ? there : add_buffer(root, layout);
+      buffer.parent_offset = static_cast<std::size_t>(channel * shape[2] * shape[3]) * sizeof(float);
+    }
     program_.buffers.push_back(std::move(buffer));
     const std::size_t index = program_.buffers.size() - 1;
     home(id).buffers[static_cast<std::size_t>(layout)] = index;
     return index;
+  }
+
+  /// A concatenation whose inputs lie in place already, or are put there, needs no step.
+  bool place_concat(const Node& node) {
+    if (node.as<graph::Concat>() == nullptr) return false;
+    const ValueId output = node.outputs[0];
+    const auto root_of = [&](ValueId id) {
+      const auto placed = placements_.find(id);
+      return placed != placements_.end() ? placed->second.root : id;
+    };
+    const ValueId root = root_of(output);
+    const bool placed = std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
+      return placements_.contains(id) && root_of(id) == root;
+    });
+    if (!placed) return false;
+    for (const ValueId id : node.inputs) buffer_of(id, Layout::blocked);
+    if (home(output).buffers[static_cast<std::size_t>(Layout::blocked)] == kNoBuffer) add_buffer(output, Layout::blocked);
+    home(output).first = Layout::blocked;
+    return true;
+  }
+
+  Problem problem_of(const Node& node) {
+    Problem problem{env_, node, {}, {}};
+    for (const ValueId id : node.inputs)
+      problem.existing.push_back(id == kNone ? Layout::plain : home(id).first);
+    return problem;
+  }
+
+  /// Keeps the prologues that a kernel takes; their nodes get no steps.
+  void choose_prologues() {
+    std::erase_if(prologues_, [&](const auto& entry) {
+      const auto& [node, prologue] = entry;
+      Problem problem = problem_of(*node);
+      problem.prologue = prologue;
+      const std::string& wanted = env_.options.force_kernel;
+      const Kernel kernel = pointwise_kernel();
+      const bool other = !wanted.empty() && wanted != kernel.name;
+      return other || kernel.refuse(problem).has_value();
+    });
+    for (const auto& [node, prologue] : prologues_) {
+      absorbed_.insert(prologue.norm);
+      if (prologue.relu != nullptr) absorbed_.insert(prologue.relu);
+    }
   }
 
   void place_inputs_and_constants() {
@@ -103,10 +163,15 @@ class Compiler {
     return result;
   }
 
-  void add_node(const Node& node) {
-    Problem problem{env_, node, {}};
-    for (const ValueId id : node.inputs)
-      problem.existing.push_back(id == kNone ? Layout::plain : home(id).first);
+  void add_node(const Node& given) {
+    Node node = given;
+    Prologue prologue;
+    if (const auto found = prologues_.find(&given); found != prologues_.end()) {
+      prologue = found->second;
+      node.inputs[0] = prologue.norm->inputs[0];
+    }
+    Problem problem = problem_of(node);
+    problem.prologue = prologue;
     LayerPlan line;
     std::optional<Implementation> chosen = choose(problem, line);
     if (!chosen) {
@@ -154,6 +219,8 @@ class Compiler {
     for (const Kernel& kernel : kernels) {
       if (forced && kernel.name != wanted && kernel.name != "ref") {
         line.refused.emplace_back(std::string(kernel.name), wanted + " is forced");
+      } else if (problem.prologue.norm != nullptr && kernel.name != "cpu:pointwise") {
+        line.refused.emplace_back(std::string(kernel.name), "batch norm before it");
       } else if (const auto reason = kernel.refuse(problem)) {
         line.refused.emplace_back(std::string(kernel.name), *reason);
       } else {
@@ -186,6 +253,11 @@ class Compiler {
     std::vector<std::size_t> owner(program_.buffers.size());
     for (std::size_t i = 0; i < owner.size(); ++i) owner[i] = i;
     std::vector<std::size_t> owner_last = last_use;
+    std::vector<bool> shared(program_.buffers.size(), false);  // parts, and what has parts
+    for (std::size_t b = 0; b < program_.buffers.size(); ++b) {
+      if (program_.buffers[b].parent == kNoBuffer) continue;
+      shared[b] = shared[program_.buffers[b].parent] = true;
+    }
     for (std::size_t s = 0; s < program_.steps.size(); ++s) {
       const PlannedStep& step = program_.steps[s];
       if (step.in_place < 0 || step.outputs.empty() || step.outputs[0] == kNoBuffer) continue;
@@ -193,6 +265,7 @@ class Compiler {
       if (from == kNoBuffer) continue;
       const Buffer& source = program_.buffers[from];
       if (source.graph_input || source.constant || source.bytes != program_.buffers[to].bytes) continue;
+      if (shared[from] || shared[to]) continue;
       const auto reads = std::count(step.inputs.begin(), step.inputs.end(), from);
       if (owner_last[owner[from]] != s || reads != 1) continue;
       owner[to] = owner[from];
@@ -201,23 +274,37 @@ class Compiler {
     return owner;
   }
 
-  void assign_memory() {
-    std::vector<std::size_t> first(program_.buffers.size(), 0), last(program_.buffers.size(), 0);
+  /// Steps from the first write to the last read of every buffer; of one with parts, over all of them.
+  std::pair<std::vector<std::size_t>, std::vector<std::size_t>> find_uses() const {
+    std::vector<std::size_t> first(program_.buffers.size(), kNoBuffer), last(program_.buffers.size(), 0);
     for (std::size_t s = 0; s < program_.steps.size(); ++s) {
-      for (const std::size_t b : program_.steps[s].outputs) {
-        if (b != kNoBuffer) first[b] = last[b] = s;
-      }
-      for (const std::size_t b : program_.steps[s].inputs) {
-        if (b != kNoBuffer) last[b] = std::max(last[b], s);
+      for (const auto* buffers : {&program_.steps[s].outputs, &program_.steps[s].inputs}) {
+        for (const std::size_t b : *buffers) {
+          if (b == kNoBuffer) continue;
+          first[b] = std::min(first[b], s);
+          last[b] = std::max(last[b], s);
+        }
       }
     }
     for (const GraphOutput& output : program_.outputs) last[output.buffer] = program_.steps.size();
+    for (std::size_t b = 0; b < program_.buffers.size(); ++b) {
+      const std::size_t parent = program_.buffers[b].parent;
+      if (parent == kNoBuffer) continue;
+      first[parent] = std::min(first[parent], first[b]);
+      last[parent] = std::max(last[parent], last[b]);
+    }
+    for (std::size_t& step : first) step = step == kNoBuffer ? 0 : step;
+    return {std::move(first), std::move(last)};
+  }
 
+  void assign_memory() {
+    const auto [first, last] = find_uses();
     const std::vector<std::size_t> owner = find_owners(last);
     std::map<std::size_t, std::size_t> lifetime_of;
     std::vector<Lifetime> lifetimes;
     for (std::size_t b = 0; b < program_.buffers.size(); ++b) {
-      if (program_.buffers[b].graph_input || program_.buffers[b].constant) continue;
+      const Buffer& buffer = program_.buffers[b];
+      if (buffer.graph_input || buffer.constant || buffer.parent != kNoBuffer) continue;
       const auto [entry, added] = lifetime_of.emplace(owner[b], lifetimes.size());
       if (added) lifetimes.push_back({0, first[b], last[b]});
       Lifetime& lifetime = lifetimes[entry->second];
@@ -230,6 +317,9 @@ class Compiler {
       if (const auto found = lifetime_of.find(owner[b]); found != lifetime_of.end()) {
         program_.buffers[b].offset = arena.offsets[found->second];
       }
+    }
+    for (Buffer& buffer : program_.buffers) {
+      if (buffer.parent != kNoBuffer) buffer.offset = program_.buffers[buffer.parent].offset + buffer.parent_offset;
     }
     program_.plan.arena_bytes = arena.bytes;
     for (const LayerPlan& line : program_.plan.layers) {
@@ -255,6 +345,9 @@ class Compiler {
 
   const Environment& env_;
   std::vector<Home> homes_;
+  std::map<const Node*, Prologue> prologues_;
+  std::map<ValueId, Placement> placements_;
+  std::set<const Node*> absorbed_;
   Program program_;
   std::string unsupported_;
 };

@@ -18,6 +18,8 @@ struct Buffer {
   std::size_t offset = 0;                  ///< in the arena
   std::optional<std::size_t> graph_input;  ///< memory of the caller
   std::optional<Tensor> constant;
+  std::size_t parent = kNoBuffer;  ///< the buffer that it is a part of
+  std::size_t parent_offset = 0;                      ///< bytes
 };
 
 /// A kernel with its buffers, or a reorder between two layouts of one value.

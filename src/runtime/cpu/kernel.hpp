@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cost.hpp"
+#include "fusion.hpp"
 #include "weight_store.hpp"
 #include "winograd_kernels.hpp"
 #include "wins/graph/graph.hpp"
@@ -42,6 +43,8 @@ struct Problem {
   const graph::Node& node;
   /// Layout in which each input exists already (plain for constants).
   std::vector<Layout> existing;
+  /// What stands before input 0 and is not a step of its own; `node` reads what the norm reads.
+  Prologue prologue;
 
   bool has_input(std::size_t i) const { return node.input(i) != graph::kNone; }
   const graph::Value& input(std::size_t i) const { return env.graph.value(node.inputs.at(i)); }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "batch_norm.hpp"
 #include "dnnl_step.hpp"
 #include "kernels.hpp"
 #include "wins/base/parallel.hpp"
@@ -52,9 +53,7 @@ Implementation build_eltwise(const Problem& problem) {
 std::optional<std::string> refuse_scale_shift(const Problem& problem) {
   if (!problem.is_float()) return "not float32";
   if (problem.input_shape(0).size() != 4) return "not two-dimensional";
-  for (std::size_t i = 1; i < 5; ++i) {
-    if (problem.constant(i) == nullptr) return "statistics are not constant";
-  }
+  if (!has_constant_statistics(problem.env.graph, problem.node)) return "statistics are not constant";
   return std::nullopt;
 }
 
@@ -67,25 +66,15 @@ class ScaleShiftStep : public Step {
         pixels_(problem.output_shape()[2] * problem.output_shape()[3]),
         channel_blocks_(divide_up(problem.output_shape()[1], block_)),
         planes_(problem.output_shape()[0] * channel_blocks_),
-        scale_(static_cast<std::size_t>(channel_blocks_ * block_), 0.0F),
-        shift_(scale_) {
-    const auto& op = std::get<graph::BatchNorm>(problem.node.op);
-    const auto scale = problem.constant(1)->data<float>(), shift = problem.constant(2)->data<float>();
-    const auto mean = problem.constant(3)->data<float>(), variance = problem.constant(4)->data<float>();
-    for (std::size_t c = 0; c < scale.size(); ++c) {
-      const double factor = scale[c] / std::sqrt(static_cast<double>(variance[c]) + op.epsilon);
-      scale_[c] = static_cast<float>(factor);
-      shift_[c] = static_cast<float>(shift[c] - factor * mean[c]);
-    }
-  }
+        factors_(batch_norm_factors(problem.env.graph, problem.node, block_)) {}
 
   void run(const Arguments& arguments) override {
     const auto* x = static_cast<const float*>(arguments.inputs[0]);
     auto* y = static_cast<float*>(arguments.outputs[0]);
     parallel_for(planes_, threads_, [&](std::int64_t plane, int) {
       const std::int64_t offset = plane * pixels_ * block_;
-      const float* scale = scale_.data() + plane % channel_blocks_ * block_;
-      const float* shift = shift_.data() + plane % channel_blocks_ * block_;
+      const float* scale = factors_.scale.data() + plane % channel_blocks_ * block_;
+      const float* shift = factors_.shift.data() + plane % channel_blocks_ * block_;
       if (block_ == 16) {
         run_plane<16>(x + offset, y + offset, scale, shift);
       } else {
@@ -107,7 +96,7 @@ class ScaleShiftStep : public Step {
 
   int block_, threads_;
   std::int64_t pixels_, channel_blocks_, planes_;
-  std::vector<float> scale_, shift_;
+  BatchNormFactors factors_;
 };
 
 Implementation build_scale_shift(const Problem& problem) {

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <limits>
 
+#include "batch_norm.hpp"
 #include "kernels.hpp"
 #include "output_activation.hpp"
 #include "pointwise_convolution.hpp"
@@ -44,6 +45,8 @@ std::optional<std::string> refuse(const Problem& problem) {
   if (problem.constant(1) == nullptr) return "weights are not constant";
   if (problem.has_input(2) && problem.constant(2) == nullptr) return "bias is not constant";
   if (!fused_activation(conv.activation)) return "activation without a kernel";
+  if (problem.prologue.norm != nullptr && !has_constant_statistics(problem.env.graph, *problem.prologue.norm))
+    return "statistics of the batch norm before it are not constant";
   const PointwiseGeometry g = geometry_of(problem);
   if (g.in_blocks() * g.block * g.in_pixels() > std::numeric_limits<std::uint32_t>::max()) return "picture too large";
   return std::nullopt;
@@ -58,7 +61,7 @@ std::shared_ptr<const PackedPointwise> pack(const Problem& problem) {
 PointwiseBlocking blocking_of(const Problem& problem) {
   const PointwiseGeometry g = geometry_of(problem);
   const PointwiseWork work = pointwise_work(*problem.constant(1), pointwise_kernels());
-  return choose_blocking(g, work, g.stride != 1, problem.env.threads, problem.env.machine);
+  return choose_blocking(g, work, g.stride != 1 || problem.prologue.norm != nullptr, problem.env.threads, problem.env.machine);
 }
 
 Cost predict(const Problem& problem) {
@@ -79,10 +82,22 @@ std::shared_ptr<const AlignedFloats> pack_bias(const Problem& problem) {
   });
 }
 
+PointwiseConvolution::Prologue pack_prologue(const Problem& problem) {
+  const Prologue& given = problem.prologue;
+  if (given.norm == nullptr) return {};
+  PointwiseConvolution::Prologue prologue;
+  prologue.factors = problem.env.weights.get<BatchNormFactors>(problem.node.name + "/pointwise/norm", [&] {
+    return batch_norm_factors(problem.env.graph, *given.norm, problem.env.block);
+  });
+  prologue.low = given.relu != nullptr ? 0 : -std::numeric_limits<float>::infinity();
+  return prologue;
+}
+
 class PointwiseStep : public Step {
  public:
   explicit PointwiseStep(const Problem& problem)
-      : convolution_(geometry_of(problem), pack(problem), pointwise_kernels(), blocking_of(problem), {}),
+      : convolution_(geometry_of(problem), pack(problem), pointwise_kernels(), blocking_of(problem),
+                     pack_prologue(problem)),
         bias_(pack_bias(problem)),
         residual_(problem.has_input(3)),
         activation_(*fused_activation(std::get<Conv>(problem.node.op).activation)) {}
@@ -112,6 +127,7 @@ Implementation build(const Problem& problem) {
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   const auto packed = pack(problem);
   result.name = fmt::format("cpu:pointwise_{}_{}", packed->density < 1 ? "columns" : "dense", target);
+  if (problem.prologue.norm != nullptr) result.name += problem.prologue.relu != nullptr ? "+norm+relu" : "+norm";
   result.inputs = {Need::blocked, Need::none, Need::none, Need::blocked};
   result.inputs.resize(problem.node.inputs.size());
   result.output = Layout::blocked;

@@ -177,9 +177,9 @@ void PointwiseConvolution::run_part(const Operands& operands, std::int64_t pixel
       float* scratch = operands.workspace + scratch_floats() * thread;
       PackTask task{image,        g.in_blocks(), g.in_pixels(), g.in_width, g.out_width, g.stride, block.first,
                     block.last - block.first, nullptr, nullptr, prologue_.low, scratch, blocking_.pixels};
-      if (prologue_.scale) {
-        task.scale = prologue_.scale->data();
-        task.shift = prologue_.shift->data();
+      if (prologue_.factors) {
+        task.scale = prologue_.factors->scale.data();
+        task.shift = prologue_.factors->shift.data();
       }
       kernels_.pack(task);
       x = scratch;

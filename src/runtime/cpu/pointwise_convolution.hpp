@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "batch_norm.hpp"
 #include "cost.hpp"
 #include "pointwise_pack.hpp"
 
@@ -37,7 +38,7 @@ PointwiseBlocking choose_blocking(const PointwiseGeometry& geometry, const Point
 class PointwiseConvolution {
  public:
   struct Prologue {
-    std::shared_ptr<const AlignedFloats> scale, shift;  ///< padded C entries; null: none
+    std::shared_ptr<const BatchNormFactors> factors;  ///< null: none
     float low = 0;
   };
   PointwiseConvolution(const PointwiseGeometry& geometry, std::shared_ptr<const PackedPointwise> weights,
@@ -60,7 +61,7 @@ class PointwiseConvolution {
   struct Block {
     std::int64_t image, first, last;
   };
-  bool packs() const { return geometry_.stride != 1 || prologue_.scale != nullptr; }
+  bool packs() const { return geometry_.stride != 1 || prologue_.factors != nullptr; }
   void split_groups();
   std::int64_t scratch_floats() const;
   void run_part(const Operands& operands, std::int64_t pixel_part, std::int64_t group_part, int thread) const;

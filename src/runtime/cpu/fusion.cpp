@@ -1,0 +1,126 @@
+#include "fusion.hpp"
+
+#include <algorithm>
+
+namespace wins::runtime::cpu {
+namespace {
+
+using graph::Node;
+using graph::ValueId;
+
+/// Producers and numbers of readers; outputs of the graph count as read.
+struct Wiring {
+  std::map<ValueId, const Node*> producer;
+  std::map<ValueId, int> readers;
+
+  explicit Wiring(const graph::Graph& graph) {
+    for (const Node& node : graph.nodes) {
+      for (const ValueId id : node.outputs) producer[id] = &node;
+      for (const ValueId id : node.inputs) ++readers[id];
+    }
+    for (const ValueId id : graph.outputs) ++readers[id];
+  }
+
+  /// The node that makes `id`, when nothing else reads it.
+  const Node* sole(ValueId id) const {
+    const auto found = producer.find(id);
+    return found != producer.end() && readers.at(id) == 1 ? found->second : nullptr;
+  }
+};
+
+class Slicer {
+ public:
+  Slicer(const graph::Graph& graph, int block) : graph_(graph), block_(block) {}
+
+  std::map<ValueId, Placement> run() {
+    // The largest results come last, and decide where everything inside them lies.
+    for (auto node = graph_.nodes.rbegin(); node != graph_.nodes.rend(); ++node) {
+      if (takes(*node)) place(*node);
+    }
+    return std::move(placements_);
+  }
+
+ private:
+  bool takes(const Node& node) const {
+    const auto* concat = node.as<graph::Concat>();
+    if (concat == nullptr) return false;
+    const graph::Value& output = graph_.value(node.outputs[0]);
+    const Shape& shape = output.shape.value();
+    if (shape.size() != 4 || shape[0] != 1 || (concat->axis != 1 && concat->axis != -3)) return false;
+    if (output.dtype != DType::f32) return false;
+    std::int64_t channel = 0;
+    for (const ValueId id : node.inputs) {
+      if (channel % block_ != 0) return false;
+      channel += graph_.value(id).shape.value()[1];
+    }
+    return true;
+  }
+
+  /// All or nothing: the inputs go inside the result, or the result around inputs that lie side by
+  /// side in a larger one already.
+  void place(const Node& node) {
+    const ValueId output = node.outputs[0];
+    const auto outside = placements_.find(output);
+    const auto first = placements_.find(node.inputs[0]);
+    Placement base{output, 0};
+    if (outside != placements_.end()) {
+      base = outside->second;
+    } else if (first != placements_.end()) {
+      base = first->second;
+    }
+    const bool around = outside == placements_.end() && first != placements_.end();
+    std::map<ValueId, Placement> wanted;
+    std::int64_t channel = base.channel;
+    for (const ValueId id : node.inputs) {
+      const auto placed = placements_.find(id);
+      if (placed != placements_.end()) {
+        if (placed->second.root != base.root || placed->second.channel != channel) return;
+      } else if (around || is_root(id)) {
+        return;
+      }
+      if (!wanted.emplace(id, Placement{base.root, channel}).second) return;  // twice in one result
+      channel += graph_.value(id).shape.value()[1];
+    }
+    if (around) {
+      placements_.emplace(output, base);
+    } else {
+      placements_.merge(wanted);
+    }
+  }
+
+  /// Others lie inside it, so it cannot move into something itself.
+  bool is_root(ValueId id) const {
+    return std::any_of(placements_.begin(), placements_.end(), [&](const auto& entry) { return entry.second.root == id; });
+  }
+
+  const graph::Graph& graph_;
+  std::int64_t block_;
+  std::map<ValueId, Placement> placements_;
+};
+
+}  // namespace
+
+std::map<const Node*, Prologue> find_prologues(const graph::Graph& graph) {
+  const Wiring wiring(graph);
+  std::map<const Node*, Prologue> prologues;
+  for (const Node& node : graph.nodes) {
+    if (node.as<graph::Conv>() == nullptr) continue;
+    Prologue prologue;
+    const Node* before = wiring.sole(node.inputs[0]);
+    if (before == nullptr) continue;
+    if (const auto* unary = before->as<graph::Unary>(); unary && unary->function.kind == graph::UnaryKind::relu) {
+      prologue.relu = before;
+      before = wiring.sole(before->inputs[0]);
+    }
+    if (before == nullptr || before->as<graph::BatchNorm>() == nullptr) continue;
+    prologue.norm = before;
+    prologues[&node] = prologue;
+  }
+  return prologues;
+}
+
+std::map<ValueId, Placement> find_placements(const graph::Graph& graph, int block) {
+  return Slicer(graph, block).run();
+}
+
+}  // namespace wins::runtime::cpu

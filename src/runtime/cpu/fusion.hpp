@@ -1,0 +1,33 @@
+// What the compiler does to several nodes at once, found on the specialised graph beforehand.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "wins/graph/graph.hpp"
+
+namespace wins::runtime::cpu {
+
+/// A batch norm, and perhaps a ReLU, that stand before a convolution and nothing else.
+struct Prologue {
+  const graph::Node* norm = nullptr;
+  const graph::Node* relu = nullptr;  ///< null: none
+};
+
+/// By the convolution. Whether its kernel can take the prologue is the compiler's business.
+std::map<const graph::Node*, Prologue> find_prologues(const graph::Graph& graph);
+
+/// Where a value lies inside a larger one: channels [channel, channel + C) of `root`.
+struct Placement {
+  graph::ValueId root;
+  std::int64_t channel;
+};
+
+/// Inputs of concatenations along channels whose producers can write straight into the result:
+/// one image, and every part begins at a block of `block` channels. A concatenation inside a
+/// larger one is inside that too.
+std::map<graph::ValueId, Placement> find_placements(const graph::Graph& graph, int block);
+
+}  // namespace wins::runtime::cpu
