@@ -195,6 +195,9 @@ class Compiler {
     planned.in_place = chosen->in_place;
     line.node = node.name;
     line.kernel = chosen->name;
+    for (const Node* inside : {prologue.norm, prologue.relu}) {
+      if (inside != nullptr) line.inside.push_back(inside->name);
+    }
     line.problem = problem_text(env_.graph, node);
     line.predicted_us = chosen->cost.us;
     line.workspace_bytes = chosen->workspace_bytes;

@@ -11,7 +11,7 @@
 namespace wins::runtime {
 namespace {
 
-/// A network of one node, with what goes in.
+/// A network of one layer, with what goes in.
 struct OneNode {
   graph::Graph graph;
   std::vector<Tensor> inputs;
@@ -21,35 +21,40 @@ Tensor as_float32(const Tensor& tensor) {
   return tensor.dtype() == DType::f64 ? tensor.cast(DType::f32) : tensor;
 }
 
-/// `node` alone: constants stay constants, everything else becomes a network input.
-OneNode isolate(const graph::Graph& graph, const graph::Node& node, const std::vector<Tensor>& values) {
+/// `nodes`, in order, and nothing else: constants stay constants, what none of them makes becomes a
+/// network input. The outputs are the last node's.
+OneNode isolate(const graph::Graph& graph, const std::vector<const graph::Node*>& nodes,
+                const std::vector<Tensor>& values) {
   OneNode one;
-  one.graph.name = node.name;
+  one.graph.name = nodes.back()->name;
   std::map<graph::ValueId, graph::ValueId> known;
-  graph::Node copy{node.name, node.op, {}, {}};
-  for (const graph::ValueId id : node.inputs) {
-    if (id == graph::kNone) {
-      copy.inputs.push_back(graph::kNone);
-      continue;
-    }
-    const graph::Value& value = graph.value(id);
-    if (!known.contains(id)) {
-      if (value.constant) {
-        known[id] = one.graph.add_constant(value.name, *value.constant);
-      } else {
-        one.inputs.push_back(as_float32(values[static_cast<std::size_t>(id)]));
-        known[id] = one.graph.add_value(value.name, one.inputs.back().dtype(), one.inputs.back().shape());
-        one.graph.inputs.push_back(known[id]);
+  for (const graph::Node* node : nodes) {
+    graph::Node copy{node->name, node->op, {}, {}};
+    for (const graph::ValueId id : node->inputs) {
+      if (id == graph::kNone) {
+        copy.inputs.push_back(graph::kNone);
+        continue;
       }
+      const graph::Value& value = graph.value(id);
+      if (!known.contains(id)) {
+        if (value.constant) {
+          known[id] = one.graph.add_constant(value.name, *value.constant);
+        } else {
+          one.inputs.push_back(as_float32(values[static_cast<std::size_t>(id)]));
+          known[id] = one.graph.add_value(value.name, one.inputs.back().dtype(), one.inputs.back().shape());
+          one.graph.inputs.push_back(known[id]);
+        }
+      }
+      copy.inputs.push_back(known[id]);
     }
-    copy.inputs.push_back(known[id]);
+    for (const graph::ValueId id : node->outputs) {
+      const graph::Value& value = graph.value(id);
+      known[id] = one.graph.add_value(value.name, value.dtype, value.shape);
+      copy.outputs.push_back(known[id]);
+    }
+    one.graph.outputs = copy.outputs;
+    one.graph.nodes.push_back(std::move(copy));
   }
-  for (const graph::ValueId id : node.outputs) {
-    const graph::Value& value = graph.value(id);
-    copy.outputs.push_back(one.graph.add_value(value.name, value.dtype, value.shape));
-  }
-  one.graph.outputs = copy.outputs;
-  one.graph.nodes.push_back(std::move(copy));
   return one;
 }
 
@@ -64,24 +69,34 @@ void compare(const std::vector<Tensor>& got, const std::vector<Tensor>& wanted, 
   check.passed = check.relative_l2 <= bound;
 }
 
-/// Kernel of `node` in a plan; empty when the plan has no such layer.
-std::string kernel_of(const Plan& plan, const std::string& node) {
-  for (const LayerPlan& layer : plan.layers) {
-    if (layer.node == node) return layer.kernel;
-  }
-  return {};
+/// The line of `node` in a plan, or null.
+const LayerPlan* line_of(const Plan& plan, const std::string& node) {
+  const auto found = std::find_if(plan.layers.begin(), plan.layers.end(),
+                                  [&](const LayerPlan& layer) { return layer.node == node; });
+  return found != plan.layers.end() ? &*found : nullptr;
 }
 
-LayerCheck check_node(const graph::Graph& graph, const graph::Node& node, const std::vector<Tensor>& values,
-                      const SessionOptions& options, double bound) {
-  const OneNode one = isolate(graph, node, values);
+/// A node and those that the network's plan runs inside it.
+std::vector<const graph::Node*> nodes_of(const graph::Graph& graph, const graph::Node& node, const Plan& plan) {
+  std::vector<const graph::Node*> nodes;
+  const LayerPlan* line = line_of(plan, node.name);
+  for (const graph::Node& other : graph.nodes) {
+    const bool inside = line != nullptr && std::count(line->inside.begin(), line->inside.end(), other.name) > 0;
+    if (inside) nodes.push_back(&other);
+  }
+  nodes.push_back(&node);
+  return nodes;
+}
+
+LayerCheck check_layer(const OneNode& one, const std::string& node, const SessionOptions& options, double bound) {
   LayerCheck check;
-  check.node = node.name;
+  check.node = node;
   const std::vector<Tensor> wanted = ref::run(one.graph, one.inputs, ref::Precision::float64);
   Session session = Session::open(one.graph, options);
   std::vector<Shape> shapes;
   for (const Tensor& input : one.inputs) shapes.push_back(input.shape());
-  check.kernel = kernel_of(session.plan(shapes), node.name);
+  const Plan plan = session.plan(shapes);
+  if (const LayerPlan* line = line_of(plan, node)) check.kernel = line->kernel;
   compare(session.run(one.inputs), wanted, bound, check);
   return check;
 }
@@ -101,12 +116,13 @@ std::vector<LayerCheck> verify(const graph::Graph& graph, const std::vector<Tens
 
   std::vector<LayerCheck> checks;
   for (const graph::Node& node : specialised.nodes) {
-    checks.push_back(check_node(specialised, node, values, options, bound));
+    const OneNode one = isolate(specialised, nodes_of(specialised, node, plan), values);
+    checks.push_back(check_layer(one, node.name, options, bound));
     LayerCheck& check = checks.back();
-    const std::string planned = kernel_of(plan, node.name);
-    if (planned.empty() || planned == check.kernel) continue;
+    const LayerPlan* planned = line_of(plan, node.name);
+    if (planned == nullptr || planned->kernel == check.kernel) continue;
     // Another kernel was checked than the network runs: that is no verification.
-    check.kernel += fmt::format(" (the network runs {})", planned);
+    check.kernel += fmt::format(" (the network runs {})", planned->kernel);
     check.passed = false;
   }
   LayerCheck network;

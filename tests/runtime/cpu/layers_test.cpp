@@ -35,7 +35,11 @@ bool takes_winograd(const ConvProblem& p) {
 
 bool takes_pointwise(const ConvProblem& p) {
   using Pair = std::array<std::int64_t, 2>;
-  return p.kernel == Pair{1, 1} && p.groups == 1 && p.pads == std::array<std::int64_t, 4>{} && p.stride[0] == p.stride[1];
+  using graph::UnaryKind;
+  const bool fused = p.activation == UnaryKind::identity || p.activation == UnaryKind::relu ||
+                     p.activation == UnaryKind::clip || p.activation == UnaryKind::leaky_relu;
+  return fused && p.kernel == Pair{1, 1} && p.groups == 1 && p.pads == std::array<std::int64_t, 4>{} &&
+         p.stride[0] == p.stride[1];
 }
 
 /// Beginnings of the names of kernels that must take the problem, whatever else does.

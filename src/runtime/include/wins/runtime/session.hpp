@@ -41,6 +41,7 @@ struct LayerPlan {
   double measured_us = 0;  ///< median over profiled runs; 0 when never profiled
   std::size_t workspace_bytes = 0;
   std::size_t weight_bytes = 0;  ///< packed
+  std::vector<std::string> inside = {};  ///< other nodes that this step runs too, in order
 };
 
 struct Plan {
