@@ -41,6 +41,7 @@ pruning::Calibration calibrate_rows(const graph::Graph& dense, int m, const Comm
   whole.method = pruning::Method::dense;
   whole.exclude = job.config.exclude;
   whole.m = m;
+  whole.strided = job.config.strided;
   graph::Graph graph = dense;
   pruning::prune(graph, whole, {});
 
@@ -75,6 +76,7 @@ void add_prune_flags(CLI::App& app, PruneFlags& flags) {
   app.add_option("--axis", flags.axis, "row or column of each position's matrix")
       ->check(CLI::IsMember({"row", "column"}))->capture_default_str();
   app.add_option("--m", flags.m, "output tile: 2, 4 or auto")->check(CLI::IsMember({"2", "4", "auto"}))->capture_default_str();
+  app.add_flag("--strided", flags.strided, "also prune 3x3 convolutions of stride 2 (25 positions, output tile 2)");
   app.add_option("--min-layer", flags.min_layer, "smallest kept share of a layer")->check(CLI::Range(0.0, 1.0));
   app.add_option("--min-position", flags.min_position, "smallest kept share of a position")->check(CLI::Range(0.0, 1.0));
   app.add_option("--round", flags.round_to, "round kept rows of a position up to a multiple")->check(CLI::Range(1, 1024));
@@ -121,6 +123,7 @@ PruneJob make_prune_job(const PruneFlags& flags, const Common& common) {
   job.config.min_layer_share = flags.min_layer;
   job.config.min_position_share = flags.min_position;
   job.config.round_to = flags.round_to;
+  job.config.strided = flags.strided;
   job.config.m = flags.m == "auto" ? 0 : std::stoi(flags.m);
   job.tradeoff = flags.tradeoff;
   job.outlook_steps = flags.outlook_steps;
@@ -151,7 +154,7 @@ void calibrate_job(const PruneFlags& flags, const Common& common, const graph::G
   if (!scores) return;
   const int m = job.config.m == 0 ? 2 : job.config.m;
   job.calibration = moments ? calibrate_rows(dense, m, common, job)
-                            : pruning::calibrate(dense, first_pictures(job.pictures, kEnergyPictures), m);
+                            : pruning::calibrate(dense, first_pictures(job.pictures, kEnergyPictures), m, job.config.strided);
 }
 
 }  // namespace wins::cli

@@ -1,5 +1,7 @@
 #include "wins/pruning/statistics.hpp"
 
+#include "wins/winograd/transforms.hpp"
+
 namespace wins::pruning {
 
 double KeptRow::ratio() const {
@@ -15,7 +17,7 @@ std::vector<KeptRow> kept_table(const graph::Graph& graph) {
     KeptRow row;
     row.layer = node.name;
     row.m = conv->m;
-    row.p = conv->m + conv->r - 1;
+    row.p = winograd::algorithm(conv->m, conv->r, conv->stride).p();
     row.axis = mask.axis;
     row.units = mask.units();
     for (int xi = 0; xi < mask.positions; ++xi) {
