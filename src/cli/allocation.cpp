@@ -90,7 +90,7 @@ Allocator::Allocator(const graph::Graph& dense, const PruneJob& job, const Prune
       fixed_(job.config.layer_ratio) {
   const auto start = std::chrono::steady_clock::now();
   const std::vector<std::string>& excluded = job.config.exclude;
-  for (const std::string& layer : pruning::prunable_layers(dense)) {
+  for (const std::string& layer : pruning::prunable_layers(dense, nullptr, job.config.strided)) {
     const bool out = std::find(excluded.begin(), excluded.end(), layer) != excluded.end();
     if (!out && !fixed_.contains(layer)) layers_.push_back(layer);
   }

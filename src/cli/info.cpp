@@ -28,7 +28,8 @@ std::string winograd_remark(const graph::Graph& graph, const graph::Node& node,
                        kept_columns_text(row), row.columns, row.block);
   }
   if (const auto* conv = node.as<graph::WinogradConv>()) {
-    return fmt::format("F({0},{1}), {2:.1f} % pruned", conv->m, conv->r, conv->mask.pruning_ratio() * 100);
+    return fmt::format("F({},{}){}, {:.1f} % pruned", conv->m, conv->r, conv->stride == 1 ? "" : " stride 2",
+                       conv->mask.pruning_ratio() * 100);
   }
   if (node.as<graph::Conv>() == nullptr) return "";
   const std::string refusal = graph::winograd_refusal(graph, node);

@@ -41,11 +41,12 @@ const CLI::Validator kRatio(
 pruning::Calibration calibrate_rows(const graph::Graph& dense, int m, const Common& common, const PruneJob& job) {
   pruning::PruneConfig whole;
   whole.method = pruning::Method::dense;
-  const std::vector<std::string> prunable = pruning::prunable_layers(dense);
+  const std::vector<std::string> prunable = pruning::prunable_layers(dense, nullptr, job.config.strided);
   for (const std::string& name : job.config.exclude) {  // 1x1 convolutions are not for this
     if (std::find(prunable.begin(), prunable.end(), name) != prunable.end()) whole.exclude.push_back(name);
   }
   whole.m = m;
+  whole.strided = job.config.strided;
   graph::Graph graph = dense;
   pruning::prune(graph, whole, {});
 
@@ -80,7 +81,7 @@ std::optional<pruning::ColumnPruning> columns_of(const PruneFlags& flags) {
 /// Layers whose input energies the criterion takes.
 std::vector<std::string> energy_layers(const graph::Graph& dense, const pruning::PruneConfig& config) {
   std::vector<std::string> layers;
-  if (config.criterion == pruning::Criterion::output_aware) layers = pruning::prunable_layers(dense);
+  if (config.criterion == pruning::Criterion::output_aware) layers = pruning::prunable_layers(dense, nullptr, config.strided);
   if (config.columns && pruning::column_criterion(config.criterion) == pruning::Criterion::output_aware) {
     const std::vector<std::string> pointwise = pruning::column_layers(dense);
     layers.insert(layers.end(), pointwise.begin(), pointwise.end());
@@ -109,6 +110,7 @@ void add_prune_flags(CLI::App& app, PruneFlags& flags) {
   app.add_option("--axis", flags.axis, "row or column of each position's matrix")
       ->check(CLI::IsMember({"row", "column"}))->capture_default_str();
   app.add_option("--m", flags.m, "output tile: 2, 4 or auto")->check(CLI::IsMember({"2", "4", "auto"}))->capture_default_str();
+  app.add_flag("--strided", flags.strided, "also prune 3x3 convolutions of stride 2 (25 positions, output tile 2)");
   app.add_option("--min-layer", flags.min_layer, "smallest kept share of a layer")->check(CLI::Range(0.0, 1.0));
   app.add_option("--min-position", flags.min_position, "smallest kept share of a position")->check(CLI::Range(0.0, 1.0));
   app.add_option("--round", flags.round_to, "round kept rows of a position up to a multiple")->check(CLI::Range(1, 1024));
@@ -156,6 +158,7 @@ PruneJob make_prune_job(const PruneFlags& flags, const Common& common) {
   job.config.min_layer_share = flags.min_layer;
   job.config.min_position_share = flags.min_position;
   job.config.round_to = flags.round_to;
+  job.config.strided = flags.strided;
   job.config.m = flags.m == "auto" ? 0 : std::stoi(flags.m);
   job.tradeoff = flags.tradeoff;
   job.outlook_steps = flags.outlook_steps;

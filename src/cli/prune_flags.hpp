@@ -18,6 +18,7 @@ struct PruneFlags {
   std::string criterion = "auto";   ///< l2 for wins-b, output-aware for the others
   std::string axis = "row";
   std::string m = "2";
+  bool strided = false;              ///< also 3x3 convolutions of stride 2
   std::string backend = "cpu";
   double ratio = 0.5;
   std::optional<double> bcbp;        ///< ratio of the 1x1 convolutions; none: they stay

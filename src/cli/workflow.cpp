@@ -145,7 +145,8 @@ Pruned prune_network(const graph::Graph& start, const graph::Graph& dense, const
   if (job.config.method != pruning::Method::wins_ab) {
     pruning::prune(result.graph, job.config, job.calibration);
   } else {
-    Progress progress("WINS-AB decisions", static_cast<std::int64_t>(pruning::prunable_layers(start).size()));
+    const auto layers = pruning::prunable_layers(start, nullptr, job.config.strided);
+    Progress progress("WINS-AB decisions", static_cast<std::int64_t>(layers.size()));
     result.decisions = pruning::decide_wins_ab(result.graph, job.config, job.calibration,
                                                make_hooks(dense, job, progress), job.tradeoff);
   }

@@ -183,15 +183,18 @@ Inferred infer(const Conv& op, const InferContext& context) {
 }
 
 Inferred infer(const WinogradConv& op, const InferContext& context) {
-  context.require(op.m >= 1 && op.r >= 1 && op.m + op.r - 1 <= 10, "F({}, {}) is not supported", op.m, op.r);
+  const bool supported = op.stride == 1 ? op.m >= 1 && op.r >= 1 && op.m + op.r - 1 <= 10
+                                        : op.stride == 2 && op.m == 2 && op.r == 3;
+  context.require(supported, "F({}, {}) with stride {} is not supported", op.m, op.r, op.stride);
   const wins::Shape x = image(context);
   const wins::Shape u = weights(context, 3);
-  const std::int64_t p = op.m + op.r - 1;
+  const std::int64_t p = (op.m - 1) * op.stride + op.r;
   context.merge(u[0], p * p, "positions of U and p * p");
   context.merge(x[1], u[2], "input channels and channels of U");
   check_bias(context, u[1]);
   Window window;
   window.kernel = {op.r, op.r};
+  window.stride = {op.stride, op.stride};
   window.pads = op.pads;
   check_window(window, context);
   const winograd::Mask& mask = op.mask;

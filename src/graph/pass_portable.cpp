@@ -47,16 +47,17 @@ class PortableWriter {
   ValueId convolution(const Node& node, const WinogradConv& op) {
     const Tensor* U = graph_.constant_input(node, 1);
     wins::require(U != nullptr, "node '{}': U is not constant", node.name);
-    const winograd::Algorithm& algorithm = winograd::algorithm(op.m, op.r);
+    const winograd::Algorithm& algorithm = winograd::algorithm(op.m, op.r, op.stride);
     Tensor weights = winograd::equivalent_convolution(algorithm, *U);
     Conv conv;
     conv.window.kernel = {algorithm.p(), algorithm.p()};
-    conv.window.stride = {op.m, op.m};
+    conv.window.stride = {algorithm.step(), algorithm.step()};
     conv.window.pads = op.pads;
     for (std::size_t i = 0; i < 2; ++i) {
-      // Just enough rows for whole tiles. m - 1 more always give ceil(H / m) tiles, whatever H is.
+      // Just enough rows for whole tiles. The inputs of m - 1 more outputs always give ceil(H / m) tiles,
+      // whatever H is.
       const std::int64_t extent = output_extent(node, i);
-      conv.window.pads[i + 2] += extent < 0 ? op.m - 1 : (op.m - extent % op.m) % op.m;
+      conv.window.pads[i + 2] += (extent < 0 ? op.m - 1 : (op.m - extent % op.m) % op.m) * op.stride;
     }
     std::vector<ValueId> inputs = {node.inputs[0],
                                    graph_.add_constant(node.name + ".weight", std::move(weights))};
@@ -85,14 +86,18 @@ class PortableWriter {
     return graph_.add_node(node.name + ".crop", Slice{}, {y, starts, ends, axes});
   }
 
-  /// Spatial extents of the output from the shape of the input: H + pads - r + 1.
+  /// Spatial extents of the output from the shape of the input: (H + pads - r + stride) / stride.
   ValueId dynamic_extent(const Node& node, const WinogradConv& op) {
     const ValueId shape = graph_.add_node(node.name + ".shape", graph::Shape{}, {node.inputs[0]});
     const ValueId indices = ints(node.name + ".spatial", {2, 3});
     const ValueId extents = graph_.add_node(node.name + ".extents", Gather{0}, {shape, indices});
+    const std::int64_t fixed = op.stride - op.r;
     const ValueId growth =
-        ints(node.name + ".growth", {op.pads[0] + op.pads[2] - op.r + 1, op.pads[1] + op.pads[3] - op.r + 1});
-    return graph_.add_node(node.name + ".ends", Binary{}, {extents, growth});
+        ints(node.name + ".growth", {op.pads[0] + op.pads[2] + fixed, op.pads[1] + op.pads[3] + fixed});
+    if (op.stride == 1) return graph_.add_node(node.name + ".ends", Binary{}, {extents, growth});
+    const ValueId grown = graph_.add_node(node.name + ".grown", Binary{}, {extents, growth});
+    const ValueId stride = ints(node.name + ".stride", {op.stride, op.stride});
+    return graph_.add_node(node.name + ".ends", Binary{BinaryKind::div}, {grown, stride});
   }
 
   ValueId ints(const std::string& name, const Ints& values) {

@@ -1,4 +1,4 @@
-// WinogradConv equals an ordinary convolution with a p x p kernel and stride m whose m*m outputs
+// WinogradConv equals an ordinary convolution with a p x p kernel and stride m*s whose m*m outputs
 // per channel DepthToSpace interleaves (docs/onnx.md derives it):
 //   W[(k,a,b), c, y, x] = sum_ij L[(a,y), i] L[(b,x), j] U[(i,j), k, c],  L[(a,y), i] = A[i,a] B[y,i]
 #include "winograd_function.hpp"
@@ -94,32 +94,42 @@ void write_kernel(BodyWriter& body, const winograd::Algorithm& algorithm) {
   body.node("Reshape", {"W_kabcyx", "shape_W"}, "W");
 }
 
-/// "image" [N, K, H', W'] from "X" and "W". The extra m - 1 zeros below and right let the last,
-/// partial tiles run; Slice cuts what they add.
-void write_convolution(BodyWriter& body, const graph::WinogradConv& conv, const std::string& output) {
-  const std::int64_t m = conv.m;
-  const std::int64_t p = m + conv.r - 1;
+/// "cut": extents of the output, (H + pads - r + s) / s along each axis.
+void write_extents(BodyWriter& body, const graph::WinogradConv& conv) {
   const auto [top, left, bottom, right] = conv.pads;
-  pb::NodeProto& convolution = body.node("Conv", {"X", "W"}, "tiles");
-  set_attribute(convolution, "kernel_shape", Ints{p, p});
-  set_attribute(convolution, "strides", Ints{m, m});
-  set_attribute(convolution, "pads", Ints{top, left, bottom + m - 1, right + m - 1});
-  pb::NodeProto& interleave = body.node("DepthToSpace", {"tiles"}, "covered");
-  set_attribute(interleave, "blocksize", m);
-  set_attribute(interleave, "mode", std::string("CRD"));
   pb::NodeProto& extents = body.node("Shape", {"X"}, "extents");
   set_attribute(extents, "start", std::int64_t{2});
   set_attribute(extents, "end", std::int64_t{4});
-  const Ints growth{top + bottom - conv.r + 1, left + right - conv.r + 1};
-  body.node("Add", {"extents", body.ints("growth", growth)}, "cut");
+  const std::int64_t s = conv.stride;
+  const Ints growth{top + bottom - conv.r + s, left + right - conv.r + s};
+  body.node("Add", {"extents", body.ints("growth", growth)}, s == 1 ? "cut" : "grown");
+  if (s != 1) body.node("Div", {"grown", body.ints("stride", {s, s})}, "cut");
+}
+
+/// "image" [N, K, H', W'] from "X" and "W". The extra zeros below and right, the inputs of m - 1
+/// outputs, let the last, partial tiles run; Slice cuts what they add.
+void write_convolution(BodyWriter& body, const graph::WinogradConv& conv, const std::string& output) {
+  const std::int64_t m = conv.m;
+  const winograd::Algorithm& algorithm = winograd::algorithm(conv.m, conv.r, conv.stride);
+  const std::int64_t p = algorithm.p(), step = algorithm.step(), extra = (m - 1) * conv.stride;
+  const auto [top, left, bottom, right] = conv.pads;
+  pb::NodeProto& convolution = body.node("Conv", {"X", "W"}, "tiles");
+  set_attribute(convolution, "kernel_shape", Ints{p, p});
+  set_attribute(convolution, "strides", Ints{step, step});
+  set_attribute(convolution, "pads", Ints{top, left, bottom + extra, right + extra});
+  pb::NodeProto& interleave = body.node("DepthToSpace", {"tiles"}, "covered");
+  set_attribute(interleave, "blocksize", m);
+  set_attribute(interleave, "mode", std::string("CRD"));
+  write_extents(body, conv);
   body.node("Slice", {"covered", body.ints("origin", {0, 0}), "cut", body.ints("spatial", {2, 3})}, output);
 }
 
 }  // namespace
 
 std::string overload_of(const graph::WinogradConv& conv, bool has_bias) {
-  return fmt::format("f{}x{}_{}{}_p{}", conv.m, conv.r, to_string(conv.mask.axis), has_bias ? "_bias" : "",
-                     fmt::join(conv.pads, "_"));
+  const std::string stride = conv.stride == 1 ? "" : fmt::format("_s{}", conv.stride);
+  return fmt::format("f{}x{}{}_{}{}_p{}", conv.m, conv.r, stride, to_string(conv.mask.axis),
+                     has_bias ? "_bias" : "", fmt::join(conv.pads, "_"));
 }
 
 pb::FunctionProto winograd_function(const graph::WinogradConv& conv, bool has_bias) {
@@ -128,6 +138,7 @@ pb::FunctionProto winograd_function(const graph::WinogradConv& conv, bool has_bi
   function.set_name(kWinogradConv);
   function.set_overload(overload_of(conv, has_bias));
   for (const char* attribute : {"m", "r", "pads", "axis", "shape"}) function.add_attribute(attribute);
+  if (conv.stride != 1) function.add_attribute("stride");
   for (const char* input : {"X", "values", "indices"}) function.add_input(input);
   if (has_bias) function.add_input("bias");
   function.add_output("Y");
@@ -141,7 +152,7 @@ pb::FunctionProto winograd_function(const graph::WinogradConv& conv, bool has_bi
   shape.set_type(pb::AttributeProto::INTS);
   shape.set_ref_attr_name("shape");
   write_scatter(body, conv.mask.axis);
-  write_kernel(body, winograd::algorithm(conv.m, conv.r));
+  write_kernel(body, winograd::algorithm(conv.m, conv.r, conv.stride));
   write_convolution(body, conv, has_bias ? "image" : "Y");
   if (has_bias) {
     body.node("Unsqueeze", {"bias", body.ints("bias_axes", {1, 2})}, "bias_image");

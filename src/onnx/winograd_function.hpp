@@ -8,8 +8,8 @@
 
 namespace wins::onnx {
 
-/// Name of the body that a layer needs, e.g. "f2x3_row_bias_p1_1_1_1": tile and kernel, mask axis,
-/// with or without bias, pads.
+/// Name of the body that a layer needs, e.g. "f2x3_row_bias_p1_1_1_1": tile and kernel ("f2x3_s2" with
+/// stride 2), mask axis, with or without bias, pads.
 std::string overload_of(const graph::WinogradConv& conv, bool has_bias);
 
 /// The function of that name: inputs X, values, indices [, bias]; output Y (docs/onnx.md).

@@ -12,7 +12,7 @@ constexpr std::int64_t kLargestExtent = std::int64_t{1} << 20;
 wins::Shape read_dense_shape(const NodeReader& node, const graph::WinogradConv& conv) {
   const graph::Ints shape = node.integers("shape");
   require(shape.size() == 3, "shape must be [p*p, K, C]");
-  const std::int64_t p = conv.m + conv.r - 1;
+  const std::int64_t p = (conv.m - 1) * conv.stride + conv.r;
   require(shape[0] == p * p, "shape[0] = {} but p*p = {}", shape[0], p * p);
   require(shape[1] >= 1 && shape[1] <= kLargestExtent && shape[2] >= 1 && shape[2] <= kLargestExtent,
           "shape {} is out of range", wins::to_string(shape));
@@ -33,6 +33,10 @@ void read_winograd_conv(NodeReader& node) {
   require(m >= 1 && r >= 1 && m + r - 1 <= 10, "F({0}x{0}, {1}x{1}) is out of range", m, r);
   conv.m = static_cast<int>(m);
   conv.r = static_cast<int>(r);
+  const std::int64_t stride = node.integer("stride", 1);
+  require(stride == 1 || (stride == 2 && m == 2 && r == 3),
+          "stride {} with F({}x{}, {}x{}) is not supported (stride 1, or 2 with F(2x2, 3x3))", stride, m, m, r, r);
+  conv.stride = static_cast<int>(stride);
   const graph::Ints pads = node.integers("pads");
   require(pads.size() == 4, "pads must have four entries");
   for (std::size_t i = 0; i < 4; ++i) {

@@ -19,6 +19,7 @@ void NodeWriter::add_winograd(const graph::WinogradConv& conv, const graph::Node
   written.set_overload(overload_of(conv, !bias.empty()));
   set_attribute(written, "m", std::int64_t{conv.m});
   set_attribute(written, "r", std::int64_t{conv.r});
+  if (conv.stride != 1) set_attribute(written, "stride", std::int64_t{conv.stride});
   set_attribute(written, "pads", graph::Ints(conv.pads.begin(), conv.pads.end()));
   set_attribute(written, "axis", to_string(conv.mask.axis));
   set_attribute(written, "shape", graph::Ints(weights->shape()));

@@ -6,6 +6,7 @@
 #include "layers.hpp"
 #include "wins/base/error.hpp"
 #include "wins/base/parallel.hpp"
+#include "wins/graph/passes.hpp"
 #include "wins/runtime/session.hpp"
 
 namespace wins::pruning {
@@ -71,21 +72,6 @@ struct Probe {
   InputEnergy energy;
 };
 
-std::array<std::int64_t, 4> explicit_pads(const graph::Conv& conv, const std::string& name) {
-  if (conv.window.auto_pad == graph::AutoPad::none) return conv.window.pads;
-  if (conv.window.auto_pad == graph::AutoPad::valid) return {0, 0, 0, 0};
-  // "Same" with stride 1: kernel - 1 pixels in all, the odd one at the end (upper) or the start (lower).
-  std::array<std::int64_t, 4> pads{};
-  for (std::size_t axis = 0; axis < 2; ++axis) {
-    const std::int64_t all = conv.window.kernel[axis] - 1;
-    const std::int64_t first = conv.window.auto_pad == graph::AutoPad::same_upper ? all / 2 : all - all / 2;
-    pads[axis] = first;
-    pads[axis + 2] = all - first;
-  }
-  require(pads[0] >= 0 && pads[1] >= 0, "{}: bad kernel", name);
-  return pads;
-}
-
 std::vector<Probe> make_probes(const graph::Graph& graph, int m, const std::vector<std::string>& layers) {
   std::vector<Probe> probes;
   for (const std::string& name : layers) {
@@ -98,12 +84,13 @@ std::vector<Probe> make_probes(const graph::Graph& graph, int m, const std::vect
     if (graph::pointwise_refusal(graph, node).empty()) {
       probe.window = node.as<graph::Conv>()->window;
     } else if (const auto* conv = node.as<graph::Conv>()) {
-      probe.algorithm = &winograd::algorithm(m, static_cast<int>(conv->window.kernel[0]));
-      probe.pads = explicit_pads(*conv, name);
+      const int stride = static_cast<int>(conv->window.stride[0]);
+      probe.algorithm = &winograd::algorithm(stride == 1 ? m : 2, static_cast<int>(conv->window.kernel[0]), stride);
+      probe.pads = graph::winograd_pads(graph, node);
     } else {
       const auto* winograd_conv = node.as<graph::WinogradConv>();
       require(winograd_conv != nullptr, "calibration: {} is no convolution", name);
-      probe.algorithm = &winograd::algorithm(winograd_conv->m, winograd_conv->r);
+      probe.algorithm = &winograd::algorithm(winograd_conv->m, winograd_conv->r, winograd_conv->stride);
       probe.pads = winograd_conv->pads;
     }
     probes.push_back(std::move(probe));
@@ -127,8 +114,8 @@ void accumulate_input_energy(const winograd::Algorithm& algorithm, const std::ar
   const std::int64_t C = x.dim(1);
   const std::int64_t H = x.dim(2);
   const std::int64_t W = x.dim(3);
-  const std::int64_t out_h = H + pads[0] + pads[2] - algorithm.r + 1;
-  const std::int64_t out_w = W + pads[1] + pads[3] - algorithm.r + 1;
+  const std::int64_t out_h = algorithm.outputs(H + pads[0] + pads[2]);
+  const std::int64_t out_w = algorithm.outputs(W + pads[1] + pads[3]);
   require(N > 0 && out_h > 0 && out_w > 0, "calibration: input {} gives no output", wins::to_string(x.shape()));
   const int positions = algorithm.positions();
   if (!energy.sum.defined()) energy.sum = Tensor(DType::f64, {positions, C});
@@ -148,8 +135,8 @@ void accumulate_input_energy(const winograd::Algorithm& algorithm, const std::ar
         if (lanes < kLanes) std::fill(d.begin(), d.end(), Lanes{});
         for (std::int64_t l = 0; l < lanes; ++l) {
           const std::int64_t tile = first + l;
-          gather(plane, algorithm.p(), tile / grid.cols * grid.m, tile % grid.cols * grid.m, static_cast<std::size_t>(l),
-                 d.data());
+          gather(plane, algorithm.p(), tile / grid.cols * algorithm.step(), tile % grid.cols * algorithm.step(),
+                 static_cast<std::size_t>(l), d.data());
         }
         add_tiles(algorithm, d.data(), half.data(), local.data());
       }

@@ -15,8 +15,8 @@ namespace {
 constexpr std::int64_t kMinChannels = 5;
 
 /// Why pruning leaves a Conv alone; empty when it does not.
-std::string refusal(const graph::Graph& graph, const graph::Node& node) {
-  std::string reason = graph::winograd_refusal(graph, node);
+std::string refusal(const graph::Graph& graph, const graph::Node& node, bool strided) {
+  std::string reason = graph::winograd_refusal(graph, node, strided);
   if (!reason.empty()) return reason;
   const Tensor* weights = graph.constant_input(node, 1);
   if (weights == nullptr) return "its weights are not constant";
@@ -70,13 +70,14 @@ void check_known(const std::vector<std::string>& known, const std::string& name)
 
 }  // namespace
 
-std::vector<std::string> prunable_layers(const graph::Graph& graph, std::map<std::string, std::string>* reasons) {
+std::vector<std::string> prunable_layers(const graph::Graph& graph, std::map<std::string, std::string>* reasons,
+                                         bool strided) {
   std::vector<std::string> layers;
   for (const graph::Node& node : graph.nodes) {
     if (node.as<graph::WinogradConv>() != nullptr) {
       layers.push_back(node.name);
     } else if (node.as<graph::Conv>() != nullptr) {
-      const std::string reason = refusal(graph, node);
+      const std::string reason = refusal(graph, node, strided);
       if (reason.empty()) layers.push_back(node.name);
       else if (reasons != nullptr) (*reasons)[node.name] = reason;
     }
@@ -93,10 +94,11 @@ double ratio_of(const PruneConfig& config, const std::string& layer) {
 std::vector<std::string> chosen_layers(const graph::Graph& graph, const PruneConfig& config) {
   check_numbers(config);
   check_combination(config);
-  std::vector<std::string> layers = prunable_layers(graph);
+  std::vector<std::string> layers = prunable_layers(graph, nullptr, config.strided);
   require(!layers.empty() || (config.columns && config.method == Method::dense),
-          "{}: no layer to prune (no stride-1 3x3 convolution with {} or more input channels)",
-          graph.name.empty() ? "the network" : graph.name, kMinChannels);
+          "{}: no layer to prune (no {} 3x3 convolution with {} or more input channels)",
+          graph.name.empty() ? "the network" : graph.name, config.strided ? "stride-1 or stride-2" : "stride-1",
+          kMinChannels);
   std::vector<std::string> known = layers;
   if (config.columns) {
     const std::vector<std::string> pointwise = column_layers(graph);

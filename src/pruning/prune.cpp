@@ -22,7 +22,7 @@ LayerView view_of(const graph::Graph& graph, const graph::Node& node, const Cali
   require(U != nullptr, "{}: its weights are not constant", node.name);
   LayerView view;
   view.name = node.name;
-  view.algorithm = &winograd::algorithm(conv->m, conv->r);
+  view.algorithm = &winograd::algorithm(conv->m, conv->r, conv->stride);
   view.U = *U;
   const auto known = calibration.find(node.name);
   if (known != calibration.end()) {
@@ -93,13 +93,19 @@ Tensor masked(const Mask& mask, Tensor U) {
   return U;
 }
 
+/// Tile of a Conv that becomes a Winograd layer.
+int tile_of(const graph::Conv& conv, const PruneConfig& config, double ratio) {
+  if (conv.window.stride[0] != 1) return 2;  // there is no other
+  return config.m != 0 ? config.m : ratio > 0 ? 2 : 4;
+}
+
 }  // namespace
 
 void prune_layer(graph::Graph& graph, const std::string& name, const PruneConfig& config,
                  const Calibration& calibration) {
   const double ratio = ratio_of(config, name);
-  if (graph::node_named(graph, name).as<graph::Conv>() != nullptr) {
-    graph::to_winograd(graph, name, config.m != 0 ? config.m : ratio > 0 ? 2 : 4);
+  if (const auto* conv = graph::node_named(graph, name).as<graph::Conv>()) {
+    graph::to_winograd(graph, name, tile_of(*conv, config, ratio));
   }
   if (ratio == 0) return;
   const graph::Node& node = graph::node_named(graph, name);

@@ -25,6 +25,7 @@ void record_pruning(graph::Graph& graph, const PruneConfig& config, const std::v
               {"ratio", config.ratio},              {"ratio_reached", pruning_ratio(graph)},
               {"m", config.m},                      {"round_to", config.round_to},
               {"seed", config.seed}};
+  if (config.strided) record["strided"] = true;
   record["layers"] = Json::array();
   for (const KeptRow& row : kept_table(graph)) {
     if (std::find(layers.begin(), layers.end(), row.layer) == layers.end()) continue;

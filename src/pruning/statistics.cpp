@@ -1,6 +1,7 @@
 #include "wins/pruning/statistics.hpp"
 
 #include "wins/graph/column_mask.hpp"
+#include "wins/winograd/transforms.hpp"
 
 namespace wins::pruning {
 
@@ -17,7 +18,7 @@ std::vector<KeptRow> kept_table(const graph::Graph& graph) {
     KeptRow row;
     row.layer = node.name;
     row.m = conv->m;
-    row.p = conv->m + conv->r - 1;
+    row.p = winograd::algorithm(conv->m, conv->r, conv->stride).p();
     row.axis = mask.axis;
     row.units = mask.units();
     for (int xi = 0; xi < mask.positions; ++xi) {

@@ -23,10 +23,11 @@ Tensor transposed(const Tensor& matrix) {
 }
 
 void describe_winograd(const graph::WinogradConv& conv, const Tensor& U, LinearLayer& layer) {
-  layer.algorithm = &winograd::algorithm(conv.m, conv.r);
+  layer.algorithm = &winograd::algorithm(conv.m, conv.r, conv.stride);
   const winograd::Algorithm& F = *layer.algorithm;
   const int p = F.p();
   layer.m = conv.m;
+  layer.stride = {conv.stride, conv.stride};
   layer.pads = conv.pads;
   layer.mask = conv.mask;
   layer.weights = U;

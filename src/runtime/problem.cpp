@@ -215,12 +215,14 @@ class Parser {
     const ConvProblem& p = problem_;
     if (p.m == 0 && !p.kept.empty()) refuse("kept units need a tile 'm'");
     if (p.m == 0) return;
-    const bool plain = p.stride == std::array<std::int64_t, 2>{1, 1} && p.dilation == p.stride && p.groups == 1;
-    if (!plain || p.kernel[0] != p.kernel[1] || p.m + p.kernel[0] - 1 > 10) {
+    const std::int64_t stride = p.stride[0];
+    const bool plain = stride == p.stride[1] && p.dilation == std::array<std::int64_t, 2>{1, 1} && p.groups == 1;
+    const bool tile = stride == 1 ? p.m + p.kernel[0] - 1 <= 10 : stride == 2 && p.m == 2 && p.kernel[0] == 3;
+    if (!plain || p.kernel[0] != p.kernel[1] || !tile) {
       refuse("no Winograd tile {} for this kernel, stride, dilation and groups", p.m);
     }
     if (p.kept.empty()) return;
-    const std::int64_t side = p.m + p.kernel[0] - 1;
+    const std::int64_t side = (p.m - 1) * stride + p.kernel[0];
     const std::int64_t units = p.axis == winograd::Axis::row      ? p.out_channels
                                : p.axis == winograd::Axis::column ? p.in_channels
                                                                   : p.out_channels * p.in_channels;
@@ -248,6 +250,7 @@ const Shape& concrete_shape(const graph::Graph& graph, const graph::Node& node, 
 void set_winograd(const graph::WinogradConv& op, ConvProblem& problem) {
   problem.m = op.m;
   problem.kernel = {op.r, op.r};
+  problem.stride = {op.stride, op.stride};
   problem.pads = op.pads;
   problem.activation = op.activation.kind;
   problem.axis = op.mask.axis;

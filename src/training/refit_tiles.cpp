@@ -95,11 +95,11 @@ at::Tensor TileSampler::features(const at::Tensor& x, const at::Tensor& tiles) c
     const Pixels pixels(x, {layer_.pads[1], layer_.pads[3], layer_.pads[0], layer_.pads[2]});
     return pixels.windows(picture, row * layer_.stride[0], col * layer_.stride[1], layer_.kernel, layer_.dilation);
   }
-  const std::int64_t p = layer_.algorithm->p(), m = layer_.m;
-  const std::int64_t bottom = grid_rows_ * m + p - m - x.size(2) - layer_.pads[0];
-  const std::int64_t right = grid_cols_ * m + p - m - x.size(3) - layer_.pads[1];
+  const std::int64_t p = layer_.algorithm->p(), step = layer_.algorithm->step(), s = layer_.algorithm->stride;
+  const std::int64_t bottom = (grid_rows_ - 1) * step + p - x.size(2) - layer_.pads[0];
+  const std::int64_t right = (grid_cols_ - 1) * step + p - x.size(3) - layer_.pads[1];
   const Pixels pixels(x, {layer_.pads[1], right, layer_.pads[0], bottom});
-  const at::Tensor patches = pixels.windows(picture, row, col, {p, p}, {1, 1});
+  const at::Tensor patches = pixels.windows(picture, row * s, col * s, {p, p}, {1, 1});
   return at::mm(transform_, patches.reshape({p * p, -1})).reshape({-1, patches.size(1), layer_.C});
 }
 

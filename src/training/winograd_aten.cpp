@@ -12,7 +12,7 @@ namespace {
 /// Sizes of one call.
 struct Extents {
   std::int64_t batch, height, width, channels, filters, out_h, out_w, tile_rows, tile_cols, live;
-  std::int64_t m, p;
+  std::int64_t m, p, step;
   std::int64_t tiles() const { return batch * tile_rows * tile_cols; }
 };
 
@@ -24,25 +24,26 @@ Extents extents_of(const WinogradLayer& layer, const at::Tensor& x, const at::Te
   e.height = x.size(2);
   e.width = x.size(3);
   e.filters = U.size(1);
-  e.out_h = e.height + layer.pads[0] + layer.pads[2] - f.r + 1;
-  e.out_w = e.width + layer.pads[1] + layer.pads[3] - f.r + 1;
+  e.out_h = f.outputs(e.height + layer.pads[0] + layer.pads[2]);
+  e.out_w = f.outputs(e.width + layer.pads[1] + layer.pads[3]);
   const winograd::TileGrid grid = winograd::tile_grid(f.m, e.out_h, e.out_w);
   e.tile_rows = grid.rows;
   e.tile_cols = grid.cols;
   e.live = static_cast<std::int64_t>(layer.live.size());
   e.m = f.m;
   e.p = f.p();
+  e.step = f.step();
   return e;
 }
 
 /// V at the live positions, [L, P, C].
 at::Tensor input_transform(const WinogradLayer& layer, const at::Tensor& x, const Extents& e) {
-  const std::int64_t bottom = e.tile_rows * e.m + e.p - e.m - e.height - layer.pads[0];
-  const std::int64_t right = e.tile_cols * e.m + e.p - e.m - e.width - layer.pads[1];
+  const std::int64_t bottom = (e.tile_rows - 1) * e.step + e.p - e.height - layer.pads[0];
+  const std::int64_t right = (e.tile_cols - 1) * e.step + e.p - e.width - layer.pads[1];
   const at::Tensor padded =
       at::constant_pad_nd(x.permute({0, 2, 3, 1}), {0, 0, layer.pads[1], right, layer.pads[0], bottom});
   const at::Tensor pixels =
-      padded.unfold(1, e.p, e.m).unfold(2, e.p, e.m).permute({4, 5, 0, 1, 2, 3}).reshape({e.p * e.p, -1});
+      padded.unfold(1, e.p, e.step).unfold(2, e.p, e.step).permute({4, 5, 0, 1, 2, 3}).reshape({e.p * e.p, -1});
   return at::mm(layer.input_transform.to(x.scalar_type()), pixels).view({e.live, e.tiles(), e.channels});
 }
 
@@ -50,23 +51,23 @@ at::Tensor input_transform(const WinogradLayer& layer, const at::Tensor& x, cons
 at::Tensor input_adjoint(const WinogradLayer& layer, const at::Tensor& dv, const Extents& e) {
   const at::Tensor pixels = at::mm(layer.input_transform.to(dv.scalar_type()).t(), dv.reshape({e.live, -1}))
                                 .view({e.p, e.p, e.batch, e.tile_rows, e.tile_cols, e.channels});
-  // A tile overlaps its neighbours in blocks of m x m pixels: `overlap` blocks in each direction.
-  const std::int64_t overlap = (e.p + e.m - 1) / e.m;
+  // A tile overlaps its neighbours in blocks of step x step pixels: `overlap` blocks in each direction.
+  const std::int64_t step = e.step, overlap = (e.p + step - 1) / step;
   const std::int64_t rows = e.tile_rows + overlap - 1, cols = e.tile_cols + overlap - 1;
-  at::Tensor sum = at::zeros({e.batch, rows, e.m, cols, e.m, e.channels}, dv.options());
+  at::Tensor sum = at::zeros({e.batch, rows, step, cols, step, e.channels}, dv.options());
   for (std::int64_t i = 0; i < overlap; ++i) {
     for (std::int64_t j = 0; j < overlap; ++j) {
-      const std::int64_t high = std::min(e.p - i * e.m, e.m), wide = std::min(e.p - j * e.m, e.m);
+      const std::int64_t high = std::min(e.p - i * step, step), wide = std::min(e.p - j * step, step);
       sum.slice(1, i, i + e.tile_rows)
           .slice(2, 0, high)
           .slice(3, j, j + e.tile_cols)
           .slice(4, 0, wide)
-          .add_(pixels.slice(0, i * e.m, i * e.m + high)
-                    .slice(1, j * e.m, j * e.m + wide)
+          .add_(pixels.slice(0, i * step, i * step + high)
+                    .slice(1, j * step, j * step + wide)
                     .permute({2, 3, 0, 4, 1, 5}));
     }
   }
-  return sum.view({e.batch, rows * e.m, cols * e.m, e.channels})
+  return sum.view({e.batch, rows * step, cols * step, e.channels})
       .slice(1, layer.pads[0], layer.pads[0] + e.height)
       .slice(2, layer.pads[1], layer.pads[1] + e.width)
       .permute({0, 3, 1, 2});

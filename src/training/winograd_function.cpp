@@ -31,8 +31,9 @@ WinogradProblem problem_of(const WinogradLayer& layer, const at::Tensor& x, cons
   return problem;
 }
 
-bool takes_kernels(const at::Tensor& x, const at::Tensor& U) {
-  return x.device().is_cpu() && x.scalar_type() == at::kFloat && U.scalar_type() == at::kFloat;
+/// The kernels are of stride 1.
+bool takes_kernels(const WinogradLayer& layer, const at::Tensor& x, const at::Tensor& U) {
+  return layer.algorithm->stride == 1 && x.device().is_cpu() && x.scalar_type() == at::kFloat && U.scalar_type() == at::kFloat;
 }
 
 /// [N, H, W, C] in memory; no copy when x is channels-last already.
@@ -96,7 +97,7 @@ class WinogradFunction : public torch::autograd::Function<WinogradFunction> {
     context->save_for_backward({x, U});
     context->saved_data["layer"] = c10::IValue::make_capsule(layer);
     context->saved_data["bias"] = bias.defined();
-    return takes_kernels(x, U) ? forward_kernels(*layer, x, U, bias)
+    return takes_kernels(*layer, x, U) ? forward_kernels(*layer, x, U, bias)
                                : winograd_forward_aten(*layer, x, U, bias);
   }
 
@@ -108,7 +109,7 @@ class WinogradFunction : public torch::autograd::Function<WinogradFunction> {
     const at::Tensor& U = saved[1];
     const at::Tensor dy = output_gradients[0].to(x.scalar_type());
     const bool want_x = context->needs_input_grad(0), want_U = context->needs_input_grad(1);
-    const WinogradGradients gradients = takes_kernels(x, U)
+    const WinogradGradients gradients = takes_kernels(*layer, x, U)
                                             ? backward_kernels(*layer, x, U, dy, want_x, want_U)
                                             : winograd_backward_aten(*layer, x, U, dy, want_x, want_U);
     at::Tensor bias;
@@ -121,7 +122,7 @@ class WinogradFunction : public torch::autograd::Function<WinogradFunction> {
 
 WinogradLayerPtr make_winograd_layer(const graph::WinogradConv& op, at::Device device) {
   auto layer = c10::make_intrusive<WinogradLayer>();
-  layer->algorithm = &winograd::algorithm(op.m, op.r);
+  layer->algorithm = &winograd::algorithm(op.m, op.r, op.stride);
   layer->pads = op.pads;
   layer->live = live_positions(op.mask);
   layer->input_transform = position_matrix(*layer, layer->algorithm->B).to(device);

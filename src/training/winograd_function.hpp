@@ -34,7 +34,7 @@ using WinogradLayerPtr = c10::intrusive_ptr<WinogradLayer>;
 WinogradLayerPtr make_winograd_layer(const graph::WinogradConv& op, at::Device device);
 
 /// Y [N, K, H', W'] from X [N, C, H, W], U [p*p, K, C] and bias [K] (may be undefined), in
-/// channels-last memory. float32 on the CPU takes winograd_kernels.hpp, everything else ATen
+/// channels-last memory. float32 with stride 1 on the CPU takes winograd_kernels.hpp, everything else ATen
 /// operations. Under autocast it computes in autocast's type.
 at::Tensor winograd_conv(const WinogradLayerPtr& layer, const at::Tensor& x, const at::Tensor& U,
                          const at::Tensor& bias);

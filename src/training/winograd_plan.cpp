@@ -80,6 +80,7 @@ void make_plan(Plan& plan, const WinogradProblem& problem, const std::vector<Liv
                const float* U, std::int64_t lanes, Pass pass) {
   const winograd::Algorithm& algorithm = *problem.algorithm;
   require(algorithm.p() <= kMaxTile, "Winograd tile of {} is larger than {}", algorithm.p(), kMaxTile);
+  require(algorithm.stride == 1, "the Winograd kernels have no stride {}", algorithm.stride);
   plan.problem = &problem;
   plan.factors = find_factors(algorithm);
   plan.grid = winograd::tile_grid(algorithm.m, problem.out_h, problem.out_w);

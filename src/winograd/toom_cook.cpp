@@ -62,7 +62,7 @@ ExactAlgorithm generate(int m, int r, const std::vector<Surd>& points) {
   const int p = m + r - 1;
   require(static_cast<int>(points.size()) == p - 1, "winograd: F({},{}) needs {} finite points, not {}", m, r, p - 1,
           points.size());
-  ExactAlgorithm result{m, r, ExactMatrix(p, m), ExactMatrix(p, p), ExactMatrix(p, r)};
+  ExactAlgorithm result{m, r, ExactMatrix(p, m), ExactMatrix(p, p), ExactMatrix(p, r), 1};
   for (int i = 0; i < p - 1; ++i) fill_finite_row(result, i, points);
   result.A(p - 1, m - 1) = Surd(1);
   result.G(p - 1, r - 1) = Surd(1);
@@ -72,13 +72,13 @@ ExactAlgorithm generate(int m, int r, const std::vector<Surd>& points) {
 }
 
 bool identity_holds(const ExactAlgorithm& algorithm) {
-  const int p = algorithm.m + algorithm.r - 1;
+  const int p = algorithm.B.rows;
   for (int a = 0; a < algorithm.m; ++a) {
     for (int b = 0; b < algorithm.r; ++b) {
       for (int y = 0; y < p; ++y) {
         Surd sum;
         for (int i = 0; i < p; ++i) sum = sum + algorithm.A(i, a) * algorithm.G(i, b) * algorithm.B(y, i);
-        if (!(sum == Surd(y == a + b ? 1 : 0))) return false;
+        if (!(sum == Surd(y == algorithm.stride * a + b ? 1 : 0))) return false;
       }
     }
   }

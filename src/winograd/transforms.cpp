@@ -3,7 +3,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <utility>
+#include <tuple>
 
 #include "wins/base/error.hpp"
 #include "wins/winograd/exact.hpp"
@@ -18,10 +18,10 @@ Matrix rounded(const ExactMatrix& exact) {
   return result;
 }
 
-Algorithm make_algorithm(int m, int r) {
-  const ExactAlgorithm exact = generate(m, r, interpolation_points(m + r - 1));
-  require(identity_holds(exact), "winograd: F({},{}) fails its identity", m, r);
-  return {m, r, rounded(exact.A), rounded(exact.B), rounded(exact.G)};
+Algorithm make_algorithm(int m, int r, int stride) {
+  const ExactAlgorithm exact = stride == 1 ? generate(m, r, interpolation_points(m + r - 1)) : strided_f23();
+  require(identity_holds(exact), "winograd: F({},{}) with stride {} fails its identity", m, r, stride);
+  return {m, r, rounded(exact.A), rounded(exact.B), rounded(exact.G), stride};
 }
 
 /// G g G^T for one filter, into out[i * p + j].
@@ -77,14 +77,16 @@ void combine(int p, const double* rows, const double* cols, const double* u, dou
 
 }  // namespace
 
-const Algorithm& algorithm(int m, int r) {
+const Algorithm& algorithm(int m, int r, int stride) {
+  require(stride == 1 || (stride == 2 && m == 2 && r == 3),
+          "winograd: F({0}x{0}, {1}x{1}) with stride {2} is not supported (stride 2: F(2x2, 3x3) alone)", m, r, stride);
   require(m >= 1 && r >= 1 && m <= 10 && r <= 10 && m + r - 1 <= 10,
           "winograd: F({0}x{0}, {1}x{1}) is not supported (m >= 1, r >= 1, m + r - 1 <= 10)", m, r);
   static std::mutex mutex;
-  static std::map<std::pair<int, int>, std::unique_ptr<const Algorithm>> cache;
+  static std::map<std::tuple<int, int, int>, std::unique_ptr<const Algorithm>> cache;
   const std::lock_guard lock(mutex);
-  auto& entry = cache[{m, r}];
-  if (!entry) entry = std::make_unique<const Algorithm>(make_algorithm(m, r));
+  auto& entry = cache[{m, r, stride}];
+  if (!entry) entry = std::make_unique<const Algorithm>(make_algorithm(m, r, stride));
   return *entry;
 }
 

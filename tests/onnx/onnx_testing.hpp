@@ -98,7 +98,8 @@ inline pb::ModelProto empty_model(int opset) {
 inline graph::Graph load_model(const pb::ModelProto& model) { return load_bytes(model.SerializeAsString(), "m.onnx"); }
 
 /// conv3x3 -> relu with weights from a seed; input 1 x C x H x W (C, K small).
-inline graph::Graph small_network(std::int64_t channels, std::int64_t filters, std::int64_t height, std::int64_t width) {
+inline graph::Graph small_network(std::int64_t channels, std::int64_t filters, std::int64_t height, std::int64_t width,
+                                  std::int64_t stride = 1) {
   graph::Graph graph;
   graph.name = "small";
   const auto x = graph.add_value("x", DType::f32, wins::Shape{-1, channels, height, width});
@@ -108,6 +109,7 @@ inline graph::Graph small_network(std::int64_t channels, std::int64_t filters, s
   graph::Conv conv;
   conv.window.kernel = {3, 3};
   conv.window.pads = {1, 1, 1, 1};
+  conv.window.stride = {stride, stride};
   const auto y = graph.add_node("conv", conv, {x, w, b});
   const auto z = graph.add_node("act", graph::Unary{{graph::UnaryKind::relu}}, {y});
   graph.outputs = {z};
@@ -119,10 +121,12 @@ inline graph::Graph small_network(std::int64_t channels, std::int64_t filters, s
 inline void prune_small(graph::Graph& graph, int m, winograd::Axis axis, bool keep_all = false) {
   for (graph::Node& node : graph.nodes) {
     if (node.name != "conv") continue;
-    const auto& algorithm = winograd::algorithm(m, 3);
+    const auto stride = static_cast<int>(node.as<graph::Conv>()->window.stride[0]);
+    const auto& algorithm = winograd::algorithm(m, 3, stride);
     Tensor U = winograd::transform_weights(algorithm, *graph.constant_input(node, 1));
     graph::WinogradConv conv;
     conv.m = m;
+    conv.stride = stride;
     conv.pads = node.as<graph::Conv>()->window.pads;
     conv.activation = node.as<graph::Conv>()->activation;
     conv.mask = winograd::Mask::full(axis, algorithm.positions(), U.dim(1), U.dim(2));

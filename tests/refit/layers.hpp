@@ -14,10 +14,11 @@
 namespace wins::refit::testing {
 
 /// A 3x3 layer, pad 1, F(m, 3), random U.
-inline LinearLayer winograd_layer(int m, std::int64_t C, std::int64_t K) {
+inline LinearLayer winograd_layer(int m, std::int64_t C, std::int64_t K, int stride = 1) {
   LinearLayer layer;
   layer.name = "layer";
-  layer.algorithm = &winograd::algorithm(m, 3);
+  layer.algorithm = &winograd::algorithm(m, 3, stride);
+  layer.stride = {stride, stride};
   layer.positions = layer.algorithm->positions();
   layer.C = C;
   layer.K = K;
@@ -57,25 +58,25 @@ struct Feature {
 };
 inline std::vector<Feature> features(const LinearLayer& layer, const Activations& x) {
   const winograd::Algorithm& F = *layer.algorithm;
-  const int p = F.p(), m = layer.m;
+  const int p = F.p(), m = layer.m, s = F.stride;
   std::vector<Feature> result;
   for (std::size_t b = 0; b < x.size(); ++b) {
     const std::int64_t H = x[b].dim(2), W = x[b].dim(3);
     for (std::int64_t n = 0; n < x[b].dim(0); ++n) {
-      for (std::int64_t h = 0; h < H; ++h) {
-        for (std::int64_t w = 0; w < W; ++w) {
+      for (std::int64_t h = 0; h < F.outputs(H + 2); ++h) {
+        for (std::int64_t w = 0; w < F.outputs(W + 2); ++w) {
           Feature feature{static_cast<std::int64_t>(b), n, h, w, {}};
-          const std::int64_t top = h / m * m - 1, left = w / m * m - 1;
+          const std::int64_t top = h / m * m * s - 1, left = w / m * m * s - 1;
           const int a = static_cast<int>(h % m) * m + static_cast<int>(w % m);
           for (int xi = 0; xi < layer.positions; ++xi) {
             for (std::int64_t c = 0; c < layer.C; ++c) {
               double v = 0;
               for (int y = 0; y < p; ++y) {
                 for (int z = 0; z < p; ++z) {
-                  const std::int64_t r = top + y, s = left + z;
-                  if (r < 0 || r >= H || s < 0 || s >= W) continue;
+                  const std::int64_t row = top + y, col = left + z;
+                  if (row < 0 || row >= H || col < 0 || col >= W) continue;
                   const float d =
-                      x[b].data<float>()[static_cast<std::size_t>(((n * layer.C + c) * H + r) * W + s)];
+                      x[b].data<float>()[static_cast<std::size_t>(((n * layer.C + c) * H + row) * W + col)];
                   v += F.B(y, xi / p) * static_cast<double>(d) * F.B(z, xi % p);
                 }
               }
@@ -129,12 +130,13 @@ struct Problem {
 };
 
 /// Odd sizes: cut-off tiles at the bottom and right; a mean that centring must take away.
-inline Problem make_problem(int m, std::int64_t C, std::int64_t K) {
-  Problem problem{winograd_layer(m, C, K), {}, {}};
+inline Problem make_problem(int m, std::int64_t C, std::int64_t K, int stride = 1) {
+  Problem problem{winograd_layer(m, C, K, stride), {}, {}};
+  const winograd::Algorithm& F = *problem.layer.algorithm;
   for (std::uint64_t batch = 0; batch < 2; ++batch) {
     Tensor x = random_normal({3, C, 7, 9}, 11 + batch);
     for (float& v : x.mutable_data<float>()) v = std::max(v, -0.2F) + 0.5F;
-    Tensor y = random_normal({3, K, 7, 9}, 21 + batch);
+    Tensor y = random_normal({3, K, F.outputs(7 + 2), F.outputs(9 + 2)}, 21 + batch);
     for (float& v : y.mutable_data<float>()) v += 2;
     problem.x.push_back(x);
     problem.y.push_back(y);

@@ -55,7 +55,25 @@ TEST(ConvProblem, CountsMultiplyAdds) {
   EXPECT_EQ(parse_conv_problem("mb2g2ic4ih8oc6kh3ph1").direct_macs(), 2 * 6 * 64 * 2 * 9);
 }
 
+TEST(ConvProblem, StrideTwoHasTwentyFivePositions) {
+  graph::Graph g;
+  graph::WinogradConv op;
+  op.stride = 2;
+  op.mask = winograd::Mask::full(winograd::Axis::row, 25, 6, 5);
+  op.mask.keep[0] = op.mask.keep[7] = op.mask.keep[149] = 0;
+  g.inputs = {g.add_value("x", DType::f32, Shape{2, 5, 9, 8})};
+  g.outputs = {g.add_node("conv", op, {g.inputs[0], g.add_constant("U", Tensor(DType::f32, {25, 6, 5}))})};
+  const graph::Graph concrete = graph::specialize(g, {{2, 5, 9, 8}});
+  const std::string text = problem_text(concrete, *concrete.find_node("conv"));
+  EXPECT_EQ(text, "mb2ic5ih9iw8oc6oh5ow4kh3sh2ph1:m2:rows5.5.6.6.6.6.6.6.6.6.6.6.6.6.6.6.6.6.6.6.6.6.6.6.5");
+  const ConvProblem p = parse_conv_problem(text);
+  EXPECT_EQ(p, conv_problem(concrete, *concrete.find_node("conv")));
+  EXPECT_EQ(text_of(p), text);
+  EXPECT_EQ(p.direct_macs(), 2 * 6 * 5 * 4 * 5 * 9);
+}
+
 TEST(ConvProblem, RefusesByName) {
+  const std::string sixteen = "1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1";
   EXPECT_THAT(failure_of("ic4ih8oc4"), HasSubstr("'kh' is missing"));
   EXPECT_THAT(failure_of("ic4ih8oc4kh3zz5"), HasSubstr("unknown field 'zz'"));
   EXPECT_THAT(failure_of("ic4ic4ih8oc4kh3"), HasSubstr("'ic' stands twice"));
@@ -65,7 +83,12 @@ TEST(ConvProblem, RefusesByName) {
   EXPECT_THAT(failure_of("g3ic4ih8oc4kh3"), HasSubstr("3 groups"));
   EXPECT_THAT(failure_of("ic99999999999999999999ih8oc4kh3"), HasSubstr("not a number"));
   EXPECT_THAT(failure_of("ic4ih8oc4kh3:tanhh"), HasSubstr("unknown part 'tanhh'"));
-  EXPECT_THAT(failure_of("ic4ih8oc4kh3sh2:m2"), HasSubstr("no Winograd tile 2"));
+  EXPECT_THAT(failure_of("ic4ih8oc4kh3sh3:m2"), HasSubstr("no Winograd tile 2"));
+  EXPECT_THAT(failure_of("ic4ih8oc4kh3sh2sw1:m2"), HasSubstr("no Winograd tile 2"));
+  EXPECT_THAT(failure_of("ic4ih8oc4kh3sh2:m4"), HasSubstr("no Winograd tile 4"));
+  EXPECT_THAT(failure_of("ic4ih8oc4kh5sh2:m2"), HasSubstr("no Winograd tile 2"));
+  EXPECT_THAT(failure_of("ic4ih8oc4kh3sh2dh1:m2"), HasSubstr("no Winograd tile 2"));
+  EXPECT_THAT(failure_of("ic4ih8oc4kh3sh2:m2:rows" + sixteen), HasSubstr("25 positions"));
   EXPECT_THAT(failure_of("ic4ih8oc4kh3:m2:rows1.2"), HasSubstr("16 positions"));
   EXPECT_THAT(failure_of("ic4ih8oc4kh3:rows1"), HasSubstr("need a tile"));
   EXPECT_NE(failure_of(""), "none");

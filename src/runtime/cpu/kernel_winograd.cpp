@@ -83,6 +83,7 @@ WinogradWork work_of(const Problem& problem, int m, bool sparse) {
 
 std::optional<std::string> refuse_pruned(const Problem& problem, const WinogradConv& op, int m, bool sparse) {
   if (op.r != 3) return fmt::format("kernel {0}x{0}; 3x3 alone", op.r);
+  if (op.stride != 1) return fmt::format("stride {}", op.stride);
   if (op.m != m) return fmt::format("pruned at m={}", op.m);
   if (sparse && op.mask.axis != Axis::element) return "the mask prunes no single weights";
   if (problem.constant(1) == nullptr) return "weights are not constant";

@@ -1,5 +1,5 @@
 // Convolution computed where a WinogradConv defines it: V = B^T d B per tile, M[xi] = U[xi] V[xi],
-// Y = A^T M A (Lavin & Gray, CVPR 2016, section 4.1).
+// Y = A^T M A (Lavin & Gray, CVPR 2016, section 4.1; stride 2: Huang et al., AAAI 2020, section 3).
 #include <algorithm>
 
 #include "epilogue.hpp"
@@ -50,14 +50,14 @@ void sandwich(const T* in, const std::vector<T>& matrix, int p, int result, T* o
 template <class T>
 void transform_input(const Layer<T>& layer, const T* image, std::int64_t first, std::int64_t count, T* V) {
   const int p = layer.algorithm->p();
-  const int m = layer.algorithm->m;
+  const int step = layer.algorithm->step();
   T tile[kMaxTile * kMaxTile];
   T transformed[kMaxTile * kMaxTile];
   for (std::int64_t c = 0; c < layer.channels; ++c) {
     const T* plane = image + c * layer.height * layer.width;
     for (std::int64_t t = 0; t < count; ++t) {
-      const std::int64_t top = (first + t) / layer.grid.cols * m - layer.pad_top;
-      const std::int64_t left = (first + t) % layer.grid.cols * m - layer.pad_left;
+      const std::int64_t top = (first + t) / layer.grid.cols * step - layer.pad_top;
+      const std::int64_t left = (first + t) % layer.grid.cols * step - layer.pad_left;
       for (int i = 0; i < p * p; ++i) {
         const std::int64_t y = top + i / p;
         const std::int64_t x = left + i % p;
@@ -110,15 +110,15 @@ void transform_output(const Layer<T>& layer, const T* M, std::int64_t first, std
 
 template <class T>
 Layer<T> prepare(const graph::WinogradConv& op, const Tensor& x, const Tensor& u) {
-  const winograd::Algorithm& algorithm = winograd::algorithm(op.m, op.r);
+  const winograd::Algorithm& algorithm = winograd::algorithm(op.m, op.r, op.stride);
   require(u.dim(0) == algorithm.positions() && u.dim(2) == x.dim(1), "U {} does not fit F({},{}) and input {}",
           to_string(u.shape()), op.m, op.r, to_string(x.shape()));
   const winograd::Mask& mask = op.mask;
   require(mask.positions == u.dim(0) && mask.rows == u.dim(1) && mask.columns == u.dim(2) &&
               static_cast<std::int64_t>(mask.keep.size()) == mask.positions * mask.units(),
           "the mask does not fit U {}", to_string(u.shape()));
-  const std::int64_t out_h = x.dim(2) + op.pads[0] + op.pads[2] - op.r + 1;
-  const std::int64_t out_w = x.dim(3) + op.pads[1] + op.pads[3] - op.r + 1;
+  const std::int64_t out_h = algorithm.outputs(x.dim(2) + op.pads[0] + op.pads[2]);
+  const std::int64_t out_w = algorithm.outputs(x.dim(3) + op.pads[1] + op.pads[3]);
   require(out_h > 0 && out_w > 0, "kernel {0}x{0} does not fit input {1}", op.r, to_string(x.shape()));
 
   Layer<T> layer{&algorithm, winograd::tile_grid(op.m, out_h, out_w), x.dim(1), u.dim(1), x.dim(2), x.dim(3),

@@ -51,14 +51,16 @@ struct Conv {
   Activation activation;
 };
 
-/// A stride-1 convolution carried in the Winograd domain. Inputs: X, U [p*p, K, C] (zero where
-/// the mask prunes), bias [K] or none, residual or none. Kernel r x r, pads as in a Conv.
+/// A convolution carried in the Winograd domain. Inputs: X, U [p*p, K, C] (zero where the mask
+/// prunes), bias [K] or none, residual or none. Kernel r x r, pads as in a Conv; p, and which
+/// strides exist, are those of `winograd::algorithm(m, r, stride)`.
 struct WinogradConv {
   int m = 2;
   int r = 3;
   std::array<std::int64_t, 4> pads{1, 1, 1, 1};
   winograd::Mask mask;
   Activation activation;
+  int stride = 1;  ///< 1, or 2 with m = 2 and r = 3
 };
 
 /// Inputs: X, W [C, K/group, kh, kw], bias or none. `output_pads`: bottom, right additions.

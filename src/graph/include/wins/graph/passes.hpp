@@ -1,6 +1,8 @@
 // Rewrites that keep the function a graph computes.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -23,14 +25,20 @@ int fuse_epilogues(Graph& graph);
 int remove_identities(Graph& graph);
 
 /// Why Winograd does not take a convolution; empty when it does (stride 1, dilation 1,
-/// group 1, square r x r kernel with r = 3, constant weights).
-std::string winograd_refusal(const Graph& graph, const Node& node);
+/// group 1, square r x r kernel with r = 3, constant weights). With `strided` it also takes stride 2:
+/// that is for layers to be pruned, dense it gains too little (25 products of 36) to be chosen unasked.
+std::string winograd_refusal(const Graph& graph, const Node& node, bool strided = false);
 
-/// Replaces Conv `node_name` by a dense WinogradConv with F(m, r). Throws `Error` with the refusal.
+/// Pads (top, left, bottom, right) that a Conv or WinogradConv with 3x3 kernel has as Winograd layer,
+/// auto_pad resolved. Throws `Error` where that depends on an unknown input size ("same", stride 2).
+std::array<std::int64_t, 4> winograd_pads(const Graph& graph, const Node& node);
+
+/// Replaces Conv `node_name` by a dense WinogradConv with F(m, r), stride 1 or 2 (the latter with m = 2
+/// alone). Throws `Error` with the refusal.
 void to_winograd(Graph& graph, const std::string& node_name, int m);
 
 /// Replaces every WinogradConv by its equivalent strided Conv + DepthToSpace (+ Slice for odd
-/// sizes, + Add, activation): standard operators only. Needs concrete or multiple-of-m spatial
+/// sizes, + Add, activation): standard operators only. Needs concrete or multiple-of-m output
 /// extents to know the crop; dynamic extents get a Shape-driven Slice.
 void to_portable(Graph& graph);
 

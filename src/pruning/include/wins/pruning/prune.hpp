@@ -28,11 +28,12 @@ struct PruneConfig {
   double min_position_share = 0.0;  ///< floor: kept share of each position
   std::int64_t round_to = 1;        ///< kept rows per position rounded up to a multiple
   /// Tile of the layers that are still Conv: 2, 4, 6; 0 = auto (2 where pruned, 4 where the ratio
-  /// is 0). A WinogradConv keeps its own.
+  /// is 0). A WinogradConv keeps its own; stride 2 has 2 alone.
   int m = 2;
   /// BCBP of the 1x1 convolutions beside the method; none = they stay as they are. `layer_ratio` and `exclude` may then
   /// name them too, floors and rounding are not for them.
   std::optional<ColumnPruning> columns;
+  bool strided = false;  ///< also 3x3 convolutions of stride 2
   std::uint64_t seed = 0;  ///< recorded with the result; pruning itself draws nothing
 };
 
@@ -53,8 +54,8 @@ struct InputEnergy {
   Tensor mean() const;
 };
 
-/// Adds the energies of all tiles of `x` ([N, C, H, W] float32) as a stride-1 r x r convolution
-/// with `pads` (top, left, bottom, right) cuts them: V = B^T d B in double, zeros outside.
+/// Adds the energies of all tiles of `x` ([N, C, H, W] float32) as an r x r convolution of the
+/// algorithm's stride with `pads` (top, left, bottom, right) cuts them: V = B^T d B in double, zeros outside.
 void accumulate_input_energy(const winograd::Algorithm& algorithm, const std::array<std::int64_t, 4>& pads,
                              const Tensor& x, InputEnergy& energy);
 
@@ -63,13 +64,14 @@ void accumulate_input_energy(const winograd::Algorithm& algorithm, const std::ar
 void accumulate_pixel_energy(const graph::Window& window, const Tensor& x, InputEnergy& energy);
 
 /// Nodes that the Winograd methods may touch, in graph order: Conv that Winograd takes (winograd_refusal is
-/// empty, C > 4) and WinogradConv nodes already there. `reasons` gets one line per other Conv.
+/// empty, C > 4), of stride 2 too with `strided`, and WinogradConv nodes already there. `reasons`
+/// gets one line per other Conv.
 std::vector<std::string> prunable_layers(const graph::Graph& graph,
-                                         std::map<std::string, std::string>* reasons = nullptr);
+                                         std::map<std::string, std::string>* reasons = nullptr, bool strided = false);
 
 /// Runs the network on calibration images ([N,C,H,W] batches) with the CPU engine and gathers
-/// the input energies of `layers` (names from `prunable_layers` or `column_layers`; empty = all prunable layers), Winograd's
-/// at tile size `m` (0 = 2; a WinogradConv: its own).
+/// the input energies of `layers` (names from `prunable_layers` or `column_layers`; empty = all prunable layers of stride
+/// 1), Winograd's at tile size `m` (0 = 2; stride 2: 2; a WinogradConv: its own).
 /// Throws `Error` without batches, or when a batch does not fit the network.
 Calibration calibrate(const graph::Graph& graph, const std::vector<Tensor>& batches, int m,
                       const std::vector<std::string>& layers = {});

@@ -8,7 +8,7 @@
 //   kh kw kernel   sh sw stride (1)   dh dw extra dilation (0 = none, as in benchdnn)
 //   ph pw padding before (0)          eh ew padding after (same as before)
 // A `w` field that is left out equals its `h` field. Parts after `:` are optional:
-//   m2                    Winograd tile size m
+//   m2                    Winograd tile size m (with sh2: 2, of 5 x 5 positions)
 //   rows2.23.0.7...       kept rows of each position (`cols`, `elems` for the other mask axes)
 //   bias+residual+relu    fused epilogue, any subset in this order; the activation by its name
 #pragma once

@@ -67,6 +67,7 @@ struct ExactAlgorithm {
   int m = 0;
   int r = 0;
   ExactMatrix A, B, G;
+  int stride = 1;
 };
 
 /// The finite interpolation points used for p = m + r - 1 (p - 1 of them; the last is infinity).
@@ -76,8 +77,11 @@ std::vector<Surd> interpolation_points(int p);
 /// Throws `Error` when the points are not distinct or their number does not fit.
 ExactAlgorithm generate(int m, int r, const std::vector<Surd>& points);
 
-/// Whether sum_i A[i,a] G[i,b] B[y,i] = [y = a + b] for all a, b, y, exactly: the identity that
-/// makes A^T ((G g) * (B^T d)) the correlation of d with g.
+/// F(2, 3) with stride 2 by its two phases (`Algorithm`): entries 0 and +-1, p = 5.
+ExactAlgorithm strided_f23();
+
+/// Whether sum_i A[i,a] G[i,b] B[y,i] = [y = stride a + b] for all a, b, y, exactly: the identity
+/// that makes A^T ((G g) * (B^T d)) the correlation of d with g.
 bool identity_holds(const ExactAlgorithm& algorithm);
 
 }  // namespace wins::winograd

@@ -20,32 +20,40 @@ struct Matrix {
   double& operator()(int r, int c) { return values[static_cast<std::size_t>(r * cols + c)]; }
 };
 
-/// One algorithm: p = m + r - 1; A is p x m, B is p x p, G is p x r.
+/// One algorithm: m outputs of a correlation with r taps from p = (m - 1) stride + r inputs by p
+/// products; A is p x m, B is p x p, G is p x r.
 struct Algorithm {
   int m = 0;
   int r = 0;
-  int p() const { return m + r - 1; }
-  int positions() const { return p() * p(); }
   Matrix A, B, G;
+  int stride = 1;
+  int p() const { return (m - 1) * stride + r; }
+  int positions() const { return p() * p(); }
+  /// Input pixels from one tile to the next.
+  int step() const { return m * stride; }
+  /// Outputs along an axis of `padded` inputs, pads counted in; 0 when the kernel does not fit.
+  std::int64_t outputs(std::int64_t padded) const { return padded < r ? 0 : (padded - r) / stride + 1; }
 };
 
 /// F(m x m, r x r) for m >= 1, r >= 1, p <= 10. m in {2, 4, 6} with r = 3 are the tested ones.
 /// F(2,3): points 0, 1, -1, inf. Larger tiles: points chosen for accuracy, stated in the source.
+/// Stride 2: F(2,3) alone, decomposed into its even and odd inputs (Huang et al., "DWM", AAAI 2020,
+/// section 3); positions 0 to 2 of a dimension belong to the even ones, 3 and 4 to the odd ones.
 /// Throws `Error` for sizes outside that range. The result is cached; the reference stays valid.
-const Algorithm& algorithm(int m, int r);
+const Algorithm& algorithm(int m, int r, int stride = 1);
 
 /// U[xi][k][c] from g[k][c][r][r], computed in double and rounded once. Shape [p*p, K, C], float32.
 /// Throws `Error` when `weights` is not K x C x r x r float32.
 Tensor transform_weights(const Algorithm& algorithm, const Tensor& weights);
 
 /// The ordinary convolution that a (pruned or dense) Winograd layer equals (design: exact
-/// equivalence): kernel p x p, stride m, output channels ordered so that DepthToSpace in "CRD"
+/// equivalence): kernel p x p, stride m * stride, output channels ordered so that DepthToSpace in "CRD"
 /// mode with block m restores the image: row (k * m + a) * m + b holds output pixel (a, b).
 ///   W[(k,a,b), c, y, x] = sum_ij A[i,a] A[j,b] U[(i,j),k,c] B[y,i] B[x,j]
 /// Takes U [p*p, K, C] float32; gives [K*m*m, C, p, p] float32 (computed in double).
 Tensor equivalent_convolution(const Algorithm& algorithm, const Tensor& U);
 
-/// Tiles of one image plane: `rows` x `cols` tiles cover an out_h x out_w output.
+/// Tiles of one image plane: `rows` x `cols` tiles of m x m output pixels cover an out_h x out_w output.
 struct TileGrid {
   int m = 0;
   std::int64_t out_h = 0, out_w = 0;
