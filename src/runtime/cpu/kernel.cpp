@@ -16,12 +16,15 @@ struct Lister {
   }
 
   List operator()(const graph::Conv&) const {
-    return {winograd_rows_kernel(6), winograd_rows_kernel(4), winograd_rows_kernel(2),
-            pointwise_kernel(),      direct_convolution_kernel()};
+    List kernels = winograd_rows_kernels();
+    kernels.push_back(pointwise_kernel());
+    kernels.push_back(direct_convolution_kernel());
+    return kernels;
   }
   List operator()(const graph::WinogradConv&) const {
-    return {winograd_rows_kernel(2), winograd_rows_kernel(4), winograd_rows_kernel(6),
-            winograd_csr_kernel(2),  winograd_csr_kernel(4),  winograd_csr_kernel(6)};
+    List kernels = winograd_rows_kernels();
+    for (const Kernel& kernel : winograd_csr_kernels()) kernels.push_back(kernel);
+    return kernels;
   }
   List operator()(const graph::ConvTranspose&) const { return {deconvolution_kernel()}; }
   List operator()(const graph::Pool&) const { return {pooling_kernel()}; }

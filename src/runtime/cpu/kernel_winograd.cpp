@@ -30,13 +30,21 @@ std::array<std::int64_t, 4> pads_of(const graph::Node& node) {
   return std::get<WinogradConv>(node.op).pads;
 }
 
-WinogradGeometry geometry_of(const Problem& problem, int m) {
+/// One of the algorithms that the kernels are written for.
+struct Tile {
+  int m, stride;
+  const winograd::Algorithm& algorithm() const { return winograd::algorithm(m, 3, stride); }
+  std::string text() const { return stride == 1 ? fmt::format("f{}", m) : fmt::format("f{}s{}", m, stride); }
+};
+
+WinogradGeometry geometry_of(const Problem& problem, Tile tile) {
   const Shape& x = problem.input_shape(0);
   const Shape& y = problem.output_shape();
   const auto pads = pads_of(problem.node);
-  const winograd::TileGrid grid = winograd::tile_grid(m, y[2], y[3]);
+  const winograd::TileGrid grid = winograd::tile_grid(tile.m, y[2], y[3]);
   WinogradGeometry g;
-  g.m = m;
+  g.m = tile.m;
+  g.stride = tile.stride;
   g.block = problem.env.block;
   g.batch = x[0];
   g.in_channels = x[1];
@@ -59,8 +67,8 @@ double typical_error(int m, std::int64_t channels) {
   return one_channel * std::sqrt(static_cast<double>(channels));
 }
 
-WinogradWork work_of(const Problem& problem, int m, bool sparse) {
-  const int positions = (m + 2) * (m + 2);
+WinogradWork work_of(const Problem& problem, Tile tile, bool sparse) {
+  const int positions = tile.algorithm().positions();
   const std::int64_t K = problem.output_shape()[1], C = problem.input_shape(0)[1];
   WinogradWork work;
   work.sparse = sparse;
@@ -81,21 +89,25 @@ WinogradWork work_of(const Problem& problem, int m, bool sparse) {
   return work;
 }
 
-std::optional<std::string> refuse_pruned(const Problem& problem, const WinogradConv& op, int m, bool sparse) {
+std::optional<std::string> refuse_pruned(const Problem& problem, const WinogradConv& op, Tile tile,
+                                         bool sparse) {
   if (op.r != 3) return fmt::format("kernel {0}x{0}; 3x3 alone", op.r);
-  if (op.stride != 1) return fmt::format("stride {}", op.stride);
-  if (op.m != m) return fmt::format("pruned at m={}", op.m);
+  if (op.stride != tile.stride) return fmt::format("stride {}", op.stride);
+  if (op.m != tile.m) return fmt::format("pruned at m={}", op.m);
   if (sparse && op.mask.axis != Axis::element) return "the mask prunes no single weights";
   if (problem.constant(1) == nullptr) return "weights are not constant";
   return std::nullopt;
 }
 
-std::optional<std::string> refuse_dense(const Problem& problem, int m) {
+std::optional<std::string> refuse_dense(const Problem& problem, Tile tile) {
+  const int m = tile.m;
   if (!problem.env.options.winograd) return "Winograd is off";
-  const std::string reason = graph::winograd_refusal(problem.env.graph, problem.node);
+  const std::string reason = graph::winograd_refusal(problem.env.graph, problem.node, tile.stride == 2);
   if (!reason.empty()) return reason;
+  const auto stride = std::get<Conv>(problem.node.op).window.stride[0];
+  if (stride != tile.stride) return fmt::format("stride {}", stride);
   const int forced = problem.env.options.force_m;
-  if (forced != 0) return forced == m ? std::nullopt : std::optional(fmt::format("m={} is forced", forced));
+  if (forced != 0 && tile.stride == 1) return forced == m ? std::nullopt : std::optional(fmt::format("m={} is forced", forced));
   const double error = typical_error(m, problem.input_shape(0)[1]);
   if (error > problem.env.options.error_bound) {
     return fmt::format("relative error about {:.1e}, over the bound {:.1e}", error,
@@ -104,35 +116,35 @@ std::optional<std::string> refuse_dense(const Problem& problem, int m) {
   return std::nullopt;
 }
 
-std::optional<std::string> refuse(const Problem& problem, int m, bool sparse) {
+std::optional<std::string> refuse(const Problem& problem, Tile tile, bool sparse) {
   if (!problem.is_float()) return "not float32";
   if (problem.has_input(2) && problem.constant(2) == nullptr) return "bias is not constant";
-  if (!paired_coefficients(winograd::algorithm(m, 3))) return fmt::format("F({},3) has no paired form", m);
+  if (!paired_coefficients(tile.algorithm())) return fmt::format("F({},3) has no paired form", tile.m);
   const UnaryKind kind = activation_of(problem.node).kind;
   if (kind != UnaryKind::identity && !dnnl_eltwise(activation_of(problem.node)))
     return "activation without a kernel";
-  if (const auto* pruned = problem.node.as<WinogradConv>()) return refuse_pruned(problem, *pruned, m, sparse);
-  return sparse ? std::optional<std::string>("nothing is pruned") : refuse_dense(problem, m);
+  if (const auto* pruned = problem.node.as<WinogradConv>()) return refuse_pruned(problem, *pruned, tile, sparse);
+  return sparse ? std::optional<std::string>("nothing is pruned") : refuse_dense(problem, tile);
 }
 
-WinogradBlocking blocking_of(const Problem& problem, int m, bool sparse) {
-  return choose_blocking(geometry_of(problem, m), work_of(problem, m, sparse), problem.env.threads,
+WinogradBlocking blocking_of(const Problem& problem, Tile tile, bool sparse) {
+  return choose_blocking(geometry_of(problem, tile), work_of(problem, tile, sparse), problem.env.threads,
                          problem.env.machine);
 }
 
-std::shared_ptr<const PackedWinograd> pack(const Problem& problem, int m, bool sparse) {
-  const std::string key = fmt::format("{}/winograd{}{}", problem.node.name, m, sparse ? "csr" : "rows");
+std::shared_ptr<const PackedWinograd> pack(const Problem& problem, Tile tile, bool sparse) {
+  const std::string key = fmt::format("{}/winograd_{}_{}", problem.node.name, tile.text(), sparse ? "csr" : "rows");
   return problem.env.weights.get<PackedWinograd>(key, [&] {
     const auto* pruned = problem.node.as<WinogradConv>();
     const Tensor& weights = *problem.constant(1);
     const auto& kernels = problem.env.winograd;
     if (pruned == nullptr) {
-      const Tensor U = winograd::transform_weights(winograd::algorithm(m, 3), weights);
-      const Mask full = Mask::full(Axis::row, (m + 2) * (m + 2), weights.dim(0), weights.dim(1));
-      return pack_rows(U, full, m, problem.env.block, kernels);
+      const Tensor U = winograd::transform_weights(tile.algorithm(), weights);
+      const Mask full = Mask::full(Axis::row, tile.algorithm().positions(), weights.dim(0), weights.dim(1));
+      return pack_rows(U, full, tile.algorithm(), problem.env.block, kernels);
     }
-    return sparse ? pack_csr(weights, pruned->mask, m, problem.env.block, kernels)
-                  : pack_rows(weights, pruned->mask, m, problem.env.block, kernels);
+    return sparse ? pack_csr(weights, pruned->mask, tile.algorithm(), problem.env.block, kernels)
+                  : pack_rows(weights, pruned->mask, tile.algorithm(), problem.env.block, kernels);
   });
 }
 
@@ -150,9 +162,9 @@ std::shared_ptr<const AlignedFloats> pack_bias(const Problem& problem) {
 
 class WinogradStep : public Step {
  public:
-  WinogradStep(const Problem& problem, int m, bool sparse)
-      : convolution_(geometry_of(problem, m), pack(problem, m, sparse), problem.env.winograd,
-                     blocking_of(problem, m, sparse), problem.env.threads),
+  WinogradStep(const Problem& problem, Tile tile, bool sparse)
+      : convolution_(geometry_of(problem, tile), pack(problem, tile, sparse), problem.env.winograd,
+                     blocking_of(problem, tile, sparse), problem.env.threads),
         bias_(pack_bias(problem)),
         residual_(problem.has_input(3)) {
     const graph::Activation& activation = activation_of(problem.node);
@@ -187,50 +199,51 @@ class WinogradStep : public Step {
   std::unique_ptr<DnnlStep> after_;
 };
 
-template <int kTile, bool kSparse>
+template <int kTile, int kStride, bool kSparse>
 std::optional<std::string> refuse_entry(const Problem& problem) {
-  return refuse(problem, kTile, kSparse);
+  return refuse(problem, {kTile, kStride}, kSparse);
 }
 
-template <int kTile, bool kSparse>
+template <int kTile, int kStride, bool kSparse>
 Cost predict_entry(const Problem& problem) {
-  return blocking_of(problem, kTile, kSparse).cost;
+  return blocking_of(problem, {kTile, kStride}, kSparse).cost;
 }
 
-template <int kTile, bool kSparse>
+template <int kTile, int kStride, bool kSparse>
 Implementation build_entry(const Problem& problem) {
   Implementation result;
   std::string target = problem.env.winograd.target;
   std::transform(target.begin(), target.end(), target.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  result.name = fmt::format("cpu:winograd_f{}_{}_{}", kTile, kSparse ? "csr" : "rows", target);
+  constexpr Tile kWanted{kTile, kStride};
+  result.name = fmt::format("cpu:winograd_{}_{}_{}", kWanted.text(), kSparse ? "csr" : "rows", target);
   result.inputs = {Need::blocked, Need::none, Need::none, Need::blocked};
   result.inputs.resize(problem.node.inputs.size());
   result.output = Layout::blocked;
   if (problem.has_input(3)) result.in_place = 3;
-  auto step = std::make_unique<WinogradStep>(problem, kTile, kSparse);
+  auto step = std::make_unique<WinogradStep>(problem, kWanted, kSparse);
   result.workspace_bytes = step->workspace_bytes();
-  result.weight_bytes = pack(problem, kTile, kSparse)->byte_size() + pack_bias(problem)->byte_size();
+  result.weight_bytes = pack(problem, kWanted, kSparse)->byte_size() + pack_bias(problem)->byte_size();
   result.step = std::move(step);
   return result;
 }
 
-template <bool kSparse>
-Kernel make(int m, std::string_view name2, std::string_view name4, std::string_view name6) {
-  if (m == 2) return {name2, &refuse_entry<2, kSparse>, &predict_entry<2, kSparse>, &build_entry<2, kSparse>};
-  if (m == 4) return {name4, &refuse_entry<4, kSparse>, &predict_entry<4, kSparse>, &build_entry<4, kSparse>};
-  require(m == 6, "cpu: no Winograd kernel for m={}", m);
-  return {name6, &refuse_entry<6, kSparse>, &predict_entry<6, kSparse>, &build_entry<6, kSparse>};
+template <int kTile, int kStride, bool kSparse>
+Kernel make(std::string_view name) {
+  return {name, &refuse_entry<kTile, kStride, kSparse>, &predict_entry<kTile, kStride, kSparse>,
+          &build_entry<kTile, kStride, kSparse>};
 }
 
 }  // namespace
 
-Kernel winograd_rows_kernel(int m) {
-  return make<false>(m, "cpu:winograd_f2_rows", "cpu:winograd_f4_rows", "cpu:winograd_f6_rows");
+std::vector<Kernel> winograd_rows_kernels() {
+  return {make<6, 1, false>("cpu:winograd_f6_rows"), make<4, 1, false>("cpu:winograd_f4_rows"),
+          make<2, 1, false>("cpu:winograd_f2_rows"), make<2, 2, false>("cpu:winograd_f2s2_rows")};
 }
 
-Kernel winograd_csr_kernel(int m) {
-  return make<true>(m, "cpu:winograd_f2_csr", "cpu:winograd_f4_csr", "cpu:winograd_f6_csr");
+std::vector<Kernel> winograd_csr_kernels() {
+  return {make<2, 1, true>("cpu:winograd_f2_csr"), make<4, 1, true>("cpu:winograd_f4_csr"),
+          make<6, 1, true>("cpu:winograd_f6_csr"), make<2, 2, true>("cpu:winograd_f2s2_csr")};
 }
 
 }  // namespace wins::runtime::cpu

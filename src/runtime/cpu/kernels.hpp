@@ -7,9 +7,10 @@ namespace wins::runtime::cpu {
 
 Kernel reference_kernel();
 
-/// Dense or pruned F(m, 3): rows in full, or CSR rows for element masks.
-Kernel winograd_rows_kernel(int m);
-Kernel winograd_csr_kernel(int m);
+/// Dense or pruned F(m, 3) for m of 2, 4 and 6, and F(2, 3) of stride 2: rows in full, or CSR rows
+/// for element masks.
+std::vector<Kernel> winograd_rows_kernels();
+std::vector<Kernel> winograd_csr_kernels();
 
 /// oneDNN, blocked or (where the channels of a group do not fill blocks) plain.
 Kernel direct_convolution_kernel();

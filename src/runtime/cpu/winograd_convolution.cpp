@@ -47,7 +47,7 @@ std::vector<TilePosition> list_tiles(const WinogradGeometry& g, std::int64_t cou
     for (std::int64_t row = 0; row < g.tile_rows; ++row) {
       for (std::int64_t col = 0; col < g.tile_cols; ++col) {
         const std::int64_t y = row * g.m, x = col * g.m;
-        const std::int64_t in_y = y - g.pad_top, in_x = x - g.pad_left;
+        const std::int64_t in_y = y * g.stride - g.pad_top, in_x = x * g.stride - g.pad_left;
         tiles[next++] = {n * in_image + (in_y * g.in_width + in_x) * g.block,
                          n * out_image + (y * g.out_width + x) * g.block,
                          pixels_inside(g.p(), in_y, in_x, g.in_height, g.in_width),

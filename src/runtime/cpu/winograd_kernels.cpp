@@ -45,35 +45,35 @@ struct Patch {
 };
 
 /// V of one tile, N channels: position xi goes to out + xi * N * N.
-template <int kTile, bool kWhole>
-HWY_INLINE void transform_patch(const PairedCoefficients& q, const Patch<kTile + 2>& patch,
+template <int kTile, int kStride, bool kWhole>
+HWY_INLINE void transform_patch(const PairedCoefficients& q, const Patch<kPatchOf<kTile, kStride>>& patch,
                                 const bool* live_rows, float* HWY_RESTRICT temporary,
                                 float* HWY_RESTRICT out) {
-  constexpr int kP = kTile + 2;
+  constexpr int kP = kPatchOf<kTile, kStride>;
   const D d;
   if constexpr (kTile == 2) {  // all of it fits in registers
     Vec t[kP][kP];
-#pragma GCC unroll 4
+#pragma GCC unroll 5
     for (int j = 0; j < kP; ++j) {
       Vec x[kP], column[kP];
       patch.template load_column<kWhole>(j, x);
-      forward<kTile>(q, x, column);
-#pragma GCC unroll 4
+      forward<kTile, kStride>(q, x, column);
+#pragma GCC unroll 5
       for (int i = 0; i < kP; ++i) t[i][j] = column[i];
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 5
     for (int i = 0; i < kP; ++i) {
       if (!live_rows[i]) continue;
       Vec row[kP];
-      forward<kTile>(q, t[i], row);
-#pragma GCC unroll 4
+      forward<kTile, kStride>(q, t[i], row);
+#pragma GCC unroll 5
       for (int j = 0; j < kP; ++j) hn::Store(row[j], d, out + (i * kP + j) * kLanes * kLanes);
     }
   } else {
     for (int j = 0; j < kP; ++j) {
       Vec x[kP], column[kP];
       patch.template load_column<kWhole>(j, x);
-      forward<kTile>(q, x, column);
+      forward<kTile, kStride>(q, x, column);
 #pragma GCC unroll 8
       for (int i = 0; i < kP; ++i) hn::Store(column[i], d, temporary + (i * kP + j) * kLanes);
     }
@@ -81,7 +81,7 @@ HWY_INLINE void transform_patch(const PairedCoefficients& q, const Patch<kTile +
       if (!live_rows[i]) continue;
       Vec x[kP], row[kP];
       load_rows<kP>(temporary + i * kP * kLanes, kLanes, x);
-      forward<kTile>(q, x, row);
+      forward<kTile, kStride>(q, x, row);
 #pragma GCC unroll 8
       for (int j = 0; j < kP; ++j) hn::Store(row[j], d, out + (i * kP + j) * kLanes * kLanes);
     }
@@ -98,9 +98,9 @@ HWY_INLINE PanelPart panel_part(int v, int vectors, std::int64_t panel_rows) {
   return {pair_start + (paired ? (v % 2) * kLanes : 0), paired ? 2 * kLanes : kLanes};
 }
 
-template <int kTile>
+template <int kTile, int kStride>
 void transform_input_tile(const InputTask& task) {
-  constexpr int kP = kTile + 2;
+  constexpr int kP = kPatchOf<kTile, kStride>;
   const D d;
   const WinogradGeometry& g = *task.geometry;
   const std::int64_t panel_rows = g.in_blocks() * g.block;
@@ -123,9 +123,9 @@ void transform_input_tile(const InputTask& task) {
         const Patch<kP> patch{x + tile.input, g.in_width * g.block, g.block, tile.inside, zeros};
         float* to = tiles + lane * kLanes;
         if (tile.inside == all_pixels(kP * kP)) {
-          transform_patch<kTile, true>(*task.coefficients, patch, live_rows, temporary, to);
+          transform_patch<kTile, kStride, true>(*task.coefficients, patch, live_rows, temporary, to);
         } else {
-          transform_patch<kTile, false>(*task.coefficients, patch, live_rows, temporary, to);
+          transform_patch<kTile, kStride, false>(*task.coefficients, patch, live_rows, temporary, to);
         }
       }
       const PanelPart part = panel_part(v, task.vectors, panel_rows);
@@ -156,13 +156,14 @@ void transform_input(const InputTask& task) {
   if (task.tiles[task.vectors * kLanes - 1].written == 0) {
     std::fill_n(task.scratch, p * p * kLanes * kLanes, 0.0F);
   }
+  if (task.geometry->stride == 2) return transform_input_tile<2, 2>(task);
   switch (task.geometry->m) {
     case 2:
-      return transform_input_tile<2>(task);
+      return transform_input_tile<2, 1>(task);
     case 4:
-      return transform_input_tile<4>(task);
+      return transform_input_tile<4, 1>(task);
     default:
-      return transform_input_tile<6>(task);
+      return transform_input_tile<6, 1>(task);
   }
 }
 
@@ -281,27 +282,27 @@ void multiply_sparse(const MultiplyTask& task) {
 // ---- output --------------------------------------------------------------------------------------
 
 /// Y of one channel, N tiles: output pixel e of the tile goes to out + e * N * N.
-template <int kTile>
+template <int kTile, int kStride>
 HWY_INLINE void transform_channel(const PairedCoefficients& q, const float* m, std::int64_t pitch,
                                   const std::int32_t* m_rows, float* HWY_RESTRICT temporary,
                                   float* HWY_RESTRICT out) {
-  constexpr int kP = kTile + 2;
+  constexpr int kP = kPatchOf<kTile, kStride>;
   const D d;
   if constexpr (kTile == 2) {
     Vec t[kTile][kP];
-#pragma GCC unroll 4
+#pragma GCC unroll 5
     for (int j = 0; j < kP; ++j) {
       Vec x[kP], column[kTile];
-#pragma GCC unroll 4
+#pragma GCC unroll 5
       for (int i = 0; i < kP; ++i) x[i] = hn::Load(d, m + m_rows[i * kP + j] * pitch);
-      inverse<kTile>(q, x, column);
+      inverse<kTile, kStride>(q, x, column);
 #pragma GCC unroll 2
       for (int a = 0; a < kTile; ++a) t[a][j] = column[a];
     }
 #pragma GCC unroll 2
     for (int a = 0; a < kTile; ++a) {
       Vec row[kTile];
-      inverse<kTile>(q, t[a], row);
+      inverse<kTile, kStride>(q, t[a], row);
 #pragma GCC unroll 2
       for (int b = 0; b < kTile; ++b) hn::Store(row[b], d, out + (a * kTile + b) * kLanes * kLanes);
     }
@@ -310,14 +311,14 @@ HWY_INLINE void transform_channel(const PairedCoefficients& q, const float* m, s
       Vec x[kP], column[kTile];
 #pragma GCC unroll 8
       for (int i = 0; i < kP; ++i) x[i] = hn::Load(d, m + m_rows[i * kP + j] * pitch);
-      inverse<kTile>(q, x, column);
+      inverse<kTile, kStride>(q, x, column);
 #pragma GCC unroll 6
       for (int a = 0; a < kTile; ++a) hn::Store(column[a], d, temporary + (a * kP + j) * kLanes);
     }
     for (int a = 0; a < kTile; ++a) {
       Vec x[kP], row[kTile];
       load_rows<kP>(temporary + a * kP * kLanes, kLanes, x);
-      inverse<kTile>(q, x, row);
+      inverse<kTile, kStride>(q, x, row);
 #pragma GCC unroll 6
       for (int b = 0; b < kTile; ++b) hn::Store(row[b], d, out + (a * kTile + b) * kLanes * kLanes);
     }
@@ -361,9 +362,9 @@ HWY_INLINE void write_pixel(const Epilogue& epilogue, const float* pixel, const 
   }
 }
 
-template <int kTile, OutputActivation::Kind kKind, bool kResidual>
+template <int kTile, int kStride, OutputActivation::Kind kKind, bool kResidual>
 void transform_output_tile(const OutputTask& task) {
-  constexpr int kP = kTile + 2;
+  constexpr int kP = kPatchOf<kTile, kStride>;
   const D d;
   const WinogradGeometry& g = *task.geometry;
   const std::int64_t pitch = std::int64_t{task.vectors} * kLanes;
@@ -378,7 +379,7 @@ void transform_output_tile(const OutputTask& task) {
                             task.activation, hn::FirstN(d, valid), valid == kLanes};
     for (int v = 0; v < task.vectors; ++v) {
       for (int i = 0; i < kLanes; ++i) {
-        transform_channel<kTile>(*task.coefficients, task.m + v * kLanes, pitch,
+        transform_channel<kTile, kStride>(*task.coefficients, task.m + v * kLanes, pitch,
                                  task.m_rows + (k - first_channel + i) * kP * kP, temporary,
                                  pixels + i * kLanes);
       }
@@ -391,31 +392,32 @@ void transform_output_tile(const OutputTask& task) {
   }
 }
 
-template <int kTile>
+template <int kTile, int kStride>
 void transform_output_as(const OutputTask& task) {
   using Kind = OutputActivation::Kind;
   const bool residual = task.residual != nullptr;
   switch (task.activation.kind) {
     case Kind::clamp:
-      return residual ? transform_output_tile<kTile, Kind::clamp, true>(task)
-                      : transform_output_tile<kTile, Kind::clamp, false>(task);
+      return residual ? transform_output_tile<kTile, kStride, Kind::clamp, true>(task)
+                      : transform_output_tile<kTile, kStride, Kind::clamp, false>(task);
     case Kind::leaky:
-      return residual ? transform_output_tile<kTile, Kind::leaky, true>(task)
-                      : transform_output_tile<kTile, Kind::leaky, false>(task);
+      return residual ? transform_output_tile<kTile, kStride, Kind::leaky, true>(task)
+                      : transform_output_tile<kTile, kStride, Kind::leaky, false>(task);
     default:
-      return residual ? transform_output_tile<kTile, Kind::none, true>(task)
-                      : transform_output_tile<kTile, Kind::none, false>(task);
+      return residual ? transform_output_tile<kTile, kStride, Kind::none, true>(task)
+                      : transform_output_tile<kTile, kStride, Kind::none, false>(task);
   }
 }
 
 void transform_output(const OutputTask& task) {
+  if (task.geometry->stride == 2) return transform_output_as<2, 2>(task);
   switch (task.geometry->m) {
     case 2:
-      return transform_output_as<2>(task);
+      return transform_output_as<2, 1>(task);
     case 4:
-      return transform_output_as<4>(task);
+      return transform_output_as<4, 1>(task);
     default:
-      return transform_output_as<6>(task);
+      return transform_output_as<6, 1>(task);
   }
 }
 

@@ -20,12 +20,13 @@ namespace wins::runtime::cpu {
 
 struct WinogradGeometry {
   int m = 2;
+  int stride = 1;  ///< 2 with m = 2 alone
   int block = 16;  ///< B
   std::int64_t batch = 1, in_channels = 1, in_height = 1, in_width = 1;
   std::int64_t out_channels = 1, out_height = 1, out_width = 1;
   std::int64_t pad_top = 1, pad_left = 1;
   std::int64_t tile_rows = 1, tile_cols = 1;
-  int p() const { return m + 2; }
+  int p() const { return (m - 1) * stride + 3; }
   int positions() const { return p() * p(); }
   std::int64_t tiles() const { return batch * tile_rows * tile_cols; }
   std::int64_t in_blocks() const { return (in_channels + block - 1) / block; }

@@ -25,16 +25,16 @@ bool row_kept(const Mask& mask, int xi, std::int64_t k) {
 /// Packs one layer; `Packer` lives only while `pack_*` runs.
 class Packer {
  public:
-  Packer(const Tensor& U, const Mask& mask, int m, int block, const WinogradKernels& kernels)
+  Packer(const Tensor& U, const Mask& mask, const winograd::Algorithm& algorithm, int block,
+         const WinogradKernels& kernels)
       : mask_(mask), u_(U.data<float>().data()), kernels_(kernels), K_(mask.rows), C_(mask.columns) {
-    const int p = m + 2;
-    require(U.shape() == Shape{p * p, K_, C_} && mask.positions == p * p,
+    const int positions = algorithm.positions();
+    require(U.shape() == Shape{positions, K_, C_} && mask.positions == positions,
             "winograd: weights {} and a mask of {} positions, {} x {} do not fit F({},3)",
-            to_string(U.shape()), mask.positions, K_, C_, m);
-    out_.m = m;
+            to_string(U.shape()), mask.positions, K_, C_, algorithm.m);
     out_.block = block;
-    const auto coefficients = paired_coefficients(winograd::algorithm(m, 3));
-    require(coefficients.has_value(), "winograd: F({},3) has no paired form", m);
+    const auto coefficients = paired_coefficients(algorithm);
+    require(coefficients.has_value(), "winograd: F({},3) has no paired form", algorithm.m);
     out_.coefficients = *coefficients;
     find_rows();
   }
@@ -213,6 +213,22 @@ bool reproduces(const PairedCoefficients& q, const winograd::Algorithm& algorith
   return true;
 }
 
+/// The transforms of stride 2 as the kernels have them: B^T x = (x0 - x2, x2, x2 - x4, x1, x3).
+bool is_strided_form(const winograd::Algorithm& algorithm) {
+  constexpr double kB[5][5] = {{1, 0, -1, 0, 0}, {0, 0, 1, 0, 0}, {0, 0, 1, 0, -1}, {0, 1, 0, 0, 0}, {0, 0, 0, 1, 0}};
+  constexpr double kA[2][5] = {{1, 1, 0, 1, 0}, {0, 1, -1, 0, 1}};
+  if (algorithm.m != 2 || algorithm.p() != 5) return false;
+  for (int product = 0; product < 5; ++product) {
+    for (int y = 0; y < 5; ++y) {
+      if (algorithm.B(y, product) != kB[product][y]) return false;
+    }
+    for (int a = 0; a < 2; ++a) {
+      if (algorithm.A(product, a) != kA[a][product]) return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 std::int64_t PackedWinograd::most_rows() const {
@@ -228,6 +244,7 @@ std::size_t PackedWinograd::byte_size() const {
 
 std::optional<PairedCoefficients> paired_coefficients(const winograd::Algorithm& algorithm) {
   const int p = algorithm.p();
+  if (algorithm.stride == 2) return is_strided_form(algorithm) ? std::optional(PairedCoefficients{}) : std::nullopt;
   if (p % 2 != 0 || p < 4 || p > 8) return std::nullopt;
   PairedCoefficients q;
   const auto at = [](int i) { return static_cast<std::size_t>(i); };
@@ -252,13 +269,14 @@ std::optional<PairedCoefficients> paired_coefficients(const winograd::Algorithm&
   return q;
 }
 
-PackedWinograd pack_rows(const Tensor& U, const Mask& mask, int m, int block,
+PackedWinograd pack_rows(const Tensor& U, const Mask& mask, const winograd::Algorithm& algorithm, int block,
                          const WinogradKernels& kernels) {
-  return Packer(U, mask, m, block, kernels).run(false);
+  return Packer(U, mask, algorithm, block, kernels).run(false);
 }
 
-PackedWinograd pack_csr(const Tensor& U, const Mask& mask, int m, int block, const WinogradKernels& kernels) {
-  return Packer(U, mask, m, block, kernels).run(true);
+PackedWinograd pack_csr(const Tensor& U, const Mask& mask, const winograd::Algorithm& algorithm, int block,
+                        const WinogradKernels& kernels) {
+  return Packer(U, mask, algorithm, block, kernels).run(true);
 }
 
 }  // namespace wins::runtime::cpu

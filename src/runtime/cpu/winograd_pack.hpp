@@ -23,7 +23,6 @@ struct PackedWinograd {
     std::int64_t rows = 0;                         ///< of M, the zero row included
     std::int64_t weights = 0;
   };
-  int m = 2;
   int block = 16;
   bool sparse = false;
   PairedCoefficients coefficients;
@@ -42,17 +41,19 @@ struct PackedWinograd {
   std::size_t byte_size() const;
 };
 
-/// The coefficients of `algorithm`, or nothing when its matrices are not of the paired form that
-/// the kernels use.
+/// The coefficients of `algorithm`, or nothing when its matrices are not of a form that the kernels
+/// use: paired, or for stride 2 (which has no coefficients) the one with even inputs first.
 std::optional<PairedCoefficients> paired_coefficients(const winograd::Algorithm& algorithm);
 
 /// Packs U [p*p, K, C] under `mask` for the dense row kernel: kept rows in full, or for column
 /// masks all rows without the pruned columns. Kept rows of an element mask carry its zeros.
-PackedWinograd pack_rows(const Tensor& U, const winograd::Mask& mask, int m, int block,
+PackedWinograd pack_rows(const Tensor& U, const winograd::Mask& mask,
+                         const winograd::Algorithm& algorithm, int block,
                          const WinogradKernels& kernels);
 
 /// Packs the kept weights alone, one CSR row for each row of a position.
-PackedWinograd pack_csr(const Tensor& U, const winograd::Mask& mask, int m, int block,
+PackedWinograd pack_csr(const Tensor& U, const winograd::Mask& mask,
+                         const winograd::Algorithm& algorithm, int block,
                         const WinogradKernels& kernels);
 
 }  // namespace wins::runtime::cpu

@@ -109,11 +109,21 @@ HWY_INLINE Vec combine(const float* weights, const Vec* x) {
   return sum;
 }
 
+/// Inputs of a tile in one dimension, and products.
+template <int kTile, int kStride>
+inline constexpr int kPatchOf = (kTile - 1) * kStride + 3;
+
 /// out = B^T x for one column.
-template <int kTile>
+template <int kTile, int kStride>
 HWY_INLINE void forward(const PairedCoefficients& q, const Vec* x, Vec* out) {
-  constexpr int kP = kTile + 2;
-  if constexpr (kTile == 2) {
+  constexpr int kP = kPatchOf<kTile, kStride>;
+  if constexpr (kStride == 2) {  // even inputs through F(2,2), odd ones as they are
+    out[0] = hn::Sub(x[0], x[2]);
+    out[1] = x[2];
+    out[2] = hn::Sub(x[2], x[4]);
+    out[3] = x[1];
+    out[4] = x[3];
+  } else if constexpr (kTile == 2) {
     out[0] = hn::Sub(x[0], x[2]);
     out[1] = hn::Add(x[1], x[2]);
     out[2] = hn::Sub(x[2], x[1]);
@@ -132,11 +142,14 @@ HWY_INLINE void forward(const PairedCoefficients& q, const Vec* x, Vec* out) {
 }
 
 /// out = A^T x for one column.
-template <int kTile>
+template <int kTile, int kStride>
 HWY_INLINE void inverse(const PairedCoefficients& q, const Vec* x, Vec* out) {
   constexpr int kPairs = kTile / 2;
   const D d;
-  if constexpr (kTile == 2) {
+  if constexpr (kStride == 2) {
+    out[0] = hn::Add(hn::Add(x[0], x[1]), x[3]);
+    out[1] = hn::Add(hn::Sub(x[1], x[2]), x[4]);
+  } else if constexpr (kTile == 2) {
     out[0] = hn::Add(hn::Add(x[0], x[1]), x[2]);
     out[1] = hn::Add(hn::Sub(x[1], x[2]), x[3]);
   } else {

@@ -119,8 +119,8 @@ inline std::uint8_t keep_flag(Keep keep, int xi, int positions, std::int64_t uni
   }
 }
 
-inline winograd::Mask make_mask(winograd::Axis axis, Keep keep, int m, std::int64_t k, std::int64_t c) {
-  const int positions = (m + 2) * (m + 2);
+inline winograd::Mask make_mask(winograd::Axis axis, Keep keep, int m, std::int64_t k, std::int64_t c, int stride = 1) {
+  const int positions = winograd::algorithm(m, 3, stride).positions();
   winograd::Mask mask = winograd::Mask::full(axis, positions, k, c);
   std::mt19937 random(5);
   for (int xi = 0; xi < positions; ++xi) {
@@ -133,9 +133,9 @@ inline winograd::Mask make_mask(winograd::Axis axis, Keep keep, int m, std::int6
 }
 
 /// U of random 3x3 kernels, zero where the mask prunes.
-inline Tensor make_weights(const winograd::Mask& mask, int m) {
+inline Tensor make_weights(const winograd::Mask& mask, int m, int stride = 1) {
   const Tensor g = random_normal({mask.rows, mask.columns, 3, 3}, 9, 0.1F);
-  Tensor U = winograd::transform_weights(winograd::algorithm(m, 3), g);
+  Tensor U = winograd::transform_weights(winograd::algorithm(m, 3, stride), g);
   auto values = U.mutable_data<float>();
   std::size_t i = 0;
   for (int xi = 0; xi < mask.positions; ++xi) {
@@ -151,6 +151,7 @@ inline Tensor make_weights(const winograd::Mask& mask, int m) {
 struct Extras {
   bool bias = true, residual = false;
   graph::Activation activation;
+  int stride = 1;
 };
 
 inline graph::Graph winograd_graph(const LayerCase& layer, int m, const winograd::Mask& mask,
@@ -158,18 +159,19 @@ inline graph::Graph winograd_graph(const LayerCase& layer, int m, const winograd
   graph::Graph graph;
   const auto x = graph.add_value("x", DType::f32, Shape{layer.n, layer.c, layer.h, layer.w});
   graph.inputs = {x};
-  std::vector<graph::ValueId> inputs{x, graph.add_constant("U", make_weights(mask, m)), graph::kNone,
+  std::vector<graph::ValueId> inputs{x, graph.add_constant("U", make_weights(mask, m, extras.stride)), graph::kNone,
                                      graph::kNone};
   if (extras.bias) inputs[2] = graph.add_constant("bias", random_normal({layer.k}, 3));
   if (extras.residual) {
-    const std::int64_t h = layer.h + layer.pads[0] + layer.pads[2] - 2,
-                       w = layer.w + layer.pads[1] + layer.pads[3] - 2;
+    const winograd::Algorithm& F = winograd::algorithm(m, 3, extras.stride);
+    const std::int64_t h = F.outputs(layer.h + layer.pads[0] + layer.pads[2]),
+                       w = F.outputs(layer.w + layer.pads[1] + layer.pads[3]);
     inputs[3] = graph.add_value("residual", DType::f32, Shape{layer.n, layer.k, h, w});
     graph.inputs.push_back(inputs[3]);
   }
   while (inputs.back() == graph::kNone) inputs.pop_back();
   graph.outputs = {
-      graph.add_node("conv", graph::WinogradConv{m, 3, layer.pads, mask, extras.activation}, inputs)};
+      graph.add_node("conv", graph::WinogradConv{m, 3, layer.pads, mask, extras.activation, extras.stride}, inputs)};
   return graph;
 }
 
