@@ -33,6 +33,11 @@ bool takes_winograd(const ConvProblem& p) {
   return p.kernel == Pair{3, 3} && p.stride == Pair{1, 1} && p.dilation == Pair{1, 1} && p.groups == 1;
 }
 
+bool takes_strided(const ConvProblem& p) {
+  using Pair = std::array<std::int64_t, 2>;
+  return p.kernel == Pair{3, 3} && p.stride == Pair{2, 2} && p.dilation == Pair{1, 1} && p.groups == 1;
+}
+
 bool takes_pointwise(const ConvProblem& p) {
   using Pair = std::array<std::int64_t, 2>;
   using graph::UnaryKind;
@@ -48,6 +53,7 @@ std::vector<std::string> expected_kernels(const ConvProblem& p, const std::strin
     return "cpu:winograd_f" + std::to_string(m) + "_" + kind + "_" + target;
   };
   if (takes_pointwise(p)) return {"cpu:direct:", "cpu:pointwise_dense_" + target};
+  if (p.m == 0 && takes_strided(p)) return {"cpu:direct:", "cpu:winograd_f2s2_rows_" + target};
   if (p.m == 0 && !takes_winograd(p)) return {"cpu:direct:"};
   if (p.m == 0) return {"cpu:direct:", winograd(2, "rows"), winograd(4, "rows"), winograd(6, "rows")};
   if (p.axis == winograd::Axis::element && !p.kept.empty()) return {winograd(p.m, "rows"), winograd(p.m, "csr")};
