@@ -12,7 +12,6 @@ compared with the reference engine's before anything is timed. At batch 8 this e
 import argparse
 import contextlib
 import datetime
-import functools
 import json
 import math
 import os
@@ -38,9 +37,11 @@ PEER_BOUND = 1e-2    # the same for peers in fp32 (some trade precision for spee
 PEERS = ("onnxruntime", "openvino", "ncnn", "mnn", "pytorch", "onnxruntime-int8")
 # In percent, the paper's.
 RATIO = {"resnet18": 84, "vgg16": 84, "resnet50": 80, "squeezenet1_0": 28.1, "densenet121": 85}
-BCBP = "wins-ab+bcbp"  # ResNet-50: its 1x1 layers pruned too
 BCBP_RATIO = 0.8
-METHODS = ("wins", "wins-b", "wins-ab", BCBP, "fp", "wwp")
+# Behind a plus: what is pruned besides the stride-1 3x3 layers, for the networks that have it.
+EXTRA = {"bcbp": ("--bcbp", BCBP_RATIO), "strided": ("--strided",)}
+EXTRA_NETWORKS = {"wins-ab+bcbp": ("resnet50",), "wins-ab+strided": ("resnet18",), "wins-ab+bcbp+strided": ("resnet50",)}
+METHODS = ("wins", "wins-b", "wins-ab", *EXTRA_NETWORKS, "fp", "wwp")
 ONE_THREAD = ("dense", "wins")  # variants that run on one thread too, at SCALING_BATCH
 SCALING_BATCH = 8
 
@@ -79,27 +80,19 @@ def wins(*words):
         sys.exit(f"cpu.py: {done.stderr.strip()}")
 
 
-@functools.cache
-def prune_has_bcbp():
-    return "--bcbp" in subprocess.run([ROOT / "build/release/wins", "prune", "--help"], capture_output=True, text=True).stdout
-
-
 def variants_of(network, variants):
-    """Those that this network and this build have."""
-    wanted = [variant for variant in variants if variant != BCBP or network == "resnet50"]
-    if BCBP in wanted and not prune_has_bcbp():
-        print(f"{network}: {BCBP} left out: wins prune has no --bcbp", file=sys.stderr)
-        wanted.remove(BCBP)
-    return wanted
+    """Those that this network has."""
+    return [variant for variant in variants if network in EXTRA_NETWORKS.get(variant, (network,))]
 
 
 def prune_words(network, variant, folder, threads):
     """Options of `wins prune`."""
-    words = ["--method", variant.split("+")[0], "--criterion", "l2", "--ratio", RATIO[network] / 100, "--training", "none"]
+    method, *extras = variant.split("+")
+    words = ["--method", method, "--criterion", "l2", "--ratio", RATIO[network] / 100, "--training", "none"]
     if variant.startswith("wins-ab"):
         pictures = noise.image_folder(folder / "noise")
         words += ["--data", pictures, "--calibration", 2, "--held-out", 0.5, "--no-refit", "--threads", threads]
-    return words + (["--bcbp", BCBP_RATIO] if variant == BCBP else [])
+    return words + [word for extra in extras for word in EXTRA[extra]]
 
 
 def models_of(network, folder, variants, threads):

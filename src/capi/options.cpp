@@ -18,6 +18,12 @@ T number(std::string_view key, std::string_view text) {
   return value;
 }
 
+runtime::WeightStorage storage(std::string_view text) {
+  if (text == "f32") return runtime::WeightStorage::f32;
+  require(text == "bf16", "option 'weight_storage': '{}' is neither f32 nor bf16", text);
+  return runtime::WeightStorage::bf16;
+}
+
 void set(runtime::SessionOptions& options, std::string_view key, std::string_view value) {
   if (key == "backend") options.backend = std::string(value);
   else if (key == "threads") options.threads = number<int>(key, value);
@@ -25,7 +31,8 @@ void set(runtime::SessionOptions& options, std::string_view key, std::string_vie
   else if (key == "error_bound") options.error_bound = number<double>(key, value);
   else if (key == "memory_limit") options.memory_limit = number<std::size_t>(key, value);
   else if (key == "force_m") options.force_m = number<int>(key, value);
-  else fail("unknown option '{}' (known: backend, threads, winograd, error_bound, memory_limit, force_m)", key);
+  else if (key == "weight_storage") options.weight_storage = storage(value);
+  else fail("unknown option '{}' (known: backend, threads, winograd, error_bound, memory_limit, force_m, weight_storage)", key);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "common.hpp"
 
+#include <map>
+
 #include <fmt/chrono.h>
 #include <fmt/core.h>
 #include <sys/sysinfo.h>
@@ -202,8 +204,18 @@ std::vector<std::int64_t> parse_extents(const std::string& text, const std::stri
   return extents;
 }
 
+void add_weight_storage(CLI::App& app, Common& common) {
+  const auto set = [&common](const std::string& name) {
+    common.weight_storage = name == "bf16" ? runtime::WeightStorage::bf16 : runtime::WeightStorage::f32;
+  };
+  app.add_option_function<std::string>(
+         "--weight-storage", set, "f32 (default), or bf16: fully connected layers in half the memory, with 8 bits of precision")
+      ->check(CLI::IsMember({"f32", "bf16"}));
+}
+
 runtime::SessionOptions session_options(const Common& common, const std::string& backend) {
   runtime::SessionOptions options;
+  options.weight_storage = common.weight_storage;
   options.backend = backend;
   options.threads = common.threads;
   return options;

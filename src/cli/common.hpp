@@ -25,8 +25,11 @@ struct Common {
   std::uint64_t seed = 0;
   bool quiet = false;
   int threads = 0;
+  runtime::WeightStorage weight_storage = runtime::WeightStorage::f32;
 };
 void add_common(CLI::App& app, Common& common);
+/// `--weight-storage`, for verbs that run a network through a backend.
+void add_weight_storage(CLI::App& app, Common& common);
 
 /// A progress bar over layers, made at the first call: (layers done, layers, name of the next).
 std::function<void(std::size_t, std::size_t, const std::string&)> layer_progress(const std::string& label);

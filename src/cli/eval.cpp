@@ -52,6 +52,7 @@ void add_eval(CLI::App& app) {
   verb->add_option("--batch", options->batch, "pictures a run")->check(CLI::Range(1, 65536))->capture_default_str();
   add_data_flags(*verb, options->data, "test", true);
   add_common(*verb, options->common);
+  add_weight_storage(*verb, options->common);
   verb->callback([options] { run_eval(*options); });
 }
 

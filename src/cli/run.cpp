@@ -143,6 +143,7 @@ void add_run(CLI::App& app) {
   verb->add_option("--backend", options->backend, "cpu, ref or cuda")->capture_default_str();
   add_preprocess_flags(*verb, options->data);
   add_common(*verb, options->common);
+  add_weight_storage(*verb, options->common);
   verb->callback([options] { run_run(*options); });
 }
 

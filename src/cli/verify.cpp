@@ -59,6 +59,7 @@ void add_verify(CLI::App& app) {
   verb->add_option("--bound", options->bound, "largest relative L2 error of a layer")
       ->check(CLI::PositiveNumber)->capture_default_str();
   add_common(*verb, options->common);
+  add_weight_storage(*verb, options->common);
   verb->callback([options] { run_verify(*options); });
 }
 

@@ -30,8 +30,8 @@ struct Lister {
   List operator()(const graph::Pool&) const { return {pooling_kernel()}; }
   List operator()(const graph::GlobalPool&) const { return {pooling_kernel()}; }
   List operator()(const graph::Reduce&) const { return {pooling_kernel()}; }
-  List operator()(const graph::Gemm&) const { return {inner_product_kernel()}; }
-  List operator()(const graph::MatMul&) const { return {inner_product_kernel(), matmul_kernel()}; }
+  List operator()(const graph::Gemm&) const { return {linear_bf16_kernel(), inner_product_kernel()}; }
+  List operator()(const graph::MatMul&) const { return {linear_bf16_kernel(), inner_product_kernel(), matmul_kernel()}; }
   List operator()(const graph::Unary&) const { return {alias_kernel(), eltwise_kernel()}; }
   List operator()(const graph::Binary&) const { return {binary_kernel()}; }
   List operator()(const graph::BatchNorm&) const { return {scale_shift_kernel()}; }

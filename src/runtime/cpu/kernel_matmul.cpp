@@ -6,21 +6,13 @@
 
 #include "dnnl_step.hpp"
 #include "kernels.hpp"
+#include "linear.hpp"
 
 namespace wins::runtime::cpu {
-namespace {
 
 using graph::Gemm;
 using graph::MatMul;
 using graph::UnaryKind;
-
-/// Gemm and MatMul with a constant matrix: Y [M, N] = X [M, K] W^T, W [N, K].
-struct Linear {
-  std::int64_t rows, inputs, outputs;
-  bool transposed;  ///< the constant is stored [N, K]
-  float alpha, beta;
-  graph::Activation activation;
-};
 
 Linear linear_of(const Problem& problem) {
   const Shape& x = problem.input_shape(0);
@@ -37,7 +29,7 @@ Linear linear_of(const Problem& problem) {
   return l;
 }
 
-std::optional<std::string> refuse_linear(const Problem& problem) {
+std::optional<std::string> refuse_linear_form(const Problem& problem) {
   if (!problem.is_float()) return "not float32";
   if (problem.constant(1) == nullptr) return "weights are not constant";
   if (problem.input_shape(1).size() != 2 || problem.input_shape(0).size() < 2)
@@ -46,14 +38,30 @@ std::optional<std::string> refuse_linear(const Problem& problem) {
   const auto* gemm = problem.node.as<Gemm>();
   if (gemm == nullptr) return std::nullopt;
   if (gemm->trans_a) return "X is transposed";
-  if (gemm->activation.kind != UnaryKind::identity && !dnnl_eltwise(gemm->activation))
-    return "activation not in oneDNN";
   if (!problem.has_input(2)) return std::nullopt;
   const Tensor* c = problem.constant(2);
   if (c == nullptr) return "bias is not constant";
   const bool per_output =
       c->size() == problem.output_shape().back() && c->rank() > 0 && c->shape().back() == c->size();
   if (!per_output && c->size() != 1) return "bias is not one value for each output";
+  return std::nullopt;
+}
+
+AlignedFloats scaled_bias(const Problem& problem, const Linear& l) {
+  const auto given = problem.constant(2)->data<float>();
+  AlignedFloats bias(l.outputs);
+  for (std::int64_t i = 0; i < l.outputs; ++i) {
+    bias.data()[i] = l.beta * given[given.size() == 1 ? 0 : static_cast<std::size_t>(i)];
+  }
+  return bias;
+}
+
+namespace {
+
+std::optional<std::string> refuse_linear(const Problem& problem) {
+  if (const auto reason = refuse_linear_form(problem)) return reason;
+  const graph::Activation activation = linear_of(problem).activation;
+  if (activation.kind != UnaryKind::identity && !dnnl_eltwise(activation)) return "activation not in oneDNN";
   return std::nullopt;
 }
 
@@ -74,15 +82,6 @@ AlignedFloats scaled_weights(const Problem& problem, const Linear& l, const dnnl
   std::vector<float> values(given.begin(), given.end());
   for (float& value : values) value *= l.alpha;
   return reorder_constant(values.data(), from, to);
-}
-
-AlignedFloats scaled_bias(const Problem& problem, const Linear& l) {
-  const auto given = problem.constant(2)->data<float>();
-  AlignedFloats bias(l.outputs);
-  for (std::int64_t i = 0; i < l.outputs; ++i) {
-    bias.data()[i] = l.beta * given[given.size() == 1 ? 0 : static_cast<std::size_t>(i)];
-  }
-  return bias;
 }
 
 Implementation build_linear(const Problem& problem) {

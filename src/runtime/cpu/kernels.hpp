@@ -21,6 +21,8 @@ Kernel pointwise_kernel();
 
 Kernel pooling_kernel();
 Kernel inner_product_kernel();
+/// Only where the options ask for weights in bfloat16.
+Kernel linear_bf16_kernel();
 Kernel matmul_kernel();
 Kernel eltwise_kernel();
 Kernel binary_kernel();

@@ -13,6 +13,12 @@
 
 namespace wins::runtime {
 
+/// How packed weights lie in memory; arithmetic is float32 whatever it is.
+enum class WeightStorage {
+  f32,
+  bf16,  ///< fully connected layers in half the memory, rounded to 8 significant bits
+};
+
 struct SessionOptions {
   std::string backend = "cpu";  ///< "cpu", "ref", "cuda"
   int threads = 0;              ///< 0: the cores this process may use
@@ -25,6 +31,7 @@ struct SessionOptions {
   std::size_t memory_limit = 0;
   /// Force the tile of dense Winograd layers (2, 4, 6); 0 = by cost.
   int force_m = 0;
+  WeightStorage weight_storage = WeightStorage::f32;
   /// Run by this kernel ("cpu:winograd_f2_rows") every node whose list has it, unless it refuses;
   /// for benchmarks and tests. Empty: by cost.
   std::string force_kernel = {};
