@@ -33,7 +33,9 @@ std::string winograd_remark(const graph::Graph& graph, const graph::Node& node,
   }
   if (node.as<graph::Conv>() == nullptr) return "";
   const std::string refusal = graph::winograd_refusal(graph, node);
-  return refusal.empty() ? "yes" : "no: " + refusal;
+  if (refusal.empty()) return "yes";
+  if (graph::winograd_refusal(graph, node, true).empty()) return "with prune --strided";
+  return "no: " + refusal;
 }
 
 Json value_to_json(const graph::Value& value) {
