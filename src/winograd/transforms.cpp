@@ -1,5 +1,6 @@
 #include "wins/winograd/transforms.hpp"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -90,6 +91,12 @@ const Algorithm& algorithm(int m, int r, int stride) {
   return *entry;
 }
 
+namespace {
+/// Positions lie far apart in U, often by a power of two: written one filter at a time they throw
+/// each other out of the cache.
+constexpr std::int64_t kFiltersAtOnce = 64;
+}  // namespace
+
 Tensor transform_weights(const Algorithm& algorithm, const Tensor& weights) {
   require(weights.defined() && weights.dtype() == DType::f32 && weights.rank() == 4 &&
               weights.dim(2) == algorithm.r && weights.dim(3) == algorithm.r,
@@ -101,11 +108,15 @@ Tensor transform_weights(const Algorithm& algorithm, const Tensor& weights) {
   const auto in = weights.data<float>();
   const auto out = result.mutable_data<float>();
   std::vector<double> scratch(static_cast<std::size_t>(algorithm.p() * algorithm.r));
-  std::vector<double> u(static_cast<std::size_t>(positions));
-  for (std::int64_t f = 0; f < filters; ++f) {
-    transform_filter(algorithm, in.data() + f * algorithm.r * algorithm.r, scratch, u.data());
+  std::vector<double> u(static_cast<std::size_t>(positions * kFiltersAtOnce));
+  for (std::int64_t first = 0; first < filters; first += kFiltersAtOnce) {
+    const std::int64_t count = std::min(kFiltersAtOnce, filters - first);
+    for (std::int64_t f = 0; f < count; ++f) {
+      transform_filter(algorithm, in.data() + (first + f) * algorithm.r * algorithm.r, scratch, u.data() + f * positions);
+    }
     for (int xi = 0; xi < positions; ++xi) {
-      out[static_cast<std::size_t>(xi * filters + f)] = static_cast<float>(u[static_cast<std::size_t>(xi)]);
+      float* to = out.data() + xi * filters + first;
+      for (std::int64_t f = 0; f < count; ++f) to[f] = static_cast<float>(u[static_cast<std::size_t>(f * positions + xi)]);
     }
   }
   return result;
