@@ -85,12 +85,18 @@ TEST(Placement, PartsThatBeginInsideABlockAreCopied) {
 }
 
 TEST(Placement, TheInputOfTheNetworkAndLaterReadersOfPartsAreSafe) {
-  Build b(1);
-  const ValueId a = b.conv("a", b.in, 16, 16);
-  const ValueId joined = b.concat("cat", {b.in, a});
-  // An in-place ReLU of the part would spoil the whole, and the other way round.
-  const ValueId part = b.relu("part", a), whole = b.relu("whole", joined);
-  b.run({b.conv("p", part, 16, 8), b.conv("ww", whole, 32, 8), joined, a});
+  for (const bool part_first : {true, false}) {
+    Build b(1);
+    const ValueId a = b.conv("a", b.in, 16, 16);
+    const ValueId joined = b.concat("cat", {b.in, a});
+    // Done in place, the ReLU of the part would spoil the whole, and the other way round.
+    ValueId part = kNone;
+    if (part_first) part = b.relu("part", a);
+    const ValueId whole = b.relu("whole", joined);
+    if (!part_first) part = b.relu("part", a);
+    // Reads of other signs: what a second ReLU would hide shows.
+    b.run({b.conv("p", part, 16, 8), b.conv("ww", whole, 32, 8), b.conv("xxx", part_first ? joined : a, part_first ? 32 : 16, 8)});
+  }
 }
 
 TEST(Prologue, NormAndReluRunInsideThePointwiseConvolution) {
