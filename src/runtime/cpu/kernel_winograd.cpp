@@ -107,7 +107,7 @@ std::optional<std::string> refuse_dense(const Problem& problem, Tile tile) {
   const auto stride = std::get<Conv>(problem.node.op).window.stride[0];
   if (stride != tile.stride) return fmt::format("stride {}", stride);
   const int forced = problem.env.options.force_m;
-  if (forced != 0 && tile.stride == 1) return forced == m ? std::nullopt : std::optional(fmt::format("m={} is forced", forced));
+  if (forced != 0) return forced == m ? std::nullopt : std::optional(fmt::format("m={} is forced", forced));
   const double error = typical_error(m, problem.input_shape(0)[1]);
   if (error > problem.env.options.error_bound) {
     return fmt::format("relative error about {:.1e}, over the bound {:.1e}", error,
