@@ -38,7 +38,7 @@ class Verbs(Case):
 
     def test_info(self):
         text = self.succeed("info", self.net, "--json", self.folder / "info.json")
-        self.assertIn("no: stride", text)
+        self.assertIn("with prune --strided", text)
         self.assertIn("yes", text)
         record = self.load_json("info.json")
         self.assertGreater(record["direct_macs"], 1_000_000)
