@@ -8,7 +8,6 @@
 
 #include "arena.hpp"
 #include "dnnl_step.hpp"
-#include "kernels.hpp"
 #include "wins/base/error.hpp"
 #include "wins/runtime/problem.hpp"
 
@@ -110,9 +109,10 @@ class Compiler {
       Problem problem = problem_of(*node);
       problem.prologue = prologue;
       const std::string& wanted = env_.options.force_kernel;
-      const Kernel kernel = pointwise_kernel();
-      const bool other = !wanted.empty() && wanted != kernel.name;
-      return other || kernel.refuse(problem).has_value();
+      const std::vector<Kernel> kernels = kernels_for(node->op);
+      return std::none_of(kernels.begin(), kernels.end(), [&](const Kernel& kernel) {
+        return kernel.takes_prologue && (wanted.empty() || wanted == kernel.name) && !kernel.refuse(problem);
+      });
     });
     for (const auto& [node, prologue] : prologues_) {
       absorbed_.insert(prologue.norm);
@@ -222,7 +222,7 @@ class Compiler {
     for (const Kernel& kernel : kernels) {
       if (forced && kernel.name != wanted && kernel.name != "ref") {
         line.refused.emplace_back(std::string(kernel.name), wanted + " is forced");
-      } else if (problem.prologue.norm != nullptr && kernel.name != "cpu:pointwise") {
+      } else if (problem.prologue.norm != nullptr && !kernel.takes_prologue) {
         line.refused.emplace_back(std::string(kernel.name), "batch norm before it");
       } else if (const auto reason = kernel.refuse(problem)) {
         line.refused.emplace_back(std::string(kernel.name), *reason);

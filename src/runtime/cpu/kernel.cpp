@@ -1,5 +1,8 @@
 #include "kernel.hpp"
 
+#include <algorithm>
+#include <cctype>
+
 #include "aligned.hpp"
 #include "kernels.hpp"
 
@@ -67,6 +70,24 @@ std::vector<Kernel> kernels_for(const graph::Op& op) {
   std::vector<Kernel> kernels = std::visit(Lister(), op);
   kernels.push_back(reference_kernel());
   return kernels;
+}
+
+std::shared_ptr<const AlignedFloats> padded_bias(const Problem& problem) {
+  return problem.env.weights.get<AlignedFloats>(problem.node.name + "/bias", [&] {
+    AlignedFloats bias(round_up(problem.output_shape()[1], problem.env.block));
+    std::fill_n(bias.data(), bias.size(), 0.0F);
+    if (const Tensor* given = problem.constant(2)) {
+      const auto values = given->data<float>();
+      std::copy(values.begin(), values.end(), bias.data());
+    }
+    return bias;
+  });
+}
+
+std::string lower_case(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
 }
 
 std::int64_t blocked_count(const Shape& shape, int block) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "aligned.hpp"
 #include "cost.hpp"
 #include "fusion.hpp"
 #include "weight_store.hpp"
@@ -91,10 +92,17 @@ struct Kernel {
   std::optional<std::string> (*refuse)(const Problem&);
   Cost (*predict)(const Problem&);
   Implementation (*build)(const Problem&);
+  bool takes_prologue = false;
 };
 
 /// Best first, the reference last.
 std::vector<Kernel> kernels_for(const graph::Op& op);
+
+/// The constant bias (input 2, or zeros) with channels padded to whole blocks, made once.
+std::shared_ptr<const AlignedFloats> padded_bias(const Problem& problem);
+
+/// Kernel names are in lower case: "AVX3", "Conv".
+std::string lower_case(std::string text);
 
 /// B-padded elements of a blocked rank-4 value.
 std::int64_t blocked_count(const Shape& shape, int block);

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cctype>
 #include <cmath>
 
 #include "kernels.hpp"
@@ -104,11 +103,8 @@ Implementation build(const Problem& problem) {
   const LinearKernels& kernels = linear_kernels();
   const auto weights = problem.env.weights.get<AlignedFloats>(
       problem.node.name + "/linear/bf16", [&] { return pack_weights(problem, linear_of(problem), kernels.outputs); });
-  std::string target = kernels.target;
-  std::transform(target.begin(), target.end(), target.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   Implementation result;
-  result.name = fmt::format("cpu:linear_bf16_{}", target);
+  result.name = fmt::format("cpu:linear_bf16_{}", lower_case(kernels.target));
   result.inputs = {Need::plain, Need::none, Need::none};
   result.inputs.resize(problem.node.inputs.size());
   result.weight_bytes = weights->byte_size();

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <limits>
 
 #include "batch_norm.hpp"
@@ -58,28 +57,16 @@ std::shared_ptr<const PackedPointwise> pack(const Problem& problem) {
   });
 }
 
-PointwiseBlocking blocking_of(const Problem& problem) {
+PointwiseBlocking blocking_of(const Problem& problem, const PointwiseWork& work) {
   const PointwiseGeometry g = geometry_of(problem);
-  const PointwiseWork work = pointwise_work(*problem.constant(1), pointwise_kernels());
-  return choose_blocking(g, work, g.stride != 1 || problem.prologue.norm != nullptr, problem.env.threads, problem.env.machine);
+  const bool packs = g.stride != 1 || problem.prologue.norm != nullptr;
+  return choose_blocking(g, work, packs, problem.env.threads, problem.env.machine);
 }
 
 Cost predict(const Problem& problem) {
   if (getenv("NOPW")) return {1e9, 0, 0};
   if (getenv("PW")) return {1, 0, 0};
-  return blocking_of(problem).cost;
-}
-
-std::shared_ptr<const AlignedFloats> pack_bias(const Problem& problem) {
-  return problem.env.weights.get<AlignedFloats>(problem.node.name + "/pointwise/bias", [&] {
-    AlignedFloats bias(round_up(problem.output_shape()[1], problem.env.block) + problem.env.block);
-    std::fill_n(bias.data(), bias.size(), 0.0F);
-    if (const Tensor* given = problem.constant(2)) {
-      const auto values = given->data<float>();
-      std::copy(values.begin(), values.end(), bias.data());
-    }
-    return bias;
-  });
+  return blocking_of(problem, pointwise_work(*problem.constant(1), pointwise_kernels())).cost;
 }
 
 PointwiseConvolution::Prologue pack_prologue(const Problem& problem) {
@@ -95,10 +82,10 @@ PointwiseConvolution::Prologue pack_prologue(const Problem& problem) {
 
 class PointwiseStep : public Step {
  public:
-  explicit PointwiseStep(const Problem& problem)
-      : convolution_(geometry_of(problem), pack(problem), pointwise_kernels(), blocking_of(problem),
+  PointwiseStep(const Problem& problem, const std::shared_ptr<const PackedPointwise>& weights)
+      : convolution_(geometry_of(problem), weights, pointwise_kernels(), blocking_of(problem, weights->work),
                      pack_prologue(problem)),
-        bias_(pack_bias(problem)),
+        bias_(padded_bias(problem)),
         residual_(problem.has_input(3)),
         activation_(*fused_activation(std::get<Conv>(problem.node.op).activation)) {}
 
@@ -122,19 +109,16 @@ class PointwiseStep : public Step {
 
 Implementation build(const Problem& problem) {
   Implementation result;
-  std::string target = pointwise_kernels().target;
-  std::transform(target.begin(), target.end(), target.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   const auto packed = pack(problem);
-  result.name = fmt::format("cpu:pointwise_{}_{}", packed->density < 1 ? "columns" : "dense", target);
+  result.name = fmt::format("cpu:pointwise_{}_{}", packed->work.density < 1 ? "columns" : "dense", lower_case(pointwise_kernels().target));
   if (problem.prologue.norm != nullptr) result.name += problem.prologue.relu != nullptr ? "+norm+relu" : "+norm";
   result.inputs = {Need::blocked, Need::none, Need::none, Need::blocked};
   result.inputs.resize(problem.node.inputs.size());
   result.output = Layout::blocked;
   if (problem.has_input(3)) result.in_place = 3;
-  auto step = std::make_unique<PointwiseStep>(problem);
+  auto step = std::make_unique<PointwiseStep>(problem, packed);
   result.workspace_bytes = step->workspace_bytes();
-  result.weight_bytes = packed->byte_size() + pack_bias(problem)->byte_size();
+  result.weight_bytes = packed->byte_size() + padded_bias(problem)->byte_size();
   result.step = std::move(step);
   return result;
 }
@@ -142,7 +126,7 @@ Implementation build(const Problem& problem) {
 }  // namespace
 
 Kernel pointwise_kernel() {
-  return {"cpu:pointwise", &refuse, &predict, &build};
+  return {"cpu:pointwise", &refuse, &predict, &build, true};
 }
 
 }  // namespace wins::runtime::cpu

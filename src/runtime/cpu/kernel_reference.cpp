@@ -1,6 +1,5 @@
 // The last resort: the reference in float, on plain tensors.
 #include <algorithm>
-#include <cctype>
 #include <cstring>
 
 #include "kernels.hpp"
@@ -59,9 +58,7 @@ Cost predict(const Problem&) {
 
 Implementation build(const Problem& problem) {
   Implementation result;
-  result.name = "ref:" + graph::op_name(problem.node.op);
-  std::transform(result.name.begin(), result.name.end(), result.name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  result.name = "ref:" + lower_case(graph::op_name(problem.node.op));
   for (std::size_t i = 0; i < problem.node.inputs.size(); ++i) {
     const bool read = problem.has_input(i) && problem.constant(i) == nullptr;
     result.inputs.push_back(read ? Need::plain : Need::none);

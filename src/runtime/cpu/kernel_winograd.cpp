@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 
 #include "dnnl_step.hpp"
@@ -148,24 +147,12 @@ std::shared_ptr<const PackedWinograd> pack(const Problem& problem, Tile tile, bo
   });
 }
 
-std::shared_ptr<const AlignedFloats> pack_bias(const Problem& problem) {
-  return problem.env.weights.get<AlignedFloats>(problem.node.name + "/bias", [&] {
-    AlignedFloats bias(round_up(problem.output_shape()[1], problem.env.block));
-    std::fill_n(bias.data(), bias.size(), 0.0F);
-    if (const Tensor* given = problem.constant(2)) {
-      const auto values = given->data<float>();
-      std::copy(values.begin(), values.end(), bias.data());
-    }
-    return bias;
-  });
-}
-
 class WinogradStep : public Step {
  public:
   WinogradStep(const Problem& problem, Tile tile, bool sparse)
       : convolution_(geometry_of(problem, tile), pack(problem, tile, sparse), problem.env.winograd,
                      blocking_of(problem, tile, sparse), problem.env.threads),
-        bias_(pack_bias(problem)),
+        bias_(padded_bias(problem)),
         residual_(problem.has_input(3)) {
     const graph::Activation& activation = activation_of(problem.node);
     if (const auto inside = fused_activation(activation)) {
@@ -212,18 +199,15 @@ Cost predict_entry(const Problem& problem) {
 template <int kTile, int kStride, bool kSparse>
 Implementation build_entry(const Problem& problem) {
   Implementation result;
-  std::string target = problem.env.winograd.target;
-  std::transform(target.begin(), target.end(), target.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   constexpr Tile kWanted{kTile, kStride};
-  result.name = fmt::format("cpu:winograd_{}_{}_{}", kWanted.text(), kSparse ? "csr" : "rows", target);
+  result.name = fmt::format("cpu:winograd_{}_{}_{}", kWanted.text(), kSparse ? "csr" : "rows", lower_case(problem.env.winograd.target));
   result.inputs = {Need::blocked, Need::none, Need::none, Need::blocked};
   result.inputs.resize(problem.node.inputs.size());
   result.output = Layout::blocked;
   if (problem.has_input(3)) result.in_place = 3;
   auto step = std::make_unique<WinogradStep>(problem, kWanted, kSparse);
   result.workspace_bytes = step->workspace_bytes();
-  result.weight_bytes = pack(problem, kWanted, kSparse)->byte_size() + pack_bias(problem)->byte_size();
+  result.weight_bytes = pack(problem, kWanted, kSparse)->byte_size() + padded_bias(problem)->byte_size();
   result.step = std::move(step);
   return result;
 }

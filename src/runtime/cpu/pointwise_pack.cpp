@@ -56,15 +56,17 @@ std::vector<Plan> plan_groups(const Tensor& weights, int lanes) {
   return plans;
 }
 
-/// Columns kept / columns, over all groups.
-double density(const std::vector<Plan>& plans, const Tensor& weights, int lanes) {
+PointwiseWork work_of(const std::vector<Plan>& plans, const Tensor& weights, int lanes) {
+  PointwiseWork work;
   double kept = 0, all = 0;
   for (const Plan& plan : plans) {
+    work.weights += static_cast<std::int64_t>(plan.columns.size()) * plan.vectors * lanes;
     if (plan.first_vector * lanes >= weights.dim(0)) continue;  // padding
     kept += static_cast<double>(plan.columns.size()) * plan.vectors;
     all += static_cast<double>(weights.dim(1) * plan.vectors);
   }
-  return kept / std::max(1.0, all);
+  work.density = kept / std::max(1.0, all);
+  return work;
 }
 
 }  // namespace
@@ -74,7 +76,7 @@ PackedPointwise pack_pointwise(const Tensor& weights, const PointwiseKernels& ke
   const float* w = weights.data<float>().data();
   const std::vector<Plan> plans = plan_groups(weights, kernels.lanes);
   PackedPointwise packed;
-  packed.chunks = divide_up(C, kChunk) == 1 || C < 2 * kChunk ? 1 : divide_up(C, kChunk);
+  packed.chunks = C < 2 * kChunk ? 1 : divide_up(C, kChunk);
   std::vector<float> values;
   for (std::int64_t chunk = 0; chunk < packed.chunks; ++chunk) {
     const std::int64_t begin = C * chunk / packed.chunks, end = C * (chunk + 1) / packed.chunks;
@@ -92,20 +94,14 @@ PackedPointwise pack_pointwise(const Tensor& weights, const PointwiseKernels& ke
       }
     }
   }
-  packed.density = density(plans, weights, kernels.lanes);
+  packed.work = work_of(plans, weights, kernels.lanes);
   packed.weights = AlignedFloats(std::max<std::int64_t>(1, static_cast<std::int64_t>(values.size())));
   std::copy(values.begin(), values.end(), packed.weights.data());
   return packed;
 }
 
 PointwiseWork pointwise_work(const Tensor& weights, const PointwiseKernels& kernels) {
-  PointwiseWork work;
-  const std::vector<Plan> plans = plan_groups(weights, kernels.lanes);
-  for (const Plan& plan : plans) {
-    work.weights += static_cast<std::int64_t>(plan.columns.size()) * plan.vectors * kernels.lanes;
-  }
-  work.density = density(plans, weights, kernels.lanes);
-  return work;
+  return work_of(plan_groups(weights, kernels.lanes), weights, kernels.lanes);
 }
 
 }  // namespace wins::runtime::cpu

@@ -19,6 +19,12 @@ struct PointwiseGroup {
   std::int64_t offset = 0;        ///< of the weights
 };
 
+/// What a layer costs.
+struct PointwiseWork {
+  std::int64_t weights = 0;  ///< multiplications per pixel, padded output channels included
+  double density = 1;        ///< columns kept / columns, over all groups: 1 without zeros
+};
+
 /// Input channels are cut into chunks, so that the pixels of a tile stay in the first-level cache
 /// while all groups read them.
 struct PackedPointwise {
@@ -27,21 +33,15 @@ struct PackedPointwise {
   std::vector<std::int32_t> columns;   ///< input channels
   std::int64_t group_count() const { return static_cast<std::int64_t>(groups.size()) / chunks; }
   AlignedFloats weights;
-  /// Columns kept / columns, over all groups: 1 without zeros.
-  double density = 1;
+  PointwiseWork work;
   std::size_t byte_size() const { return weights.byte_size() + columns.size() * sizeof(std::int32_t); }
-};
-
-/// What packing would give, without the weights.
-struct PointwiseWork {
-  std::int64_t weights = 0;
-  double density = 1;
 };
 
 /// Packs [K, C, 1, 1]. A column that is zero for all channels of a vector is left out there, which
 /// is what block-wise column pruning makes; two neighbouring vectors that read nearly the same
 /// columns form a group and share what they read.
 PackedPointwise pack_pointwise(const Tensor& weights, const PointwiseKernels& kernels);
+/// What packing would give, without the weights.
 PointwiseWork pointwise_work(const Tensor& weights, const PointwiseKernels& kernels);
 
 }  // namespace wins::runtime::cpu

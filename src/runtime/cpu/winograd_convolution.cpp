@@ -19,10 +19,6 @@ std::int64_t block_count(std::int64_t groups, int vectors, int threads, bool spl
   return std::min(groups, round_up(blocks, threads));
 }
 
-}  // namespace
-
-namespace {
-
 /// Bits of the pixels of an extent x extent square at (y0, x0) that lie in a height x width plane.
 std::uint64_t pixels_inside(int extent, std::int64_t y0, std::int64_t x0, std::int64_t height,
                             std::int64_t width) {
@@ -36,8 +32,7 @@ std::uint64_t pixels_inside(int extent, std::int64_t y0, std::int64_t x0, std::i
   return bits;
 }
 
-}  // namespace
-
+/// All tiles of a layer, batch by batch and row by row, and empty ones up to `count`.
 std::vector<TilePosition> list_tiles(const WinogradGeometry& g, std::int64_t count) {
   std::vector<TilePosition> tiles(static_cast<std::size_t>(count));
   const std::int64_t in_image = g.in_blocks() * g.in_height * g.in_width * g.block;
@@ -57,6 +52,8 @@ std::vector<TilePosition> list_tiles(const WinogradGeometry& g, std::int64_t cou
   }
   return tiles;
 }
+
+}  // namespace
 
 std::string WinogradBlocking::text() const {
   return fmt::format("{} lane groups, {}, {}", vectors,

@@ -12,7 +12,6 @@
 
 #include <array>
 #include <cstdint>
-#include <vector>
 
 #include "output_activation.hpp"
 
@@ -50,8 +49,6 @@ struct TilePosition {
   std::uint64_t inside = 0;   ///< bit i * p + j: input pixel (i, j) of the tile is in the picture
   std::uint64_t written = 0;  ///< bit a * m + b: output pixel (a, b) is; 0 where there is no tile
 };
-/// All tiles of a layer, batch by batch and row by row, and empty ones up to `count`.
-std::vector<TilePosition> list_tiles(const WinogradGeometry& geometry, std::int64_t count);
 /// A mask of `bits` ones.
 constexpr std::uint64_t all_pixels(int bits) { return bits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1; }
 
