@@ -79,7 +79,7 @@ struct Unary { Activation function; };
 struct PRelu {};
 enum class BinaryKind { add, sub, mul, div, pow, min, max };
 /// Two inputs with numpy broadcasting. `activation` comes from fusion (float tensors only).
-struct Binary { BinaryKind kind = BinaryKind::add; Activation activation; };
+struct Binary { BinaryKind kind = BinaryKind::add; Activation activation{}; };
 struct Pool {
   enum class Kind { max, average } kind = Kind::max;
   Window window;
