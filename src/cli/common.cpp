@@ -209,7 +209,7 @@ void add_weight_storage(CLI::App& app, Common& common) {
     common.weight_storage = name == "bf16" ? runtime::WeightStorage::bf16 : runtime::WeightStorage::f32;
   };
   app.add_option_function<std::string>(
-         "--weight-storage", set, "f32 (default), or bf16: fully connected layers in half the memory, with 8 bits of precision")
+         "--weight-storage", set, "f32 (default), or bf16: weights of fully connected, 1x1 and Winograd layers in half the memory, with 8 bits of precision")
       ->check(CLI::IsMember({"f32", "bf16"}));
 }
 

@@ -30,7 +30,7 @@ double measure_flops(const WinogradKernels& kernels) {
   std::fill_n(v.data(), v.size(), 0.5F);
   std::vector<RowGroup> groups(16);
   for (RowGroup& group : groups) group = {0, kernels.max_rows, kColumns, 1, 0};
-  const MultiplyTask task{groups.data(), 16, u.data(), nullptr, v.data(), kColumns, 2, m.data()};
+  const MultiplyTask task{groups.data(), 16, u.data(), nullptr, nullptr, v.data(), kColumns, 2, m.data()};
   double best = 1e30;
   for (int i = 0; i < 40; ++i) {
     const auto start = Clock::now();
@@ -110,7 +110,7 @@ Cost predict(const WinogradGeometry& geometry, const WinogradWork& work, const W
       vectors * vector_us * (input_ops / share + (multiply_ops + output_ops) / chunk_share);
 
   // Weights stream past every block of tiles; V streams past every chunk once it leaves the cache.
-  const double u_bytes = static_cast<double>(work.weights) * (work.sparse ? 8 : 4);
+  const double u_bytes = static_cast<double>(work.weights) * (work.sparse ? 8 : work.weight_bytes);
   const double v_bytes = work.live * channels * vectors * lanes * 4;
   const double spilled =
       std::max(0.0, v_bytes - machine.l2_bytes * 0.6) * (1 + static_cast<double>(work.chunks) / chunk_share);

@@ -35,6 +35,7 @@ struct WinogradWork {
   int live = 0;              ///< positions with rows
   std::int64_t chunks = 1;
   bool sparse = false;
+  int weight_bytes = 4;  ///< of one
 };
 
 /// How it is cut.

@@ -2,9 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+#include <vector>
 
+#include "bfloat16.hpp"
 #include "kernels.hpp"
 #include "linear.hpp"
 #include "linear_kernels.hpp"
@@ -13,28 +14,21 @@
 namespace wins::runtime::cpu {
 namespace {
 
-/// To the nearest, ties to even; what is not a number stays so.
-std::uint16_t to_bfloat16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if (std::isnan(value)) return static_cast<std::uint16_t>(bits >> 16 | 0x40U);
-  return static_cast<std::uint16_t>((bits + 0x7FFFU + (bits >> 16 & 1U)) >> 16);
-}
-
-/// [tile of outputs][inputs][outputs of a tile]; the floats are only storage.
+/// [tile of outputs][inputs][outputs of a tile]
 AlignedFloats pack_weights(const Problem& problem, const Linear& l, std::int64_t tile) {
   const auto given = problem.constant(1)->data<float>();
   const std::int64_t tiles = divide_up(l.outputs, tile);
-  AlignedFloats packed(divide_up(tiles * l.inputs * tile, 2));
-  auto* to = reinterpret_cast<std::uint16_t*>(packed.data());
+  std::vector<float> values;
+  values.reserve(static_cast<std::size_t>(tiles * l.inputs * tile));
   for (std::int64_t t = 0; t < tiles; ++t) {
     for (std::int64_t c = 0; c < l.inputs; ++c) {
       for (std::int64_t k = t * tile; k < (t + 1) * tile; ++k) {
         const std::int64_t at = l.transposed ? k * l.inputs + c : c * l.outputs + k;
-        *to++ = k < l.outputs ? to_bfloat16(l.alpha * given[static_cast<std::size_t>(at)]) : 0;
+        values.push_back(k < l.outputs ? l.alpha * given[static_cast<std::size_t>(at)] : 0);
       }
     }
   }
-  return packed;
+  return pack_bfloat16(values);
 }
 
 std::optional<std::string> refuse(const Problem& problem) {

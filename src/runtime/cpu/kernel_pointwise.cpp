@@ -53,7 +53,7 @@ std::optional<std::string> refuse(const Problem& problem) {
 
 std::shared_ptr<const PackedPointwise> pack(const Problem& problem) {
   return problem.env.weights.get<PackedPointwise>(problem.node.name + "/pointwise", [&] {
-    return pack_pointwise(*problem.constant(1), pointwise_kernels());
+    return pack_pointwise(*problem.constant(1), pointwise_kernels(), problem.env.options.weight_storage);
   });
 }
 
@@ -64,9 +64,7 @@ PointwiseBlocking blocking_of(const Problem& problem, const PointwiseWork& work)
 }
 
 Cost predict(const Problem& problem) {
-  if (getenv("NOPW")) return {1e9, 0, 0};
-  if (getenv("PW")) return {1, 0, 0};
-  return blocking_of(problem, pointwise_work(*problem.constant(1), pointwise_kernels())).cost;
+  return blocking_of(problem, pointwise_work(*problem.constant(1), pointwise_kernels(), problem.env.options.weight_storage)).cost;
 }
 
 PointwiseConvolution::Prologue pack_prologue(const Problem& problem) {
@@ -110,7 +108,8 @@ class PointwiseStep : public Step {
 Implementation build(const Problem& problem) {
   Implementation result;
   const auto packed = pack(problem);
-  result.name = fmt::format("cpu:pointwise_{}_{}", packed->work.density < 1 ? "columns" : "dense", lower_case(pointwise_kernels().target));
+  result.name = fmt::format("cpu:pointwise_{}{}_{}", packed->work.density < 1 ? "columns" : "dense",
+                            packed->halved ? "_bf16" : "", lower_case(pointwise_kernels().target));
   if (problem.prologue.norm != nullptr) result.name += problem.prologue.relu != nullptr ? "+norm+relu" : "+norm";
   result.inputs = {Need::blocked, Need::none, Need::none, Need::blocked};
   result.inputs.resize(problem.node.inputs.size());

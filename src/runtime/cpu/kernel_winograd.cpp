@@ -66,11 +66,17 @@ double typical_error(int m, std::int64_t channels) {
   return one_channel * std::sqrt(static_cast<double>(channels));
 }
 
+/// Rounding a weight to 8 bits costs 2^-9 of it, and larger tiles magnify that: F(6,3) would lose two digits.
+WeightStorage storage_of(const Problem& problem, Tile tile, bool sparse) {
+  return sparse || tile.m == 6 ? WeightStorage::f32 : problem.env.options.weight_storage;
+}
+
 WinogradWork work_of(const Problem& problem, Tile tile, bool sparse) {
   const int positions = tile.algorithm().positions();
   const std::int64_t K = problem.output_shape()[1], C = problem.input_shape(0)[1];
   WinogradWork work;
   work.sparse = sparse;
+  work.weight_bytes = storage_of(problem, tile, sparse) == WeightStorage::bf16 ? 2 : 4;
   work.live = positions;
   work.rows = positions * K;
   work.weights = work.rows * C;
@@ -140,10 +146,11 @@ std::shared_ptr<const PackedWinograd> pack(const Problem& problem, Tile tile, bo
     if (pruned == nullptr) {
       const Tensor U = winograd::transform_weights(tile.algorithm(), weights);
       const Mask full = Mask::full(Axis::row, tile.algorithm().positions(), weights.dim(0), weights.dim(1));
-      return pack_rows(U, full, tile.algorithm(), problem.env.block, kernels);
+      return pack_rows(U, full, tile.algorithm(), problem.env.block, kernels, storage_of(problem, tile, false));
     }
     return sparse ? pack_csr(weights, pruned->mask, tile.algorithm(), problem.env.block, kernels)
-                  : pack_rows(weights, pruned->mask, tile.algorithm(), problem.env.block, kernels);
+                  : pack_rows(weights, pruned->mask, tile.algorithm(), problem.env.block, kernels,
+                              storage_of(problem, tile, false));
   });
 }
 
@@ -200,14 +207,16 @@ template <int kTile, int kStride, bool kSparse>
 Implementation build_entry(const Problem& problem) {
   Implementation result;
   constexpr Tile kWanted{kTile, kStride};
-  result.name = fmt::format("cpu:winograd_{}_{}_{}", kWanted.text(), kSparse ? "csr" : "rows", lower_case(problem.env.winograd.target));
+  const auto packed = pack(problem, kWanted, kSparse);
+  result.name = fmt::format("cpu:winograd_{}_{}{}_{}", kWanted.text(), kSparse ? "csr" : "rows",
+                            packed->halved ? "_bf16" : "", lower_case(problem.env.winograd.target));
   result.inputs = {Need::blocked, Need::none, Need::none, Need::blocked};
   result.inputs.resize(problem.node.inputs.size());
   result.output = Layout::blocked;
   if (problem.has_input(3)) result.in_place = 3;
   auto step = std::make_unique<WinogradStep>(problem, kWanted, kSparse);
   result.workspace_bytes = step->workspace_bytes();
-  result.weight_bytes = pack(problem, kWanted, kSparse)->byte_size() + padded_bias(problem)->byte_size();
+  result.weight_bytes = packed->byte_size() + padded_bias(problem)->byte_size();
   result.step = std::move(step);
   return result;
 }

@@ -12,6 +12,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "bfloat16-inl.hpp"
+
 HWY_BEFORE_NAMESPACE();
 namespace wins::runtime::cpu::HWY_NAMESPACE {
 namespace {
@@ -30,14 +32,6 @@ constexpr int kMaxRows = 6;  // 24 accumulators of 32 registers
 #else
 constexpr int kMaxRows = 2;  // 8 of 16
 #endif
-
-/// A bfloat16 is the upper half of a float.
-HWY_INLINE Vec load_weights(const std::uint16_t* from) {
-  const D d;
-  const hn::Rebind<std::uint16_t, D> half;
-  const hn::Rebind<std::uint32_t, D> whole;
-  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(whole, hn::LoadU(half, from))));
-}
 
 HWY_INLINE Vec activate(const OutputActivation& activation, Vec y) {
   const D d;
@@ -63,7 +57,7 @@ void multiply_rows(const LinearTile& tile) {
   for (std::int64_t c = 0; c < tile.inputs; ++c, weights += kVectors * kLanes) {
     Vec w[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) w[v] = load_weights(weights + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) w[v] = load_weights(d, weights + v * kLanes);
     for (int line = 0; line < kVectors * kLanes; line += 32) __builtin_prefetch(weights + line + kPrefetch);
 #pragma GCC unroll 6
     for (int r = 0; r < kRows; ++r) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "bfloat16.hpp"
 #include "wins/base/parallel.hpp"
 
 namespace wins::runtime::cpu {
@@ -21,7 +22,7 @@ constexpr std::int64_t kTilePixels = 28;
 std::int64_t block_pixels(const PointwiseGeometry& g, const PointwiseWork& work, const PointwiseBlocking& parts,
                           const Machine& machine) {
   const double pixel_bytes = 4.0 * static_cast<double>((g.in_blocks() + g.out_blocks()) * g.block);
-  const double weight_bytes = 4.0 * static_cast<double>(work.weights) / parts.group_parts;
+  const double weight_bytes = work.weight_bytes * static_cast<double>(work.weights) / parts.group_parts;
   const bool cached = weight_bytes < kCacheShare * machine.l2_bytes;
   const auto limit =
       cached ? kTilePixels
@@ -44,14 +45,15 @@ Cost predict(const PointwiseGeometry& g, const PointwiseWork& work, bool pack, c
       2.0 * static_cast<double>(work.weights) * vector_share * pixels / (machine.flops_per_us * kEfficiency);
   const double x_bytes = 4.0 * static_cast<double>(g.in_blocks() * g.block) * pixels;
   const double y_bytes = 4.0 * static_cast<double>(g.out_blocks() * g.block) * pixels * vector_share;
-  const double w_bytes = 4.0 * static_cast<double>(work.weights) * vector_share;
+  const double w_bytes = work.weight_bytes * static_cast<double>(work.weights) * vector_share;
   const double again = w_bytes > 0.5 * machine.l2_bytes ? static_cast<double>(rounds) : 1.0;
   const double packing = pack ? 2 * x_bytes / (4.0 * machine.lanes) * 4 * machine.lanes / machine.flops_per_us : 0;
   const double stream = (x_bytes + y_bytes + w_bytes * again) / machine.bytes_per_us;
   Cost cost;
   cost.us = std::max(compute, stream) + 0.25 * std::min(compute, stream) + packing + machine.fork_us;
   cost.flops = 2.0 * static_cast<double>(work.weights * g.batch * g.out_pixels());
-  cost.bytes = 4.0 * static_cast<double>(work.weights + g.batch * g.in_blocks() * g.block * g.in_pixels() +
+  cost.bytes = work.weight_bytes * static_cast<double>(work.weights) +
+               4.0 * static_cast<double>(g.batch * g.in_blocks() * g.block * g.in_pixels() +
                                          g.batch * g.out_blocks() * g.block * g.out_pixels());
   return cost;
 }
@@ -134,7 +136,8 @@ void PointwiseConvolution::run_group(const Operands& operands, const Block& bloc
   const PointwiseGroup& group = weights_->groups[static_cast<std::size_t>(index)];
   PointwiseTile tile;
   tile.offsets = offsets_.data() + group.first_column;
-  tile.weights = weights_->weights.data() + group.offset;
+  tile.weights = weights_->halved ? nullptr : weights_->weights.data() + group.offset;
+  tile.halves = weights_->halved ? bfloat16s(weights_->weights) + group.offset : nullptr;
   tile.columns = group.columns;
   tile.vectors = group.vectors;
   tile.bias = operands.bias + group.first_vector * kernels_.lanes;

@@ -12,6 +12,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "bfloat16-inl.hpp"
+
 HWY_BEFORE_NAMESPACE();
 namespace wins::runtime::cpu::HWY_NAMESPACE {
 namespace {
@@ -22,8 +24,8 @@ using D = hn::CappedTag<float, 16>;
 using Vec = hn::Vec<D>;
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
 constexpr int kBlock = kLanes < 8 ? 8 : kLanes;
-/// Floats between the weights in use and those fetched.
-constexpr std::int64_t kPrefetch = 768;
+/// Bytes between the weights in use and those fetched.
+constexpr std::int64_t kPrefetch = 3072;
 
 #if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
 constexpr int kMaxPixels[2] = {28, 14};  // 28 accumulators of 32 registers
@@ -87,19 +89,28 @@ HWY_INLINE void finish(const PointwiseTile& tile, Vec (&sum)[kVectors][kPixels])
   for (int j = 0; j < kPixels; ++j) sum[kVectors - 1][j] = hn::IfThenElseZero(channels, sum[kVectors - 1][j]);
 }
 
-template <int kVectors, int kPixels>
+template <class Weight>
+HWY_INLINE const Weight* weights_of(const PointwiseTile& tile) {
+  if constexpr (sizeof(Weight) == 2) {
+    return tile.halves;
+  } else {
+    return tile.weights;
+  }
+}
+
+template <class Weight, int kVectors, int kPixels>
 void multiply_tile(const PointwiseTile& tile) {
   const D d;
   Vec sum[kVectors][kPixels];
   start(tile, sum);
-  const float* HWY_RESTRICT weights = tile.weights;
+  const Weight* HWY_RESTRICT weights = weights_of<Weight>(tile);
   for (std::int64_t i = 0; i < tile.columns; ++i, weights += kVectors * kLanes) {
     const float* HWY_RESTRICT x = tile.x + tile.offsets[i];
     Vec w[kVectors];
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
-      w[v] = hn::LoadU(d, weights + v * kLanes);
-      __builtin_prefetch(weights + v * kLanes + kPrefetch);
+      w[v] = load_weights(d, weights + v * kLanes);
+      __builtin_prefetch(reinterpret_cast<const char*>(weights + v * kLanes) + kPrefetch);
     }
 #pragma GCC unroll 28
     for (int j = 0; j < kPixels; ++j) {
@@ -118,16 +129,21 @@ void multiply_tile(const PointwiseTile& tile) {
 
 using TileFunction = void (*)(const PointwiseTile&);
 
-template <int kVectors, int... kIndex>
+template <class Weight, int kVectors, int... kIndex>
 constexpr std::array<TileFunction, sizeof...(kIndex)> tile_functions(std::integer_sequence<int, kIndex...>) {
-  return {&multiply_tile<kVectors, kIndex + 1>...};
+  return {&multiply_tile<Weight, kVectors, kIndex + 1>...};
+}
+
+template <class Weight>
+void multiply_as(const PointwiseTile& tile) {
+  static constexpr auto kSingle = tile_functions<Weight, 1>(std::make_integer_sequence<int, kMaxPixels[0]>());
+  static constexpr auto kDouble = tile_functions<Weight, 2>(std::make_integer_sequence<int, kMaxPixels[1]>());
+  const auto index = static_cast<std::size_t>(tile.pixels - 1);
+  (tile.vectors == 2 ? kDouble[index] : kSingle[index])(tile);
 }
 
 void multiply(const PointwiseTile& tile) {
-  static constexpr auto kSingle = tile_functions<1>(std::make_integer_sequence<int, kMaxPixels[0]>());
-  static constexpr auto kDouble = tile_functions<2>(std::make_integer_sequence<int, kMaxPixels[1]>());
-  const auto index = static_cast<std::size_t>(tile.pixels - 1);
-  (tile.vectors == 2 ? kDouble[index] : kSingle[index])(tile);
+  tile.halves != nullptr ? multiply_as<std::uint16_t>(tile) : multiply_as<float>(tile);
 }
 
 void pack(const PackTask& task) {

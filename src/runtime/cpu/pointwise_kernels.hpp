@@ -13,11 +13,12 @@
 
 namespace wins::runtime::cpu {
 
-/// A tile of consecutive pixels times one group.
+/// A tile of consecutive pixels times one group. Weights are `halves` (bfloat16) where that is not null.
 struct PointwiseTile {
   const float* x;               ///< the first pixel, channel block 0
   const std::uint32_t* offsets; ///< [columns]: floats from x to that input channel
   const float* weights;
+  const std::uint16_t* halves;
   std::int64_t columns;
   int vectors, pixels;
   float* y[2];                  ///< the first pixel, for each vector

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "bfloat16.hpp"
 #include "wins/base/error.hpp"
 
 namespace wins::runtime::cpu {
@@ -56,8 +57,9 @@ std::vector<Plan> plan_groups(const Tensor& weights, int lanes) {
   return plans;
 }
 
-PointwiseWork work_of(const std::vector<Plan>& plans, const Tensor& weights, int lanes) {
+PointwiseWork work_of(const std::vector<Plan>& plans, const Tensor& weights, int lanes, WeightStorage storage) {
   PointwiseWork work;
+  work.weight_bytes = storage == WeightStorage::bf16 ? 2 : 4;
   double kept = 0, all = 0;
   for (const Plan& plan : plans) {
     work.weights += static_cast<std::int64_t>(plan.columns.size()) * plan.vectors * lanes;
@@ -71,7 +73,7 @@ PointwiseWork work_of(const std::vector<Plan>& plans, const Tensor& weights, int
 
 }  // namespace
 
-PackedPointwise pack_pointwise(const Tensor& weights, const PointwiseKernels& kernels) {
+PackedPointwise pack_pointwise(const Tensor& weights, const PointwiseKernels& kernels, WeightStorage storage) {
   const std::int64_t K = weights.dim(0), C = weights.dim(1), N = kernels.lanes;
   const float* w = weights.data<float>().data();
   const std::vector<Plan> plans = plan_groups(weights, kernels.lanes);
@@ -94,14 +96,14 @@ PackedPointwise pack_pointwise(const Tensor& weights, const PointwiseKernels& ke
       }
     }
   }
-  packed.work = work_of(plans, weights, kernels.lanes);
-  packed.weights = AlignedFloats(std::max<std::int64_t>(1, static_cast<std::int64_t>(values.size())));
-  std::copy(values.begin(), values.end(), packed.weights.data());
+  packed.work = work_of(plans, weights, kernels.lanes, storage);
+  packed.halved = storage == WeightStorage::bf16;
+  packed.weights = packed.halved ? pack_bfloat16(values) : pack_floats(values);
   return packed;
 }
 
-PointwiseWork pointwise_work(const Tensor& weights, const PointwiseKernels& kernels) {
-  return work_of(plan_groups(weights, kernels.lanes), weights, kernels.lanes);
+PointwiseWork pointwise_work(const Tensor& weights, const PointwiseKernels& kernels, WeightStorage storage) {
+  return work_of(plan_groups(weights, kernels.lanes), weights, kernels.lanes, storage);
 }
 
 }  // namespace wins::runtime::cpu

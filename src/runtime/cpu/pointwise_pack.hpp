@@ -7,6 +7,7 @@
 #include "aligned.hpp"
 #include "pointwise_kernels.hpp"
 #include "wins/base/tensor.hpp"
+#include "wins/runtime/session.hpp"
 
 namespace wins::runtime::cpu {
 
@@ -22,6 +23,7 @@ struct PointwiseGroup {
 /// What a layer costs.
 struct PointwiseWork {
   std::int64_t weights = 0;  ///< multiplications per pixel, padded output channels included
+  int weight_bytes = 4;      ///< of one
   double density = 1;        ///< columns kept / columns, over all groups: 1 without zeros
 };
 
@@ -33,6 +35,7 @@ struct PackedPointwise {
   std::vector<std::int32_t> columns;   ///< input channels
   std::int64_t group_count() const { return static_cast<std::int64_t>(groups.size()) / chunks; }
   AlignedFloats weights;
+  bool halved = false;  ///< weights are bfloat16
   PointwiseWork work;
   std::size_t byte_size() const { return weights.byte_size() + columns.size() * sizeof(std::int32_t); }
 };
@@ -40,8 +43,10 @@ struct PackedPointwise {
 /// Packs [K, C, 1, 1]. A column that is zero for all channels of a vector is left out there, which
 /// is what block-wise column pruning makes; two neighbouring vectors that read nearly the same
 /// columns form a group and share what they read.
-PackedPointwise pack_pointwise(const Tensor& weights, const PointwiseKernels& kernels);
+PackedPointwise pack_pointwise(const Tensor& weights, const PointwiseKernels& kernels,
+                               WeightStorage storage = WeightStorage::f32);
 /// What packing would give, without the weights.
-PointwiseWork pointwise_work(const Tensor& weights, const PointwiseKernels& kernels);
+PointwiseWork pointwise_work(const Tensor& weights, const PointwiseKernels& kernels,
+                             WeightStorage storage = WeightStorage::f32);
 
 }  // namespace wins::runtime::cpu

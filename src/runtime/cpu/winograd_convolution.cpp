@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "bfloat16.hpp"
 #include "wins/base/parallel.hpp"
 
 namespace wins::runtime::cpu {
@@ -142,6 +143,7 @@ void WinogradConvolution::multiply(const Operands& operands, std::int64_t b,
   task.groups = weights_->groups.data() + chunk.first_group;
   task.group_count = chunk.group_count;
   task.weights = weights_->weights.data();
+  task.halves = weights_->halved ? overlapping(weights_->weights) : nullptr;
   task.indices = weights_->indices.data();
   task.v = memory.v;
   task.panel_rows = geometry_.in_blocks() * geometry_.block;

@@ -13,6 +13,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "bfloat16-inl.hpp"
 #include "winograd_transforms-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -175,12 +176,12 @@ inline constexpr int kMaxRows = 12;  // 24 accumulators of 32 registers
 inline constexpr int kMaxRows = 6;  // 12 of 16
 #endif
 
-/// Floats between the weights in use and those fetched: the hardware's prefetcher alone reaches half
+/// Bytes between the weights in use and those fetched: the hardware's prefetcher alone reaches half
 /// the memory's bandwidth here, since a weight is used as soon as it comes.
-inline constexpr std::int64_t kPrefetch = 768;
+inline constexpr std::int64_t kPrefetch = 3072;
 
-template <int kRows, int kVectors>
-void multiply_rows(const float* HWY_RESTRICT u, const float* HWY_RESTRICT v, std::int64_t columns,
+template <class Weight, int kRows, int kVectors>
+void multiply_rows(const Weight* HWY_RESTRICT u, const float* HWY_RESTRICT v, std::int64_t columns,
                    float* HWY_RESTRICT m, std::int64_t pitch) {
   const D d;
   Vec sum[kRows][kVectors];
@@ -192,10 +193,10 @@ void multiply_rows(const float* HWY_RESTRICT u, const float* HWY_RESTRICT v, std
   for (std::int64_t c = 0; c < columns; ++c, u += kRows, v += kVectors * kLanes) {
     Vec x[kVectors];
     load_rows<kVectors>(v, kLanes, x);
-    __builtin_prefetch(u + kPrefetch);
+    __builtin_prefetch(reinterpret_cast<const char*>(u) + kPrefetch);
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
-      const Vec weight = hn::Set(d, u[r]);
+      const Vec weight = broadcast_weight(d, u + r);
 #pragma GCC unroll 2
       for (int j = 0; j < kVectors; ++j) sum[r][j] = hn::MulAdd(weight, x[j], sum[r][j]);
     }
@@ -207,20 +208,22 @@ void multiply_rows(const float* HWY_RESTRICT u, const float* HWY_RESTRICT v, std
   }
 }
 
-using RowsFunction = void (*)(const float*, const float*, std::int64_t, float*, std::int64_t);
+template <class Weight>
+using RowsFunction = void (*)(const Weight*, const float*, std::int64_t, float*, std::int64_t);
 
-template <int kVectors, int... kIndex>
-constexpr std::array<RowsFunction, sizeof...(kIndex)> rows_functions(std::integer_sequence<int, kIndex...>) {
-  return {&multiply_rows<kIndex + 1, kVectors>...};
+template <class Weight, int kVectors, int... kIndex>
+constexpr std::array<RowsFunction<Weight>, sizeof...(kIndex)> rows_functions(std::integer_sequence<int, kIndex...>) {
+  return {&multiply_rows<Weight, kIndex + 1, kVectors>...};
 }
 
-void multiply(const MultiplyTask& task) {
-  static constexpr auto kSingle = rows_functions<1>(std::make_integer_sequence<int, kMaxRows>());
-  static constexpr auto kPair = rows_functions<2>(std::make_integer_sequence<int, kMaxRows>());
+template <class Weight>
+void multiply_groups(const MultiplyTask& task, const Weight* weights) {
+  static constexpr auto kSingle = rows_functions<Weight, 1>(std::make_integer_sequence<int, kMaxRows>());
+  static constexpr auto kPair = rows_functions<Weight, 2>(std::make_integer_sequence<int, kMaxRows>());
   const std::int64_t pitch = std::int64_t{task.vectors} * kLanes;
   for (std::int64_t i = 0; i < task.group_count; ++i) {
     const RowGroup& group = task.groups[i];
-    const float* u = task.weights + group.offset;
+    const Weight* u = weights + group.offset;
     const float* v = task.v + group.slot * task.panel_rows * pitch;
     float* m = task.m + group.first_row * pitch;
     const auto index = static_cast<std::size_t>(group.rows - 1);
@@ -232,6 +235,10 @@ void multiply(const MultiplyTask& task) {
       kSingle[index](u, v + done * kLanes * task.panel_rows, group.columns, m + done * kLanes, pitch);
     }
   }
+}
+
+void multiply(const MultiplyTask& task) {
+  task.halves != nullptr ? multiply_groups(task, task.halves) : multiply_groups(task, task.weights);
 }
 
 /// One CSR row times the panels; two chains of additions hide the latency.

@@ -74,10 +74,12 @@ struct RowGroup {
   std::int64_t offset = 0;     ///< of the weights
 };
 
+/// Dense groups read `weights`, or `halves` where that is not null (bfloat16.hpp, overlapping).
 struct MultiplyTask {
   const RowGroup* groups;
   std::int64_t group_count;
   const float* weights;
+  const std::uint16_t* halves;
   const std::int32_t* indices;  ///< sparse groups: channel of each weight
   const float* v;
   std::int64_t panel_rows;  ///< padded channels

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "bfloat16.hpp"
 #include "wins/base/error.hpp"
 
 namespace wins::runtime::cpu {
@@ -39,13 +40,13 @@ class Packer {
     find_rows();
   }
 
-  PackedWinograd run(bool sparse) {
+  PackedWinograd run(bool sparse, WeightStorage storage) {
     out_.sparse = sparse;
     if (mask_.axis == Axis::column && !sparse) number_columns();
     out_.m_rows.assign(static_cast<std::size_t>(round_up(K_, out_.block) * mask_.positions), 0);
     for (const auto& [first, last] : cut()) add_chunk(first, last);
-    out_.weights = AlignedFloats(std::max<std::int64_t>(1, static_cast<std::int64_t>(values_.size())));
-    std::copy(values_.begin(), values_.end(), out_.weights.data());
+    out_.halved = storage == WeightStorage::bf16;
+    out_.weights = out_.halved ? pack_overlapping(values_) : pack_floats(values_);
     out_.weight_count = static_cast<std::int64_t>(values_.size());
     return std::move(out_);
   }
@@ -270,13 +271,13 @@ std::optional<PairedCoefficients> paired_coefficients(const winograd::Algorithm&
 }
 
 PackedWinograd pack_rows(const Tensor& U, const Mask& mask, const winograd::Algorithm& algorithm, int block,
-                         const WinogradKernels& kernels) {
-  return Packer(U, mask, algorithm, block, kernels).run(false);
+                         const WinogradKernels& kernels, WeightStorage storage) {
+  return Packer(U, mask, algorithm, block, kernels).run(false, storage);
 }
 
 PackedWinograd pack_csr(const Tensor& U, const Mask& mask, const winograd::Algorithm& algorithm, int block,
                         const WinogradKernels& kernels) {
-  return Packer(U, mask, algorithm, block, kernels).run(true);
+  return Packer(U, mask, algorithm, block, kernels).run(true, WeightStorage::f32);
 }
 
 }  // namespace wins::runtime::cpu

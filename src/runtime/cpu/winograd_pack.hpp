@@ -8,6 +8,7 @@
 #include "aligned.hpp"
 #include "winograd_kernels.hpp"
 #include "wins/base/tensor.hpp"
+#include "wins/runtime/session.hpp"
 #include "wins/winograd/mask.hpp"
 #include "wins/winograd/transforms.hpp"
 
@@ -32,6 +33,7 @@ struct PackedWinograd {
   std::vector<Chunk> chunks;
   std::vector<RowGroup> groups;
   AlignedFloats weights;
+  bool halved = false;                ///< weights are bfloat16, overlapping
   std::vector<std::int32_t> indices;  ///< of sparse rows
   std::vector<std::int32_t> m_rows;   ///< [padded K][p * p]
   std::int64_t rows = 0;              ///< kept, over all chunks
@@ -49,7 +51,7 @@ std::optional<PairedCoefficients> paired_coefficients(const winograd::Algorithm&
 /// masks all rows without the pruned columns. Kept rows of an element mask carry its zeros.
 PackedWinograd pack_rows(const Tensor& U, const winograd::Mask& mask,
                          const winograd::Algorithm& algorithm, int block,
-                         const WinogradKernels& kernels);
+                         const WinogradKernels& kernels, WeightStorage storage = WeightStorage::f32);
 
 /// Packs the kept weights alone, one CSR row for each row of a position.
 PackedWinograd pack_csr(const Tensor& U, const winograd::Mask& mask,

@@ -16,7 +16,8 @@ namespace wins::runtime {
 /// How packed weights lie in memory; arithmetic is float32 whatever it is.
 enum class WeightStorage {
   f32,
-  bf16,  ///< fully connected layers in half the memory, rounded to 8 significant bits
+  bf16,  ///< of fully connected, 1x1 and F(2,3) or F(4,3) Winograd layers in half the memory, rounded to
+         ///< 8 significant bits; other layers keep float32
 };
 
 struct SessionOptions {
