@@ -3,8 +3,8 @@
 
     bench/cpu.py [--quick] [--networks resnet18 ...] [--batches 1 8] [--threads 2] [--rounds 15]
 
-Networks come from `wins zoo` with random weights (speed does not depend on them), 224x224; the pruned ones from `wins
-prune` on those weights; WINS-AB, which compares accuracies, gets a few pictures of noise. Every engine's output is
+Networks come from `wins zoo` with random weights (speed does not depend on them), 224x224, and one is the demo's, with
+trained weights; the pruned ones from `wins prune` on those weights; WINS-AB, which compares accuracies, gets a few pictures of noise. Every engine's output is
 compared with the reference engine's before anything is timed. At batch 8 this engine also runs on one thread.
 --latency-runs 1000 runs each of its variants so often without a pause: how far is the 99th percentile from the median?
 """
@@ -36,7 +36,11 @@ OUR_BOUND = 1e-4     # relative L2 of the network's output against the reference
 PEER_BOUND = 1e-2    # the same for peers in fp32 (some trade precision for speed); int8 is not held to it
 PEERS = ("onnxruntime", "openvino", "ncnn", "mnn", "pytorch", "onnxruntime-int8")
 # In percent, the paper's.
-RATIO = {"resnet18": 84, "vgg16": 84, "resnet50": 80, "squeezenet1_0": 28.1, "densenet121": 85}
+RATIO = {"resnet18": 84, "vgg16": 84, "resnet50": 80, "squeezenet1_0": 28.1, "densenet121": 85, "fashion-resnet": 84}
+# The demo's network: trained weights, in place of random ones.
+TRAINED = {"fashion-resnet": ROOT / "models/fashion-resnet.onnx"}
+SHAPE = {"fashion-resnet": (1, 28, 28)}
+ZOO_SHAPE = (3, 224, 224)
 BCBP_RATIO = 0.8
 # Behind a plus: what is pruned besides the stride-1 3x3 layers, for the networks that have it.
 EXTRA = {"bcbp": ("--bcbp", BCBP_RATIO), "strided": ("--strided",)}
@@ -97,8 +101,9 @@ def prune_words(network, variant, folder, threads):
 
 def models_of(network, folder, variants, threads):
     """{variant: file}."""
-    dense = folder / f"{network}.onnx"
-    wins("zoo", network, "-o", dense)
+    dense = TRAINED.get(network, folder / f"{network}.onnx")
+    if network not in TRAINED:
+        wins("zoo", network, "-o", dense)
     files = {"dense": dense}
     for variant in variants_of(network, variants):
         files[variant] = folder / f"{network}-{variant}.onnx"
@@ -106,9 +111,13 @@ def models_of(network, folder, variants, threads):
     return files
 
 
-def peer_files(dense, peers, folder):
+def pictures(network, batch):
+    return np.random.default_rng(0).standard_normal((batch, *SHAPE.get(network, ZOO_SHAPE))).astype(np.float32)
+
+
+def peer_files(network, dense, peers, folder):
     """{peer: file in its own format}; peers that cannot take the network are left out and named."""
-    x = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    x = pictures(network, 1)
     files = {}
     for peer in peers:
         prepare = getattr(ENGINES[peer], "prepare", None)
@@ -121,7 +130,7 @@ def peer_files(dense, peers, folder):
 
 def open_workers(files, peers, network, batch, options, folder):
     """[(variant, worker, relative error)], each checked against the reference engine on one picture of the batch."""
-    x = np.random.default_rng(0).standard_normal((batch, 3, 224, 224)).astype(np.float32)
+    x = pictures(network, batch)
     picture = folder / f"x{batch}.npy"
     np.save(picture, x)
     one = folder / "x1.npy"
@@ -279,7 +288,7 @@ def main():
         folder = pathlib.Path(name)
         for network in options.networks:
             files = models_of(network, folder, options.variants, options.threads)
-            peers = peer_files(files["dense"], options.peers, folder)
+            peers = peer_files(network, files["dense"], options.peers, folder)
             for batch in options.batches:
                 rows += bench(network, batch, files, peers, options, folder)
                 store(rows, earlier, options.output)
