@@ -8,6 +8,7 @@
 
 #include "arena.hpp"
 #include "dnnl_step.hpp"
+#include "image_copy.hpp"
 #include "wins/base/error.hpp"
 #include "wins/runtime/problem.hpp"
 
@@ -40,39 +41,64 @@ class Compiler {
     require(unsupported_.empty(), "no cpu kernel for: {}", unsupported_);
     for (const ValueId id : env_.graph.outputs) {
       const Value& value = env_.graph.value(id);
-      program_.outputs.push_back({buffer_of(id, Layout::plain), value.dtype, value.shape.value()});
+      program_.outputs.push_back({buffer_of(id, Form::plain), value.dtype, value.shape.value()});
     }
     assign_memory();
     return std::move(program_);
   }
 
  private:
-  /// Buffers of one value, by layout.
+  /// Row-major, in blocks, or in blocks as a part of a larger value. A part whose images are next to
+  /// each other is `blocked` to those who read it, but has no other blocked form.
+  enum class Form : std::uint8_t { plain, blocked, part };
+
+  /// Buffers of one value, by form.
   struct Home {
-    std::size_t buffers[2] = {kNoBuffer, kNoBuffer};
+    std::size_t buffers[3] = {kNoBuffer, kNoBuffer, kNoBuffer};
     Layout first = Layout::plain;  ///< the one that was made, not reordered
+    std::string maker;             ///< kernel
+    std::size_t in(Form form) const { return buffers[static_cast<std::size_t>(form)]; }
   };
 
   Home& home(ValueId id) { return homes_[static_cast<std::size_t>(id)]; }
+  const Home& home(ValueId id) const { return homes_[static_cast<std::size_t>(id)]; }
+  const Shape& shape_of(ValueId id) const { return env_.graph.value(id).shape.value(); }
 
-  std::size_t add_buffer(ValueId id, Layout layout) {
-    const Value& value = env_.graph.value(id);
-    Buffer buffer;
-    buffer.bytes =
-        layout == Layout::plain
-            ? plain_bytes(value)
-            : static_cast<std::size_t>(blocked_count(value.shape.value(), env_.block)) * sizeof(float);
+  /// Floats between the images of a form in blocks.
+  std::int64_t pitch_of(ValueId id, Form form) const {
     const auto placed = placements_.find(id);
-    if (layout == Layout::blocked && placed != placements_.end()) {
-      const auto [root, channel] = placed->second;
-      const Shape& shape = value.shape.value();
-      const std::size_t there = home(root).buffers[static_cast<std::size_t>(layout)];
-      buffer.parent = there != kNoBuffer ? there : add_buffer(root, layout);
+    const ValueId whole = form == Form::part && placed != placements_.end() ? placed->second.root : id;
+    return image_count(shape_of(whole), env_.block);
+  }
+
+  /// The form in blocks that a step reads or writes. One that follows pitches takes what there is.
+  Form blocked_form(ValueId id, bool pitched) const {
+    if (!placements_.contains(id)) return Form::blocked;
+    const bool side_by_side = shape_of(id)[0] == 1 || pitch_of(id, Form::part) == pitch_of(id, Form::blocked);
+    if (side_by_side) return Form::part;
+    const bool copied = home(id).in(Form::blocked) != kNoBuffer && home(id).in(Form::part) == kNoBuffer;
+    return pitched && !copied ? Form::part : Form::blocked;
+  }
+
+  std::size_t add_buffer(ValueId id, Form form) {
+    const Value& value = env_.graph.value(id);
+    const Shape& shape = value.shape.value();
+    Buffer buffer;
+    if (form == Form::plain) {
+      buffer.bytes = plain_bytes(value);
+    } else {
+      const std::int64_t floats = (shape[0] - 1) * pitch_of(id, form) + image_count(shape, env_.block);
+      buffer.bytes = static_cast<std::size_t>(floats) * sizeof(float);
+    }
+    if (form == Form::part) {
+      const auto [root, channel] = placements_.at(id);
+      const std::size_t there = home(root).in(Form::blocked);
+      buffer.parent = there != kNoBuffer ? there : add_buffer(root, Form::blocked);
       buffer.parent_offset = static_cast<std::size_t>(channel * shape[2] * shape[3]) * sizeof(float);
     }
     program_.buffers.push_back(std::move(buffer));
     const std::size_t index = program_.buffers.size() - 1;
-    home(id).buffers[static_cast<std::size_t>(layout)] = index;
+    home(id).buffers[static_cast<std::size_t>(form)] = index;
     return index;
   }
 
@@ -89,16 +115,21 @@ class Compiler {
       return placements_.contains(id) && root_of(id) == root;
     });
     if (!placed) return false;
-    for (const ValueId id : node.inputs) buffer_of(id, Layout::blocked);
-    if (home(output).buffers[static_cast<std::size_t>(Layout::blocked)] == kNoBuffer) add_buffer(output, Layout::blocked);
+    for (const ValueId id : node.inputs) buffer_of(id, Form::part);
+    const Form form = placements_.contains(output) ? Form::part : Form::blocked;
+    if (home(output).in(form) == kNoBuffer) add_buffer(output, form);
     home(output).first = Layout::blocked;
     return true;
   }
 
   Problem problem_of(const Node& node) {
-    Problem problem{env_, node, {}, {}};
-    for (const ValueId id : node.inputs)
+    Problem problem{env_, node, {}, {}, {}, {}};
+    const auto pitch = [&](ValueId id) { return id == kNone ? 0 : pitch_of(id, blocked_form(id, true)); };
+    for (const ValueId id : node.inputs) {
       problem.existing.push_back(id == kNone ? Layout::plain : home(id).first);
+      problem.input_pitches.push_back(pitch(id));
+    }
+    for (const ValueId id : node.outputs) problem.output_pitches.push_back(pitch(id));
     return problem;
   }
 
@@ -122,43 +153,67 @@ class Compiler {
 
   void place_inputs_and_constants() {
     for (std::size_t i = 0; i < env_.graph.inputs.size(); ++i) {
-      program_.buffers[add_buffer(env_.graph.inputs[i], Layout::plain)].graph_input = i;
+      program_.buffers[add_buffer(env_.graph.inputs[i], Form::plain)].graph_input = i;
     }
     for (std::size_t id = 0; id < env_.graph.values.size(); ++id) {
       const Value& value = env_.graph.values[id];
       if (!value.constant) continue;
       // Constants that no step reads in this form (weights) cost nothing: no copy is made.
-      program_.buffers[add_buffer(static_cast<ValueId>(id), Layout::plain)].constant = *value.constant;
+      program_.buffers[add_buffer(static_cast<ValueId>(id), Form::plain)].constant = *value.constant;
     }
   }
 
-  /// The buffer of a value in a layout; a reorder is added when it exists in the other one alone.
-  std::size_t buffer_of(ValueId id, Layout layout) {
-    const std::size_t have = home(id).buffers[static_cast<std::size_t>(layout)];
-    if (have != kNoBuffer) return have;
-    const Layout other = layout == Layout::plain ? Layout::blocked : Layout::plain;
-    const std::size_t from = home(id).buffers[static_cast<std::size_t>(other)];
-    require(from != kNoBuffer, "cpu: value '{}' is read before it is made", env_.graph.value(id).name);
-    return add_reorder(id, from, layout);
+  /// The buffer of a value in a form for the kernel `reader`; a reorder or a copy is added when it
+  /// exists in others alone.
+  std::size_t buffer_of(ValueId id, Form form, const std::string& reader = {}) {
+    if (home(id).in(form) != kNoBuffer) return home(id).in(form);
+    for (const Form from : {Form::part, Form::blocked, Form::plain}) {
+      if (home(id).in(from) == kNoBuffer) continue;
+      if (from == Form::plain || form == Form::plain) return add_reorder(id, from, form);
+      return add_copy(id, from, form, reader);
+    }
+    fail("cpu: value '{}' is read before it is made", env_.graph.value(id).name);
   }
 
-  std::size_t add_reorder(ValueId id, std::size_t from, Layout to) {
-    const Value& value = env_.graph.value(id);
-    const Shape& shape = value.shape.value();
+  /// Between two forms, one of them plain.
+  std::size_t add_reorder(ValueId id, Form from, Form to) {
+    const bool blocks = from == Form::plain;
+    const Form other = blocks ? to : from;
+    const std::int64_t pitch = pitch_of(id, other);
+    Shape shape = shape_of(id);
+    const std::int64_t plain_pitch = shape[1] * shape[2] * shape[3];
+    const std::int64_t images = pitch == image_count(shape, env_.block) ? 1 : shape[0];
+    if (images > 1) shape[0] = 1;
     const dnnl::memory::desc plain = plain_desc(shape), blocked = blocked_desc(shape, env_.block);
-    const bool blocks = to == Layout::blocked;
     auto step = std::make_unique<DnnlStep>(make_reorder(blocks ? plain : blocked, blocks ? blocked : plain));
-    step->bind_input(DNNL_ARG_FROM, 0, blocks ? plain : blocked);
-    step->bind_output(DNNL_ARG_TO, 0, blocks ? blocked : plain);
+    step->bind_input(DNNL_ARG_FROM, 0, blocks ? plain : blocked, blocks ? plain_pitch : pitch);
+    step->bind_output(DNNL_ARG_TO, 0, blocks ? blocked : plain, blocks ? pitch : plain_pitch);
+    step->repeat(images);
     LayerPlan line;
-    line.node = value.name;
     line.kernel = blocks ? "cpu:reorder_to_blocked" : "cpu:reorder_to_plain";
-    line.problem = to_string(shape);
     line.workspace_bytes = step->workspace_bytes();
-    const double bytes = 4.0 * static_cast<double>(element_count(shape));
+    return add_move(id, from, to, std::move(step), std::move(line));
+  }
+
+  /// Into a larger value, or out of it for a kernel that reads whole values alone.
+  std::size_t add_copy(ValueId id, Form from, Form to, const std::string& reader) {
+    const Shape& shape = shape_of(id);
+    const ImageCopy copy{shape[0], image_count(shape, env_.block), pitch_of(id, from), pitch_of(id, to)};
+    LayerPlan line;
+    line.kernel = to == Form::part ? "cpu:copy_to_part" : "cpu:copy_from_part";
+    line.refused.emplace_back("in place", to == Form::part ? home(id).maker + " writes whole values alone"
+                                                           : reader + " reads whole values alone");
+    return add_move(id, from, to, image_copy_step(copy, env_.threads), std::move(line));
+  }
+
+  /// A step from one form of a value to another, in the plan under the value's name.
+  std::size_t add_move(ValueId id, Form from, Form to, std::unique_ptr<Step> step, LayerPlan line) {
+    line.node = env_.graph.value(id).name;
+    line.problem = to_string(shape_of(id));
+    const double bytes = 4.0 * static_cast<double>(element_count(shape_of(id)));
     line.predicted_us = predict_roofline(0, 2 * bytes, 1, env_.threads, env_.machine).us;
     const std::size_t result = add_buffer(id, to);
-    program_.steps.push_back({std::move(step), {from}, {result}, -1});
+    program_.steps.push_back({std::move(step), {home(id).in(from)}, {result}, -1});
     program_.plan.layers.push_back(std::move(line));
     return result;
   }
@@ -177,7 +232,7 @@ class Compiler {
     if (!chosen) {
       unsupported_ +=
           fmt::format("{}{} ({})", unsupported_.empty() ? "" : ", ", node.name, graph::op_name(node.op));
-      for (const ValueId id : node.outputs) add_buffer(id, Layout::plain);
+      for (const ValueId id : node.outputs) add_buffer(id, Form::plain);
       return;
     }
     PlannedStep planned;
@@ -185,12 +240,18 @@ class Compiler {
       const Need wanted = i < chosen->inputs.size() ? chosen->inputs[i] : Need::none;
       const bool read = node.inputs[i] != kNone && wanted != Need::none;
       planned.inputs.push_back(
-          read ? buffer_of(node.inputs[i], wanted == Need::plain ? Layout::plain : Layout::blocked)
+          read ? buffer_of(node.inputs[i], wanted == Need::plain ? Form::plain
+                                                                 : blocked_form(node.inputs[i], chosen->pitched),
+                           chosen->name)
                : kNoBuffer);
     }
     for (const ValueId id : node.outputs) {
-      planned.outputs.push_back(id == kNone ? kNoBuffer : add_buffer(id, chosen->output));
-      if (id != kNone) home(id).first = chosen->output;
+      planned.outputs.push_back(kNoBuffer);
+      if (id == kNone) continue;
+      const bool plain = chosen->output == Layout::plain;
+      planned.outputs.back() = add_buffer(id, plain ? Form::plain : blocked_form(id, chosen->pitched));
+      home(id).first = chosen->output;
+      home(id).maker = chosen->name;
     }
     planned.in_place = chosen->in_place;
     line.node = node.name;
@@ -198,6 +259,7 @@ class Compiler {
     for (const Node* inside : {prologue.norm, prologue.relu}) {
       if (inside != nullptr) line.inside.push_back(inside->name);
     }
+    if (chosen->by_image) line.refused.emplace_back("all images at once", "parts of larger values are read or written");
     line.problem = problem_text(env_.graph, node);
     line.predicted_us = chosen->cost.us;
     line.workspace_bytes = chosen->workspace_bytes;

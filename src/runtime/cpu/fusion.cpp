@@ -46,7 +46,7 @@ class Slicer {
     if (concat == nullptr) return false;
     const graph::Value& output = graph_.value(node.outputs[0]);
     const Shape& shape = output.shape.value();
-    if (shape.size() != 4 || shape[0] != 1 || (concat->axis != 1 && concat->axis != -3)) return false;
+    if (shape.size() != 4 || (concat->axis != 1 && concat->axis != -3)) return false;
     if (output.dtype != DType::f32) return false;
     std::int64_t channel = 0;
     for (const ValueId id : node.inputs) {

@@ -26,8 +26,8 @@ struct Placement {
 };
 
 /// Inputs of concatenations along channels whose producers can write straight into the result:
-/// one image, and every part begins at a block of `block` channels. A concatenation inside a
-/// larger one is inside that too.
+/// every part begins at a block of `block` channels. A concatenation inside a larger one is inside
+/// that too. Of several images each lies in its image of `root`, so they are not next to each other.
 std::map<graph::ValueId, Placement> find_placements(const graph::Graph& graph, int block);
 
 }  // namespace wins::runtime::cpu

@@ -66,6 +66,19 @@ bool Problem::is_float() const {
   return output().dtype == DType::f32;
 }
 
+bool Problem::has_parts() const {
+  const auto apart = [&](graph::ValueId id, std::int64_t pitch) {
+    return id != graph::kNone && pitch != image_count(env.graph.value(id).shape.value(), env.block);
+  };
+  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+    if (apart(node.inputs[i], input_pitches[i])) return true;
+  }
+  for (std::size_t i = 0; i < node.outputs.size(); ++i) {
+    if (apart(node.outputs[i], output_pitches[i])) return true;
+  }
+  return false;
+}
+
 std::vector<Kernel> kernels_for(const graph::Op& op) {
   std::vector<Kernel> kernels = std::visit(Lister(), op);
   kernels.push_back(reference_kernel());
@@ -90,8 +103,12 @@ std::string lower_case(std::string text) {
   return text;
 }
 
+std::int64_t image_count(const Shape& shape, int block) {
+  return shape.size() == 4 ? round_up(shape[1], block) * shape[2] * shape[3] : 0;
+}
+
 std::int64_t blocked_count(const Shape& shape, int block) {
-  return shape.at(0) * round_up(shape.at(1), block) * shape.at(2) * shape.at(3);
+  return shape.at(0) * image_count(shape, block);
 }
 
 }  // namespace wins::runtime::cpu

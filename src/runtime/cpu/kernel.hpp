@@ -44,6 +44,9 @@ struct Problem {
   const graph::Node& node;
   /// Layout in which each input exists already (plain for constants).
   std::vector<Layout> existing;
+  /// Floats between the images of each input and output in blocks, where its kernel follows them
+  /// (`Implementation::pitched`); 0 for values of other ranks.
+  std::vector<std::int64_t> input_pitches, output_pitches;
   /// What stands before input 0 and is not a step of its own; `node` reads what the norm reads.
   Prologue prologue;
 
@@ -56,6 +59,8 @@ struct Problem {
   const Tensor* constant(std::size_t i) const {
     return has_input(i) ? env.graph.constant_input(node, i) : nullptr;
   }
+  /// Some input or output is a part of a larger value, whose images are not next to each other.
+  bool has_parts() const;
   /// Every input and output that is not an integer tensor of sizes is float32.
   bool is_float() const;
 };
@@ -80,6 +85,10 @@ struct Implementation {
   Cost cost;
   std::vector<Need> inputs;  ///< one for each input of the node
   Layout output = Layout::plain;
+  /// Blocked inputs and outputs are read and written at the problem's pitches; else as if their
+  /// images were next to each other.
+  bool pitched = false;
+  bool by_image = false;  ///< one image after the other, since some are parts of larger values
   int in_place = -1;  ///< input whose memory the first output may take
   std::size_t workspace_bytes = 0;
   std::size_t weight_bytes = 0;
@@ -104,7 +113,9 @@ std::shared_ptr<const AlignedFloats> padded_bias(const Problem& problem);
 /// Kernel names are in lower case: "AVX3", "Conv".
 std::string lower_case(std::string text);
 
-/// B-padded elements of a blocked rank-4 value.
+/// B-padded elements of one image of a blocked rank-4 value; 0 for values of other ranks.
+std::int64_t image_count(const Shape& shape, int block);
+/// Of all of them.
 std::int64_t blocked_count(const Shape& shape, int block);
 
 }  // namespace wins::runtime::cpu

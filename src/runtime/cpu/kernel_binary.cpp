@@ -15,18 +15,19 @@ using graph::BinaryKind;
 using graph::UnaryKind;
 using Dims = std::vector<std::int64_t>;
 
-/// Extents of the output in memory order, and for each operand its pitch along them (0: broadcast).
+/// Extents of the output in memory order, and its pitch and those of the operands along them (0:
+/// broadcast).
 struct Walk {
-  Dims extents, a, b;
+  Dims extents, y, a, b;
 
   /// Joins neighbouring axes that all operands walk through in one go.
   void join() {
     for (std::size_t i = extents.size(); i-- > 1;) {
-      const bool joined =
-          extents[i - 1] == 1 || (a[i - 1] == a[i] * extents[i] && b[i - 1] == b[i] * extents[i]);
+      const auto one = [&](const Dims& pitch) { return pitch[i - 1] == pitch[i] * extents[i]; };
+      const bool joined = extents[i - 1] == 1 || (one(y) && one(a) && one(b));
       if (!joined) continue;
       extents[i] *= extents[i - 1];
-      for (Dims* dims : {&extents, &a, &b}) dims->erase(dims->begin() + static_cast<std::ptrdiff_t>(i) - 1);
+      for (Dims* dims : {&extents, &y, &a, &b}) dims->erase(dims->begin() + static_cast<std::ptrdiff_t>(i) - 1);
     }
   }
 };
@@ -118,7 +119,7 @@ RowFunction row_function(const graph::Op& op) {
 
 /// Blocked tensors: lanes past the last channel.
 struct Padding {
-  std::int64_t blocks = 0, pixels = 0;
+  std::int64_t images = 0, pitch = 0, blocks = 0, pixels = 0;
   int block = 0, used = 0;  ///< used lanes of the last block
 };
 
@@ -158,12 +159,13 @@ class BinaryStep : public Step {
   void run_rows(std::int64_t first, std::int64_t last, const float* const* operands, float* y) const {
     const std::int64_t count = walk_.extents.back();
     for (std::int64_t row = first; row < last; ++row) {
-      std::int64_t rest = row, a = 0, b = 0;
+      std::int64_t rest = row, at = 0, a = 0, b = 0;
       for (std::size_t i = walk_.extents.size() - 1; i-- > 0; rest /= walk_.extents[i]) {
+        at += rest % walk_.extents[i] * walk_.y[i];
         a += rest % walk_.extents[i] * walk_.a[i];
         b += rest % walk_.extents[i] * walk_.b[i];
       }
-      float* to = y + row * count;
+      float* to = y + at;
       function_(count, operands[0] + a, walk_.a.back(), operands[1] + b, walk_.b.back(), to);
       if (relu_) {
         for (std::int64_t i = 0; i < count; ++i) to[i] = to[i] < 0 ? 0 : to[i];
@@ -173,11 +175,9 @@ class BinaryStep : public Step {
 
   void clear_padding(float* y) const {
     if (padding_.used == padding_.block) return;
-    const std::int64_t channel_blocks = padding_.blocks;
     const std::int64_t plane = padding_.pixels * padding_.block;
-    const std::int64_t images = rows_ * walk_.extents.back() / (plane * channel_blocks);
-    for (std::int64_t n = 0; n < images; ++n) {
-      float* last = y + (n * channel_blocks + channel_blocks - 1) * plane;
+    for (std::int64_t n = 0; n < padding_.images; ++n) {
+      float* last = y + n * padding_.pitch + (padding_.blocks - 1) * plane;
       for (std::int64_t p = 0; p < padding_.pixels; ++p) {
         std::fill(last + p * padding_.block + padding_.used, last + (p + 1) * padding_.block, 0.0F);
       }
@@ -253,7 +253,16 @@ Walk make_walk(const Problem& problem, const Plan& plan) {
     extents = blocked_extents(shape, Layout::blocked, block);
     for (std::size_t i = 0; i < 2; ++i) operands[i] = blocked_extents(operands[i], plan.operands[i], block);
   }
-  return {extents, pitches(operands[0], extents), pitches(operands[1], extents)};
+  Walk walk{extents, pitches(extents, extents), pitches(operands[0], extents), pitches(operands[1], extents)};
+  if (plan.output == Layout::blocked) {
+    if (walk.y[0] != 0) walk.y[0] = problem.output_pitches[0];
+    for (std::size_t i = 0; i < 2; ++i) {
+      Dims& dims = i == 0 ? walk.a : walk.b;
+      const bool follows = plan.operands[i] == Layout::blocked && problem.constant(i) == nullptr;
+      if (follows && dims[0] != 0) dims[0] = problem.input_pitches[i];
+    }
+  }
+  return walk;
 }
 
 Implementation build(const Problem& problem) {
@@ -264,7 +273,8 @@ Implementation build(const Problem& problem) {
   Padding padding;
   if (plan.output == Layout::blocked) {
     const auto blocks = divide_up(shape[1], block);
-    padding = {blocks, shape[2] * shape[3], block, static_cast<int>(shape[1] - (blocks - 1) * block)};
+    padding = {shape[0], problem.output_pitches[0], blocks, shape[2] * shape[3], block,
+               static_cast<int>(shape[1] - (blocks - 1) * block)};
   }
   const bool relu = activation.kind == UnaryKind::relu;
   auto step =
@@ -281,10 +291,7 @@ Implementation build(const Problem& problem) {
     step->set_constant(i, reorder_constant(constant->data<float>().data(), from, to));
   }
   if (!relu && activation.kind != UnaryKind::identity) {
-    const auto desc = plan.output == Layout::blocked ? blocked_desc(shape, block) : plain_desc(shape);
-    auto after = std::make_unique<DnnlStep>(make_eltwise(*dnnl_eltwise(activation), desc));
-    after->bind_output(DNNL_ARG_SRC, 0, desc);
-    after->bind_output(DNNL_ARG_DST, 0, desc);
+    auto after = eltwise_after(problem, *dnnl_eltwise(activation), plan.output);
     result.workspace_bytes = after->workspace_bytes();
     step->set_after(std::move(after));
   }
@@ -295,6 +302,7 @@ Implementation build(const Problem& problem) {
   }
   result.name = std::holds_alternative<Binary>(problem.node.op) ? "cpu:binary" : "cpu:prelu";
   result.output = plan.output;
+  result.pitched = true;
   result.step = std::move(step);
   return result;
 }

@@ -41,8 +41,13 @@ dnnl::memory::desc transposed_weights(const Shape& w, std::int64_t group) {
           dims{inputs * outputs * area, area, outputs * area, w[3], 1}};
 }
 
+std::int64_t plain_image_count(const Shape& shape) {
+  return shape[1] * shape[2] * shape[3];
+}
+
 struct Layouts {
   Layout source, target;
+  bool by_image = false;  ///< one image at a time, so that they need not be next to each other
 };
 
 /// What the convolution and the deconvolution have in common.
@@ -54,9 +59,19 @@ struct Layer {
   graph::Activation activation;
   bool transposed = false;
 
+  dnnl::memory::desc source(Layouts layouts) const {
+    return desc_of(problem, seen(problem.input_shape(0), layouts), layouts.source);
+  }
+  dnnl::memory::desc target(Layouts layouts) const {
+    return desc_of(problem, seen(problem.output_shape(), layouts), layouts.target);
+  }
+  static Shape seen(Shape shape, Layouts layouts) {
+    if (layouts.by_image) shape[0] = 1;
+    return shape;
+  }
+
   DnnlPlan plan(Layouts layouts) const {
-    const auto src = desc_of(problem, problem.input_shape(0), layouts.source);
-    const auto dst = desc_of(problem, problem.output_shape(), layouts.target);
+    const auto src = source(layouts), dst = target(layouts);
     const auto bias = problem.has_input(2) ? plain_desc({problem.output_shape()[1]}) : dnnl::memory::desc();
     const DnnlOperands operands{src, any_desc(weight_shape), bias, dst};
     const auto attributes = make_attributes(problem.has_input(3), activation);
@@ -65,38 +80,83 @@ struct Layer {
   }
 };
 
-Implementation build(const Layer& layer, std::string_view name) {
-  const Problem& problem = layer.problem;
-  Layouts layouts{problem.input_shape(0)[1] <= kFewChannels ? Layout::plain : Layout::blocked,
-                  Layout::blocked};
+/// Elements of the parts of larger values that the layer reads or writes in blocks.
+std::int64_t part_elements(const Problem& problem, Layouts layouts) {
+  std::int64_t count = 0;
+  const auto add = [&](const Shape& shape, std::int64_t pitch) {
+    if (pitch != image_count(shape, problem.env.block)) count += element_count(shape);
+  };
+  if (layouts.source == Layout::blocked) add(problem.input_shape(0), problem.input_pitches[0]);
+  if (problem.has_input(3)) add(problem.input_shape(3), problem.input_pitches[3]);
+  add(problem.output_shape(), problem.output_pitches[0]);
+  return count;
+}
+
+/// Image by image a layer starts the team and reads its weights as many times, but its parts of
+/// larger values need no copies.
+bool image_by_image(const Problem& problem, Layouts layouts) {
+  const std::int64_t parts = part_elements(problem, layouts);
+  if (parts == 0 || layouts.target == Layout::plain) return false;
+  const Machine& machine = problem.env.machine;
+  const double weights = 4.0 * static_cast<double>(element_count(problem.input_shape(1)));
+  const double again = machine.fork_us + weights / machine.bytes_per_us;
+  const double copies = predict_roofline(0, 8.0 * static_cast<double>(parts), 1, problem.env.threads, machine).us;
+  return static_cast<double>(problem.output_shape()[0] - 1) * again < copies;
+}
+
+bool is_reference(const DnnlPlan& plan) {
+  return plan.implementation.starts_with("ref") || plan.implementation.starts_with("simple");
+}
+
+/// Image by image where that pays and is the same implementation, or verifying the layer alone would
+/// check another one.
+std::pair<DnnlPlan, Layouts> by_image_or_whole(const Layer& layer, DnnlPlan whole, Layouts layouts) {
+  if (!image_by_image(layer.problem, layouts)) return {std::move(whole), layouts};
+  Layouts single = layouts;
+  single.by_image = true;
+  DnnlPlan one = layer.plan(single);
+  if (one.implementation != whole.implementation) return {std::move(whole), layouts};
+  return {std::move(one), single};
+}
+
+/// The formats with the best implementation: blocks, unless oneDNN has nothing but reference code
+/// for them.
+std::pair<DnnlPlan, Layouts> choose_layouts(const Layer& layer) {
+  const Layouts layouts{layer.problem.input_shape(0)[1] <= kFewChannels ? Layout::plain : Layout::blocked,
+                        Layout::blocked};
+  const Layouts plain{Layout::plain, Layout::plain};
   std::optional<DnnlPlan> plan;
   try {
     plan = layer.plan(layouts);
   } catch (const dnnl::error&) {
     plan.reset();
   }
-  if (!plan || plan->implementation.starts_with("ref") || plan->implementation.starts_with("simple")) {
-    const Layouts plain{Layout::plain, Layout::plain};
-    DnnlPlan other = layer.plan(plain);
-    if (!plan || !other.implementation.starts_with("ref")) {
-      plan = std::move(other);
-      layouts = plain;
-    }
-  }
+  if (plan && !is_reference(*plan)) return by_image_or_whole(layer, std::move(*plan), layouts);
+  DnnlPlan other = layer.plan(plain);
+  if (plan && other.implementation.starts_with("ref")) return {std::move(*plan), layouts};
+  return {std::move(other), plain};
+}
+
+Implementation build(const Layer& layer, std::string_view name) {
+  const Problem& problem = layer.problem;
+  const auto [plan, layouts] = choose_layouts(layer);
 
   Implementation result;
-  result.name = fmt::format("{}:{}", name, plan->implementation);
+  result.name = fmt::format("{}:{}", name, plan.implementation);
   result.inputs = {need(layouts.source), Need::none, Need::none, need(layouts.target)};
   result.inputs.resize(problem.node.inputs.size());
   result.output = layouts.target;
+  result.pitched = result.by_image = layouts.by_image;
 
-  const dnnl::memory::desc weights_desc = plan->weights;
+  const dnnl::memory::desc weights_desc = plan.weights;
   const std::string key = fmt::format("{}/dnnl/{}", problem.node.name, format_text(weights_desc));
   const auto weights = problem.env.weights.get<AlignedFloats>(key, [&] {
     return reorder_constant(problem.constant(1)->data<float>().data(), layer.given_weights, weights_desc);
   });
-  auto step = std::make_unique<DnnlStep>(*plan);
-  step->bind_input(DNNL_ARG_SRC, 0, desc_of(problem, problem.input_shape(0), layouts.source));
+  auto step = std::make_unique<DnnlStep>(plan);
+  const bool blocked = layouts.source == Layout::blocked;
+  step->bind_input(DNNL_ARG_SRC, 0, layer.source(layouts),
+                   blocked ? problem.input_pitches[0] : plain_image_count(problem.input_shape(0)));
   step->bind_constant(DNNL_ARG_WEIGHTS, weights_desc, weights);
   result.weight_bytes = weights->byte_size();
   if (problem.has_input(2)) {
@@ -107,12 +167,13 @@ Implementation build(const Layer& layer, std::string_view name) {
     step->bind_constant(DNNL_ARG_BIAS, desc, bias);
     result.weight_bytes += bias->byte_size();
   }
-  const auto target = desc_of(problem, problem.output_shape(), layouts.target);
-  step->bind_output(DNNL_ARG_DST, 0, target);
+  const auto target = layer.target(layouts);
+  step->bind_output(DNNL_ARG_DST, 0, target, problem.output_pitches[0]);
   if (problem.has_input(3)) {
-    step->copy_first(3, 0, target.get_size());
+    step->copy_first({3, 0, target.get_size(), problem.input_pitches[3], problem.output_pitches[0]});
     result.in_place = 3;
   }
+  if (layouts.by_image) step->repeat(problem.output_shape()[0]);
   result.workspace_bytes = step->workspace_bytes();
   result.step = std::move(step);
   return result;

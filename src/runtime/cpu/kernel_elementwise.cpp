@@ -12,10 +12,6 @@
 namespace wins::runtime::cpu {
 namespace {
 
-dnnl::memory::desc desc_of(const Problem& problem, const Shape& shape, Layout layout) {
-  return layout == Layout::plain ? plain_desc(shape) : blocked_desc(shape, problem.env.block);
-}
-
 Cost predict_copy(const Problem& problem) {
   const double values = static_cast<double>(element_count(problem.output_shape()));
   return predict_roofline(0, 8 * values, 1, problem.env.threads, problem.env.machine);
@@ -33,13 +29,19 @@ std::optional<std::string> refuse_eltwise(const Problem& problem) {
 
 Implementation build_eltwise(const Problem& problem) {
   const Layout layout = problem.existing[0];
-  const auto desc = desc_of(problem, problem.input_shape(0), layout);
+  const ImageLoop loop(problem);
+  const bool blocked = layout == Layout::blocked;
+  const Shape& shape = problem.input_shape(0);
+  const auto desc = blocked ? blocked_desc(loop.seen(shape), problem.env.block) : plain_desc(shape);
   const auto function = *dnnl_eltwise(std::get<graph::Unary>(problem.node.op).function);
   auto step = std::make_unique<DnnlStep>(make_eltwise(function, desc));
-  step->bind_input(DNNL_ARG_SRC, 0, desc);
-  step->bind_output(DNNL_ARG_DST, 0, desc);
+  step->bind_input(DNNL_ARG_SRC, 0, desc, problem.input_pitches[0]);
+  step->bind_output(DNNL_ARG_DST, 0, desc, problem.output_pitches[0]);
+  if (blocked) step->repeat(loop.images);
   Implementation result;
   result.name = "cpu:eltwise";
+  result.pitched = true;
+  result.by_image = blocked && loop.apart;
   result.inputs = {need(layout)};
   result.output = layout;
   result.in_place = 0;
@@ -66,19 +68,22 @@ class ScaleShiftStep : public Step {
         pixels_(problem.output_shape()[2] * problem.output_shape()[3]),
         channel_blocks_(divide_up(problem.output_shape()[1], block_)),
         planes_(problem.output_shape()[0] * channel_blocks_),
+        x_pitch_(problem.input_pitches[0]),
+        y_pitch_(problem.output_pitches[0]),
         factors_(batch_norm_factors(problem.env.graph, problem.node, block_)) {}
 
   void run(const Arguments& arguments) override {
     const auto* x = static_cast<const float*>(arguments.inputs[0]);
     auto* y = static_cast<float*>(arguments.outputs[0]);
     parallel_for(planes_, threads_, [&](std::int64_t plane, int) {
-      const std::int64_t offset = plane * pixels_ * block_;
-      const float* scale = factors_.scale.data() + plane % channel_blocks_ * block_;
-      const float* shift = factors_.shift.data() + plane % channel_blocks_ * block_;
+      const std::int64_t image = plane / channel_blocks_, channel = plane % channel_blocks_ * block_;
+      const float* from = x + image * x_pitch_ + channel * pixels_;
+      float* to = y + image * y_pitch_ + channel * pixels_;
+      const float *scale = factors_.scale.data() + channel, *shift = factors_.shift.data() + channel;
       if (block_ == 16) {
-        run_plane<16>(x + offset, y + offset, scale, shift);
+        run_plane<16>(from, to, scale, shift);
       } else {
-        run_plane<8>(x + offset, y + offset, scale, shift);
+        run_plane<8>(from, to, scale, shift);
       }
     });
   }
@@ -96,6 +101,7 @@ class ScaleShiftStep : public Step {
 
   int block_, threads_;
   std::int64_t pixels_, channel_blocks_, planes_;
+  std::int64_t x_pitch_, y_pitch_;  // between images
   BatchNormFactors factors_;
 };
 
@@ -104,6 +110,7 @@ Implementation build_scale_shift(const Problem& problem) {
   result.name = "cpu:scale_shift";
   result.inputs = {Need::blocked, Need::none, Need::none, Need::none, Need::none};
   result.output = Layout::blocked;
+  result.pitched = true;
   result.in_place = 0;
   result.step = std::make_unique<ScaleShiftStep>(problem);
   return result;

@@ -63,10 +63,11 @@ class BlockedConcatStep : public Step {
         threads_(problem.env.threads),
         batch_(problem.output_shape()[0]),
         channels_(problem.output_shape()[1]),
-        pixels_(problem.output_shape()[2] * problem.output_shape()[3]) {
+        pixels_(problem.output_shape()[2] * problem.output_shape()[3]),
+        pitch_(problem.output_pitches[0]) {
     std::int64_t start = 0;
     for (std::size_t i = 0; i < problem.node.inputs.size(); ++i) {
-      parts_.push_back({start, problem.input_shape(i)[1]});
+      parts_.push_back({start, problem.input_shape(i)[1], problem.input_pitches[i]});
       start += parts_.back().channels;
     }
   }
@@ -74,14 +75,14 @@ class BlockedConcatStep : public Step {
   void run(const Arguments& arguments) override {
     const std::int64_t blocks = divide_up(channels_, block_);
     parallel_for(batch_ * blocks, threads_, [&](std::int64_t index, int) {
-      auto* y = static_cast<float*>(arguments.outputs[0]) + index * pixels_ * block_;
-      fill_block(arguments, index / blocks, index % blocks * block_, y);
+      const std::int64_t n = index / blocks, first = index % blocks * block_;
+      fill_block(arguments, n, first, static_cast<float*>(arguments.outputs[0]) + n * pitch_ + first * pixels_);
     });
   }
 
  private:
   struct Part {
-    std::int64_t start, channels;
+    std::int64_t start, channels, pitch;
   };
 
   /// Output channels [first, first + B) of one image.
@@ -92,8 +93,7 @@ class BlockedConcatStep : public Step {
       const std::int64_t begin = std::max(first, part.start),
                          end = std::min(first + block_, part.start + part.channels);
       if (begin >= end) continue;
-      const std::int64_t source_blocks = divide_up(part.channels, block_);
-      const auto* x = static_cast<const float*>(arguments.inputs[i]) + n * source_blocks * pixels_ * block_;
+      const auto* x = static_cast<const float*>(arguments.inputs[i]) + n * part.pitch;
       std::int64_t c = begin - part.start;
       if (begin == first && c % block_ == 0 && end - begin == block_) {
         std::copy_n(x + c * pixels_, pixels_ * block_, y);
@@ -107,7 +107,7 @@ class BlockedConcatStep : public Step {
   }
 
   int block_, threads_;
-  std::int64_t batch_, channels_, pixels_;
+  std::int64_t batch_, channels_, pixels_, pitch_;
   std::vector<Part> parts_;
 };
 
@@ -121,6 +121,7 @@ Implementation build_concat(const Problem& problem) {
   result.output = blocked ? Layout::blocked : Layout::plain;
   result.inputs.assign(problem.node.inputs.size(), need(result.output));
   if (blocked) {
+    result.pitched = true;
     result.step = std::make_unique<BlockedConcatStep>(problem);
     return result;
   }

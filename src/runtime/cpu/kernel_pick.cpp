@@ -87,14 +87,19 @@ Implementation build_picks(const Problem& problem, std::string name, const Picks
   Implementation result;
   result.name = std::move(name);
   result.output = blocked ? Layout::blocked : Layout::plain;
+  result.pitched = true;
   result.inputs.assign(problem.node.inputs.size(), Need::none);
   result.inputs[0] = need(result.output);
   auto steps = std::make_unique<Steps>();
   for (std::size_t i = 0; i < picks.outputs.size(); ++i) {
     if (problem.node.outputs[i] == graph::kNone || element_count(problem.output_shape(i)) == 0) continue;
-    std::vector<Table> offsets = offsets_of(picks.outputs[i], picks.source, result.output, env.block);
-    steps->add(blocked ? blocked_pick_step(std::move(offsets), i, picks.fill, env.block, env.threads)
-                       : plain_pick_step(std::move(offsets), i, picks.fill, env.threads));
+    if (blocked) {
+      steps->add(blocked_pick_step(
+          blocked_offsets(picks.outputs[i], picks.source, env.block, problem.input_pitches[0]),
+          {i, problem.output_pitches[i], env.block}, picks.fill, env.threads));
+    } else {
+      steps->add(plain_pick_step(plain_offsets(picks.outputs[i], picks.source), i, picks.fill, env.threads));
+    }
   }
   result.step = std::move(steps);
   return result;

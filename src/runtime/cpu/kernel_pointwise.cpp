@@ -27,6 +27,9 @@ PointwiseGeometry geometry_of(const Problem& problem) {
   g.out_height = y[2];
   g.out_width = y[3];
   g.stride = std::get<Conv>(problem.node.op).window.stride[0];
+  g.in_pitch = problem.input_pitches[0];
+  g.out_pitch = problem.output_pitches[0];
+  if (problem.has_input(3)) g.residual_pitch = problem.input_pitches[3];
   return g;
 }
 
@@ -114,6 +117,7 @@ Implementation build(const Problem& problem) {
   result.inputs = {Need::blocked, Need::none, Need::none, Need::blocked};
   result.inputs.resize(problem.node.inputs.size());
   result.output = Layout::blocked;
+  result.pitched = true;
   if (problem.has_input(3)) result.in_place = 3;
   auto step = std::make_unique<PointwiseStep>(problem, packed);
   result.workspace_bytes = step->workspace_bytes();

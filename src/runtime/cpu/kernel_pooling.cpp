@@ -92,16 +92,20 @@ Geometry geometry_of(const Problem& problem) {
 
 Implementation build(const Problem& problem) {
   const Geometry geometry = geometry_of(problem);
-  const auto src = blocked_desc(problem.input_shape(0), problem.env.block);
-  const auto dst = blocked_desc(problem.output_shape(), problem.env.block);
+  const ImageLoop loop(problem);
+  const auto src = blocked_desc(loop.seen(problem.input_shape(0)), problem.env.block);
+  const auto dst = blocked_desc(loop.seen(problem.output_shape()), problem.env.block);
   const DnnlPlan plan = make_pooling(geometry.kind, src, dst, geometry.window);
   auto step = std::make_unique<DnnlStep>(plan);
-  step->bind_input(DNNL_ARG_SRC, 0, src);
-  step->bind_output(DNNL_ARG_DST, 0, dst);
+  step->bind_input(DNNL_ARG_SRC, 0, src, problem.input_pitches[0]);
+  step->bind_output(DNNL_ARG_DST, 0, dst, problem.output_pitches[0]);
+  step->repeat(loop.images);
   Implementation result;
   result.name = fmt::format("cpu:pooling:{}", plan.implementation);
   result.inputs = {Need::blocked};
   result.output = Layout::blocked;
+  result.pitched = true;
+  result.by_image = loop.apart;
   result.workspace_bytes = step->workspace_bytes();
   result.step = std::move(step);
   return result;

@@ -70,14 +70,21 @@ void blend_row(const ResizeAxis& axis, const float* x, float* y) {
   }
 }
 
-/// Planes of rows of pixels of `lanes` floats: plain planes, or those of blocked channels.
+/// Images of `planes` planes of rows of pixels of `lanes` floats: plain planes, or those of blocked
+/// channels.
+struct ResizeGeometry {
+  std::int64_t images, planes;
+  std::int64_t in_pitch, out_pitch;  ///< floats between images
+  int lanes;
+};
+
 class ResizeStep : public Step {
  public:
-  ResizeStep(ResizeAxis rows, ResizeAxis columns, std::int64_t planes, int lanes, int threads)
+  ResizeStep(ResizeAxis rows, ResizeAxis columns, const ResizeGeometry& geometry, int threads)
       : rows_(std::move(rows)),
         columns_(std::move(columns)),
-        planes_(planes),
-        lanes_(lanes),
+        geometry_(geometry),
+        lanes_(geometry.lanes),
         threads_(threads) {}
 
   /// One blended row for each thread, on cache lines of their own.
@@ -88,11 +95,13 @@ class ResizeStep : public Step {
     auto* y = static_cast<float*>(arguments.outputs[0]);
     auto* rows = static_cast<float*>(arguments.workspace);
     const std::int64_t in = columns_.in * lanes_, out = columns_.out * lanes_;
-    const std::int64_t count = planes_ * rows_.out;
+    const ResizeGeometry& g = geometry_;
+    const std::int64_t count = g.images * g.planes * rows_.out;
     parallel_for(count, count * out < kSmall ? 1 : threads_, [&](std::int64_t index, int thread) {
-      const float* plane = x + index / rows_.out * rows_.in * in;
-      const float* row = blended(plane, index % rows_.out, rows + thread * pitch());
-      float* to = y + index * out;
+      const std::int64_t image = index / rows_.out / g.planes, plane = index / rows_.out % g.planes;
+      const float* from = x + image * g.in_pitch + plane * rows_.in * in;
+      const float* row = blended(from, index % rows_.out, rows + thread * pitch());
+      float* to = y + image * g.out_pitch + (plane * rows_.out + index % rows_.out) * out;
       if (lanes_ == 16) {
         blend_row<16>(columns_, row, to);
       } else if (lanes_ == 8) {
@@ -123,7 +132,7 @@ class ResizeStep : public Step {
   }
 
   ResizeAxis rows_, columns_;
-  std::int64_t planes_;
+  ResizeGeometry geometry_;
   int lanes_, threads_;
 };
 
@@ -136,12 +145,16 @@ Implementation build(const Problem& problem) {
   }
   const std::size_t rank = axes.size();
   const bool blocked = problem.existing[0] == Layout::blocked;
-  std::int64_t planes = 1;
-  for (std::size_t i = 0; i + 2 < rank; ++i) planes *= x[i];
-  if (blocked) planes = x[0] * divide_up(x[1], problem.env.block);
-  auto step = std::make_unique<ResizeStep>(std::move(axes[rank - 2]), std::move(axes[rank - 1]), planes,
-                                           blocked ? problem.env.block : 1, problem.env.threads);
+  ResizeGeometry geometry{1, 1, 0, 0, 1};
+  for (std::size_t i = 0; i + 2 < rank; ++i) geometry.planes *= x[i];
+  if (blocked) {
+    geometry = {x[0], divide_up(x[1], problem.env.block), problem.input_pitches[0], problem.output_pitches[0],
+                problem.env.block};
+  }
+  auto step = std::make_unique<ResizeStep>(std::move(axes[rank - 2]), std::move(axes[rank - 1]), geometry,
+                                           problem.env.threads);
   Implementation result;
+  result.pitched = true;
   const bool linear = std::get<Resize>(problem.node.op).mode == Resize::Mode::linear;
   result.name = linear ? "cpu:resize_linear" : "cpu:resize_cubic";
   result.output = problem.existing[0];

@@ -56,6 +56,9 @@ WinogradGeometry geometry_of(const Problem& problem, Tile tile) {
   g.pad_left = pads[1];
   g.tile_rows = grid.rows;
   g.tile_cols = grid.cols;
+  g.in_pitch = problem.input_pitches[0];
+  g.out_pitch = problem.output_pitches[0];
+  if (problem.has_input(3)) g.residual_pitch = problem.input_pitches[3];
   return g;
 }
 
@@ -165,10 +168,7 @@ class WinogradStep : public Step {
     if (const auto inside = fused_activation(activation)) {
       activation_ = *inside;
     } else {
-      const auto desc = blocked_desc(problem.output_shape(), problem.env.block);
-      after_ = std::make_unique<DnnlStep>(make_eltwise(*dnnl_eltwise(activation), desc));
-      after_->bind_output(DNNL_ARG_SRC, 0, desc);
-      after_->bind_output(DNNL_ARG_DST, 0, desc);
+      after_ = eltwise_after(problem, *dnnl_eltwise(activation), Layout::blocked);
     }
   }
 
@@ -213,6 +213,7 @@ Implementation build_entry(const Problem& problem) {
   result.inputs = {Need::blocked, Need::none, Need::none, Need::blocked};
   result.inputs.resize(problem.node.inputs.size());
   result.output = Layout::blocked;
+  result.pitched = true;
   if (problem.has_input(3)) result.in_place = 3;
   auto step = std::make_unique<WinogradStep>(problem, kWanted, kSparse);
   result.workspace_bytes = step->workspace_bytes();

@@ -174,9 +174,10 @@ class PlainPickStep : public Step {
 /// lanes stand together in the source, else lane by lane.
 class BlockedPickStep : public Step {
  public:
-  BlockedPickStep(std::vector<Table> axes, std::size_t output, float fill, int block, int threads)
-      : output_(output),
-        block_(block),
+  BlockedPickStep(std::vector<Table> axes, const BlockedTarget& target, float fill, int threads)
+      : output_(target.output),
+        pitch_(target.pitch),
+        block_(target.block),
         threads_(threads),
         fill_(fill),
         images_(std::move(axes[0])),
@@ -217,10 +218,10 @@ class BlockedPickStep : public Step {
     const std::int64_t height = extent_of(rows_), row_floats = extent_of(pixels_) * kBlock;
     const std::int64_t rows = extent_of(images_) * blocks_ * height;
     parallel_for(rows, rows * row_floats < kSmall ? 1 : threads_, [&](std::int64_t index, int) {
-      const std::int64_t q = index / height % blocks_;
-      const std::int64_t image = images_[static_cast<std::size_t>(index / height / blocks_)],
+      const std::int64_t n = index / height / blocks_, q = index / height % blocks_;
+      const std::int64_t image = images_[static_cast<std::size_t>(n)],
                          row = rows_[static_cast<std::size_t>(index % height)];
-      float* to = y + index * row_floats;
+      float* to = y + n * pitch_ + (index - n * blocks_ * height) * row_floats;
       if (image == kFill || row == kFill) {
         fill_pixels<kBlock>(extent_of(pixels_), to);
       } else if (whole_[static_cast<std::size_t>(q)]) {
@@ -272,6 +273,7 @@ class BlockedPickStep : public Step {
   }
 
   std::size_t output_;
+  std::int64_t pitch_;  // between images of the output
   int block_, threads_;
   float fill_;
   Table images_, channels_, rows_, pixels_;
@@ -291,18 +293,21 @@ std::vector<Table> whole_axes(const Shape& shape) {
   return tables;
 }
 
-std::vector<Table> offsets_of(std::vector<Table> indices, const Shape& source, Layout layout, int block) {
-  std::vector<std::int64_t> pitch(source.size(), 1);
-  for (std::size_t i = source.size(); i-- > 1;) pitch[i - 1] = pitch[i] * source[i];
-  if (layout == Layout::blocked) {
-    pitch = {round_up(source[1], block) * source[2] * source[3], source[2] * source[3] * block,
-             source[3] * block, block};
+std::vector<Table> plain_offsets(std::vector<Table> indices, const Shape& source) {
+  std::int64_t pitch = 1;
+  for (std::size_t i = source.size(); i-- > 0; pitch *= source[i]) {
+    for (std::int64_t& entry : indices[i]) entry = entry == kFill ? kFill : entry * pitch;
   }
-  for (std::size_t i = 0; i < indices.size(); ++i) {
+  return indices;
+}
+
+std::vector<Table> blocked_offsets(std::vector<Table> indices, const Shape& source, int block, std::int64_t pitch) {
+  const std::int64_t plane = source[2] * source[3] * block;
+  const std::int64_t pitches[] = {pitch, plane, source[3] * block, block};
+  for (std::size_t i = 0; i < 4; ++i) {
     for (std::int64_t& entry : indices[i]) {
       if (entry == kFill) continue;
-      const bool lanes = layout == Layout::blocked && i == 1;
-      entry = lanes ? entry / block * pitch[i] + entry % block : entry * pitch[i];
+      entry = i == 1 ? entry / block * plane + entry % block : entry * pitches[i];
     }
   }
   return indices;
@@ -313,9 +318,9 @@ std::unique_ptr<Step> plain_pick_step(std::vector<Table> offsets, std::size_t ou
   return std::make_unique<PlainPickStep>(std::move(offsets), output, fill, threads);
 }
 
-std::unique_ptr<Step> blocked_pick_step(std::vector<Table> offsets, std::size_t output, float fill, int block,
+std::unique_ptr<Step> blocked_pick_step(std::vector<Table> offsets, const BlockedTarget& target, float fill,
                                         int threads) {
-  return std::make_unique<BlockedPickStep>(std::move(offsets), output, fill, block, threads);
+  return std::make_unique<BlockedPickStep>(std::move(offsets), target, fill, threads);
 }
 
 }  // namespace wins::runtime::cpu

@@ -147,11 +147,13 @@ void PointwiseConvolution::run_group(const Operands& operands, const Block& bloc
   const std::int64_t last_channel = (group.first_vector + group.vectors) * kernels_.lanes;
   tile.channels = static_cast<int>(std::clamp<std::int64_t>(
       g.out_channels - (last_channel - kernels_.lanes), 0, kernels_.lanes));
-  std::int64_t planes[2] = {0, 0};
+  std::int64_t planes[2] = {0, 0};  // in an image
   for (int v = 0; v < group.vectors; ++v) {
     const std::int64_t k = (group.first_vector + v) * kernels_.lanes;
-    planes[v] = (block.image * g.out_blocks() + k / g.block) * g.out_pixels() * g.block + k % g.block;
+    planes[v] = k / g.block * g.out_pixels() * g.block + k % g.block;
   }
+  float* y = operands.y + block.image * g.out_pitch;
+  const float* residual = operands.residual != nullptr ? operands.residual + block.image * g.residual_pitch : nullptr;
   const std::int64_t pixels = block.last - block.first;
   const std::int64_t tiles = divide_up(pixels, kernels_.max_pixels[group.vectors - 1]);
   for (std::int64_t t = 0; t < tiles; ++t) {
@@ -160,8 +162,8 @@ void PointwiseConvolution::run_group(const Operands& operands, const Block& bloc
     tile.pixels = static_cast<int>(last - first);
     for (int v = 0; v < 2; ++v) {
       const std::int64_t at = planes[v] + (block.first + first) * g.block;
-      tile.y[v] = operands.y + at;
-      tile.residual[v] = operands.residual != nullptr ? operands.residual + at : nullptr;
+      tile.y[v] = y + at;
+      tile.residual[v] = residual != nullptr ? residual + at : nullptr;
     }
     kernels_.multiply(tile);
   }
@@ -174,7 +176,7 @@ void PointwiseConvolution::run_part(const Operands& operands, std::int64_t pixel
   const std::int64_t parts = blocking_.pixel_parts;
   for (std::int64_t b = count * pixel_part / parts; b < count * (pixel_part + 1) / parts; ++b) {
     const Block& block = blocks_[static_cast<std::size_t>(b)];
-    const float* image = operands.x + block.image * g.in_blocks() * g.in_pixels() * g.block;
+    const float* image = operands.x + block.image * g.in_pitch;
     const float* x = image + block.first * g.block;
     if (packs()) {
       float* scratch = operands.workspace + scratch_floats() * thread;

@@ -17,6 +17,7 @@ struct PointwiseGeometry {
   std::int64_t batch = 1, in_channels = 1, in_height = 1, in_width = 1;
   std::int64_t out_channels = 1, out_height = 1, out_width = 1;
   std::int64_t stride = 1;
+  std::int64_t in_pitch = 0, out_pitch = 0, residual_pitch = 0;  ///< floats between images
   std::int64_t in_blocks() const { return divide_up(in_channels, block); }
   std::int64_t out_blocks() const { return divide_up(out_channels, block); }
   std::int64_t in_pixels() const { return in_height * in_width; }
@@ -49,7 +50,7 @@ class PointwiseConvolution {
   struct Operands {
     const float* x;
     const float* bias;      ///< padded K entries
-    const float* residual;  ///< null or like y; may equal y
+    const float* residual;  ///< null, or like y but for its pitch; may equal y
     float* y;
     OutputActivation activation;
     float* workspace;

@@ -36,16 +36,21 @@ std::uint64_t pixels_inside(int extent, std::int64_t y0, std::int64_t x0, std::i
 /// All tiles of a layer, batch by batch and row by row, and empty ones up to `count`.
 std::vector<TilePosition> list_tiles(const WinogradGeometry& g, std::int64_t count) {
   std::vector<TilePosition> tiles(static_cast<std::size_t>(count));
-  const std::int64_t in_image = g.in_blocks() * g.in_height * g.in_width * g.block;
+  const auto pitch_of = [](std::int64_t given, std::int64_t image) { return given != 0 ? given : image; };
   const std::int64_t out_image = g.out_blocks() * g.out_height * g.out_width * g.block;
+  const std::int64_t in_pitch = pitch_of(g.in_pitch, g.in_blocks() * g.in_height * g.in_width * g.block);
+  const std::int64_t out_pitch = pitch_of(g.out_pitch, out_image);
+  const std::int64_t residual_pitch = pitch_of(g.residual_pitch, out_image);
   std::size_t next = 0;
   for (std::int64_t n = 0; n < g.batch; ++n) {
     for (std::int64_t row = 0; row < g.tile_rows; ++row) {
       for (std::int64_t col = 0; col < g.tile_cols; ++col) {
         const std::int64_t y = row * g.m, x = col * g.m;
         const std::int64_t in_y = y * g.stride - g.pad_top, in_x = x * g.stride - g.pad_left;
-        tiles[next++] = {n * in_image + (in_y * g.in_width + in_x) * g.block,
-                         n * out_image + (y * g.out_width + x) * g.block,
+        const std::int64_t pixel = (y * g.out_width + x) * g.block;
+        tiles[next++] = {n * in_pitch + (in_y * g.in_width + in_x) * g.block,
+                         n * out_pitch + pixel,
+                         n * residual_pitch + pixel,
                          pixels_inside(g.p(), in_y, in_x, g.in_height, g.in_width),
                          pixels_inside(g.m, y, x, g.out_height, g.out_width)};
       }

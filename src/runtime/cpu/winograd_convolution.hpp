@@ -32,8 +32,8 @@ class WinogradConvolution {
   /// Scratch that `run` needs, in floats.
   std::int64_t workspace_floats() const;
 
-  /// y = activation(conv(x) + bias + residual) on blocked tensors. `bias` has padded K entries;
-  /// `residual` may be null or equal `y`.
+  /// y = activation(conv(x) + bias + residual) on blocked tensors of the geometry's pitches. `bias`
+  /// has padded K entries; `residual` may be null or equal `y`.
   struct Operands {
     const float* x;
     const float* bias;

@@ -335,16 +335,16 @@ HWY_INLINE void transform_channel(const PairedCoefficients& q, const float* m, s
 /// What a layer adds to its output before it is written: bias, residual, activation.
 struct Epilogue {
   Vec bias;
-  const float* residual;  // like the output, or null
+  const float* residual;  // or null
   OutputActivation activation;
   hn::Mask<D> channels;
   bool all_channels;
 
   template <OutputActivation::Kind kKind, bool kResidual>
-  HWY_INLINE Vec apply(Vec value, std::int64_t at) const {
+  HWY_INLINE Vec apply(Vec value, std::int64_t residual_at) const {
     const D d;
     value = hn::Add(value, bias);
-    if constexpr (kResidual) value = hn::Add(value, hn::LoadU(d, residual + at));
+    if constexpr (kResidual) value = hn::Add(value, hn::LoadU(d, residual + residual_at));
     if constexpr (kKind == OutputActivation::Kind::clamp) {
       value = hn::Min(hn::Max(value, hn::Set(d, activation.low)), hn::Set(d, activation.high));
     } else if constexpr (kKind == OutputActivation::Kind::leaky) {
@@ -364,8 +364,8 @@ HWY_INLINE void write_pixel(const Epilogue& epilogue, const float* pixel, const 
 #pragma GCC unroll 16
   for (int lane = 0; lane < kLanes; ++lane) {
     if ((tiles[lane].written >> e & 1) == 0) continue;
-    const std::int64_t at = tiles[lane].output + shift;
-    hn::StoreU(epilogue.apply<kKind, kResidual>(rows[lane], at), d, y + at);
+    const Vec value = epilogue.apply<kKind, kResidual>(rows[lane], tiles[lane].residual + shift);
+    hn::StoreU(value, d, y + tiles[lane].output + shift);
   }
 }
 

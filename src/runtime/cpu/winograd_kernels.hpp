@@ -25,6 +25,8 @@ struct WinogradGeometry {
   std::int64_t out_channels = 1, out_height = 1, out_width = 1;
   std::int64_t pad_top = 1, pad_left = 1;
   std::int64_t tile_rows = 1, tile_cols = 1;
+  /// Floats between images; 0: they are next to each other.
+  std::int64_t in_pitch = 0, out_pitch = 0, residual_pitch = 0;
   int p() const { return (m - 1) * stride + 3; }
   int positions() const { return p() * p(); }
   std::int64_t tiles() const { return batch * tile_rows * tile_cols; }
@@ -45,7 +47,7 @@ struct PairedCoefficients {
 /// One tile, found once for all channels. Offsets are floats from the tensor's start (its first
 /// channel block) to the tile's first pixel, which for the input may lie in the padding.
 struct TilePosition {
-  std::int64_t input = 0, output = 0;
+  std::int64_t input = 0, output = 0, residual = 0;
   std::uint64_t inside = 0;   ///< bit i * p + j: input pixel (i, j) of the tile is in the picture
   std::uint64_t written = 0;  ///< bit a * m + b: output pixel (a, b) is; 0 where there is no tile
 };
@@ -96,7 +98,7 @@ struct OutputTask {
   std::int64_t first_block, last_block;  ///< output channel blocks [first, last)
   const std::int32_t* m_rows;            ///< [k - first_block * B][p * p]: row of M
   const float* bias;                     ///< [padded K]
-  const float* residual;                 ///< like y, or null
+  const float* residual;                 ///< like y but for its pitch, or null
   float* y;
   OutputActivation activation;
   float* scratch;  ///< output_scratch() floats

@@ -22,6 +22,7 @@ struct LayerCheck {
 ///
 /// A backend chooses kernels by node, shapes and options alone, so a node runs the same kernel
 /// alone as in the network. Where it does not, the check fails and `kernel` names both.
+/// What a node alone does not have, memory that is a part of a larger tensor's, the last entry checks.
 /// Throws `Error` as Session::open and Session::run do.
 std::vector<LayerCheck> verify(const graph::Graph& graph, const std::vector<Tensor>& inputs,
                                const SessionOptions& options, double bound);
