@@ -19,8 +19,10 @@ std::vector<Surd> interpolation_points(int p) {
   std::vector<Surd> points;
   if (p <= 5) {
     points = {0, 1, -1, surd(1, 2)};
-  } else if (p <= 7) {
-    points = {0, root(1, 2), root(-1, 2), root(1, 1), root(-1, 1), 1};
+  } else if (p == 6) {
+    points = {0, root(1, 2), root(-1, 2), root(1, 1), root(-1, 1)};
+  } else if (p == 7) {
+    points = {surd(1, 4), surd(-1, 4), surd(7, 8), surd(-7, 8), surd(7, 4), surd(-7, 4)};
   } else {
     points = {0, 1, -1, 2, -2, surd(1, 2), surd(-1, 2), root(1, 1), root(-1, 1)};
   }

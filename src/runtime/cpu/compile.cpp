@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -29,11 +30,13 @@ class Compiler {
       : env_(env),
         homes_(env.graph.values.size()),
         prologues_(find_prologues(env.graph)),
+        max_pools_(find_max_pools(env.graph)),
         placements_(find_placements(env.graph, env.block)) {}
 
   Program run() {
     place_inputs_and_constants();
     choose_prologues();
+    choose_max_pools();
     for (const Node& node : env_.graph.nodes) {
       if (!absorbed_.contains(&node) && !place_concat(node)) add_node(node);
     }
@@ -120,6 +123,40 @@ class Compiler {
     }
   }
 
+  /// Why a kernel may not, or cannot, run the problem.
+  std::optional<std::string> refusal_of(const Kernel& kernel, const Problem& problem) const {
+    const std::string& wanted = env_.options.force_kernel;
+    const std::vector<Kernel> kernels = kernels_for(problem.node.op);
+    const bool forced = std::any_of(kernels.begin(), kernels.end(), [&](const Kernel& other) { return other.name == wanted; });
+    if (forced && kernel.name != wanted && kernel.name != "ref") return wanted + " is forced";
+    if (problem.prologue.norm != nullptr && !kernel.takes_prologue) return "batch norm before it";
+    if (problem.max_pool != nullptr && !kernel.takes_max_pool) return "max-pool behind it";
+    return kernel.refuse(problem);
+  }
+
+  /// The least predicted time of a problem over its kernels; infinite when none takes it.
+  double predict_best(const Problem& problem) const {
+    double best = std::numeric_limits<double>::infinity();
+    for (const Kernel& kernel : kernels_for(problem.node.op)) {
+      if (kernel.name == "ref" || refusal_of(kernel, problem)) continue;
+      best = std::min(best, kernel.predict(problem).us);
+    }
+    return best;
+  }
+
+  /// Keeps the max-pools that are predicted faster inside the convolution before them; they get no steps.
+  void choose_max_pools() {
+    std::erase_if(max_pools_, [&](const auto& entry) {
+      const auto& [node, pool] = entry;
+      if (prologues_.contains(node)) return true;
+      Problem together = problem_of(*node);
+      together.max_pool = pool;
+      const double separate = predict_best(problem_of(*node)) + predict_best(problem_of(*pool));
+      return !(predict_best(together) < separate);
+    });
+    for (const auto& [node, pool] : max_pools_) absorbed_.insert(pool);
+  }
+
   void place_inputs_and_constants() {
     for (std::size_t i = 0; i < env_.graph.inputs.size(); ++i) {
       program_.buffers[add_buffer(env_.graph.inputs[i], Layout::plain)].graph_input = i;
@@ -172,12 +209,14 @@ class Compiler {
     }
     Problem problem = problem_of(node);
     problem.prologue = prologue;
+    if (const auto found = max_pools_.find(&given); found != max_pools_.end()) problem.max_pool = found->second;
+    const std::vector<ValueId>& outputs = problem.max_pool != nullptr ? problem.max_pool->outputs : node.outputs;
     LayerPlan line;
     std::optional<Implementation> chosen = choose(problem, line);
     if (!chosen) {
       unsupported_ +=
           fmt::format("{}{} ({})", unsupported_.empty() ? "" : ", ", node.name, graph::op_name(node.op));
-      for (const ValueId id : node.outputs) add_buffer(id, Layout::plain);
+      for (const ValueId id : outputs) add_buffer(id, Layout::plain);
       return;
     }
     PlannedStep planned;
@@ -188,14 +227,14 @@ class Compiler {
           read ? buffer_of(node.inputs[i], wanted == Need::plain ? Layout::plain : Layout::blocked)
                : kNoBuffer);
     }
-    for (const ValueId id : node.outputs) {
+    for (const ValueId id : outputs) {
       planned.outputs.push_back(id == kNone ? kNoBuffer : add_buffer(id, chosen->output));
       if (id != kNone) home(id).first = chosen->output;
     }
     planned.in_place = chosen->in_place;
     line.node = node.name;
     line.kernel = chosen->name;
-    for (const Node* inside : {prologue.norm, prologue.relu}) {
+    for (const Node* inside : {prologue.norm, prologue.relu, problem.max_pool}) {
       if (inside != nullptr) line.inside.push_back(inside->name);
     }
     line.problem = problem_text(env_.graph, node);
@@ -215,16 +254,8 @@ class Compiler {
       Cost cost;
     };
     std::vector<Candidate> candidates;
-    const std::vector<Kernel> kernels = kernels_for(problem.node.op);
-    const std::string& wanted = env_.options.force_kernel;
-    const bool forced =
-        std::any_of(kernels.begin(), kernels.end(), [&](const Kernel& kernel) { return kernel.name == wanted; });
-    for (const Kernel& kernel : kernels) {
-      if (forced && kernel.name != wanted && kernel.name != "ref") {
-        line.refused.emplace_back(std::string(kernel.name), wanted + " is forced");
-      } else if (problem.prologue.norm != nullptr && !kernel.takes_prologue) {
-        line.refused.emplace_back(std::string(kernel.name), "batch norm before it");
-      } else if (const auto reason = kernel.refuse(problem)) {
+    for (const Kernel& kernel : kernels_for(problem.node.op)) {
+      if (const auto reason = refusal_of(kernel, problem)) {
         line.refused.emplace_back(std::string(kernel.name), *reason);
       } else {
         candidates.push_back({kernel, kernel.predict(problem)});
@@ -349,6 +380,7 @@ class Compiler {
   const Environment& env_;
   std::vector<Home> homes_;
   std::map<const Node*, Prologue> prologues_;
+  std::map<const Node*, const Node*> max_pools_;
   std::map<ValueId, Placement> placements_;
   std::set<const Node*> absorbed_;
   Program program_;

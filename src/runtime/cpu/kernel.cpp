@@ -20,6 +20,7 @@ struct Lister {
 
   List operator()(const graph::Conv&) const {
     List kernels = winograd_rows_kernels();
+    kernels.push_back(stem_kernel());
     kernels.push_back(pointwise_kernel());
     kernels.push_back(direct_convolution_kernel());
     return kernels;

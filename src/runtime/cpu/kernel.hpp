@@ -46,6 +46,8 @@ struct Problem {
   std::vector<Layout> existing;
   /// What stands before input 0 and is not a step of its own; `node` reads what the norm reads.
   Prologue prologue;
+  /// The max-pool behind the node that is not a step of its own, or null; the step writes the pool's output.
+  const graph::Node* max_pool = nullptr;
 
   bool has_input(std::size_t i) const { return node.input(i) != graph::kNone; }
   const graph::Value& input(std::size_t i) const { return env.graph.value(node.inputs.at(i)); }
@@ -93,6 +95,7 @@ struct Kernel {
   Cost (*predict)(const Problem&);
   Implementation (*build)(const Problem&);
   bool takes_prologue = false;
+  bool takes_max_pool = false;
 };
 
 /// Best first, the reference last.

@@ -1,0 +1,320 @@
+// SSSE3 gains nothing between the scalar fallback and SSE4.
+#define HWY_DISABLED_TARGETS HWY_SSSE3
+
+#include "stem_kernels.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "stem_kernels.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace wins::runtime::cpu::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::CappedTag<float, 16>;
+using Vec = hn::Vec<D>;
+constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
+constexpr int kBlock = kLanes < 8 ? 8 : kLanes;
+constexpr int kPairs = 3;
+
+#if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
+constexpr int kMaxTiles = 14;  // with their sum in registers, and enough of them to hide the latency
+#else
+constexpr int kMaxTiles = 12;  // 12 of 16 registers
+#endif
+
+/// B^T d: seven inputs to seven positions.
+HWY_INLINE void transform_seven(const StemCoefficients& q, const Vec (&d)[kStemSide], Vec (&v)[kStemSide]) {
+  const D tag;
+#pragma GCC unroll 3
+  for (int k = 0; k < kPairs; ++k) {
+    const auto i = static_cast<std::size_t>(k);
+    const Vec low = hn::Set(tag, q.low[i]), middle = hn::Set(tag, q.middle[i]), root = hn::Set(tag, q.root[i]);
+    const Vec even = hn::MulAdd(low, d[0], hn::MulAdd(middle, d[2], d[4]));
+    const Vec odd = hn::MulAdd(low, d[1], hn::MulAdd(middle, d[3], d[5]));
+    v[2 * k] = hn::MulAdd(root, even, odd);
+    v[2 * k + 1] = hn::NegMulAdd(root, even, odd);
+  }
+  v[6] = hn::MulAdd(hn::Set(tag, q.last[0]), d[0],
+                    hn::MulAdd(hn::Set(tag, q.last[1]), d[2], hn::MulAdd(hn::Set(tag, q.last[2]), d[4], d[6])));
+}
+
+/// A^T m: seven positions to four outputs.
+HWY_INLINE void transform_four(const StemCoefficients& q, const Vec (&m)[kStemSide], Vec (&y)[kStemTile]) {
+  const D tag;
+  const auto power = [&](int a, int k) { return hn::Set(tag, q.power[static_cast<std::size_t>(a)][static_cast<std::size_t>(k)]); };
+  Vec even[kPairs], odd[kPairs];
+#pragma GCC unroll 3
+  for (int k = 0; k < kPairs; ++k) {
+    even[k] = hn::Add(m[2 * k], m[2 * k + 1]);
+    odd[k] = hn::Sub(m[2 * k], m[2 * k + 1]);
+  }
+  y[0] = hn::MulAdd(power(0, 0), even[0], hn::MulAdd(power(0, 1), even[1], even[2]));
+  y[1] = hn::MulAdd(power(1, 1), odd[1], hn::MulAdd(power(1, 2), odd[2], odd[0]));
+  y[2] = hn::MulAdd(power(2, 0), even[0], hn::MulAdd(power(2, 2), even[2], even[1]));
+  y[3] = hn::MulAdd(power(3, 0), odd[0], hn::MulAdd(power(3, 1), odd[1], hn::MulAdd(power(3, 2), odd[2], m[6])));
+}
+
+/// Rows of one channel and one phase of rows, transformed down the picture, with zeros around.
+void transform_rows(const StemInputTask& task, std::int64_t c, int py, float* to) {
+  const D d;
+  const StemGeometry& g = *task.geometry;
+  const std::int64_t pitch = stem_row_floats(g, kLanes);
+  const float* rows[kStemSide];
+  for (int i = 0; i < kStemSide; ++i) {
+    const std::int64_t row = g.stride * (task.tile_row * kStemTile + i) + py - g.pad_top;
+    rows[i] = row >= 0 && row < g.in_height ? task.image + (c * g.in_height + row) * g.in_width : task.zeros;
+  }
+  for (int i = 0; i < kStemSide; ++i) std::fill_n(to + i * pitch, pitch, 0.0F);
+  Vec x[kStemSide], v[kStemSide];
+  std::int64_t w = 0;
+  for (; w + kLanes <= g.in_width; w += kLanes) {
+#pragma GCC unroll 7
+    for (int i = 0; i < kStemSide; ++i) x[i] = hn::LoadU(d, rows[i] + w);
+    transform_seven(*task.coefficients, x, v);
+#pragma GCC unroll 7
+    for (int i = 0; i < kStemSide; ++i) hn::StoreU(v[i], d, to + i * pitch + g.pad_left + w);
+  }
+  if (w == g.in_width) return;
+  for (int i = 0; i < kStemSide; ++i) {
+    float rest[kLanes] = {};  // nothing behind the row is read
+    std::copy(rows[i] + w, rows[i] + g.in_width, rest);
+    x[i] = hn::LoadU(d, rest);
+  }
+  transform_seven(*task.coefficients, x, v);
+  for (int i = 0; i < kStemSide; ++i) hn::StoreU(v[i], d, to + i * pitch + g.pad_left + w);
+}
+
+/// Even, and odd, elements of two vectors side by side.
+HWY_INLINE void split_pair(Vec first, Vec second, Vec& even, Vec& odd) {
+#if HWY_TARGET == HWY_SCALAR
+  even = first;
+  odd = second;
+#else
+  const D d;
+  even = hn::ConcatEven(d, second, first);
+  odd = hn::ConcatOdd(d, second, first);
+#endif
+}
+
+/// Within each group of kSize vectors: the even elements first, then the odd ones; and so on for both halves.
+template <int kSize, int kStep>
+HWY_INLINE void split_groups(Vec (&x)[kStep]) {
+  if constexpr (kSize > 1) {
+    Vec y[kStep];
+#pragma GCC unroll 8
+    for (int i = 0; i < kStep; i += 2) {
+      const int group = i / kSize * kSize, at = group + (i - group) / 2;
+      split_pair(x[i], x[i + 1], y[at], y[at + kSize / 2]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kStep; ++i) x[i] = y[i];
+    split_groups<kSize / 2>(x);
+  }
+}
+
+/// Pixels [q * kStep + r] to [r][q]: kStep vectors in, kStep out.
+template <int kStep>
+HWY_INLINE void cut_by_phase(const float* from, float* to, std::int64_t pitch) {
+  const D d;
+  Vec x[kStep];
+#pragma GCC unroll 8
+  for (int i = 0; i < kStep; ++i) x[i] = hn::LoadU(d, from + i * kLanes);
+  split_groups<kStep>(x);
+  // Group i holds the residue whose bits are those of i in reverse.
+#pragma GCC unroll 8
+  for (int i = 0; i < kStep; ++i) {
+    const int residue = kStep == 4 ? (i & 1) * 2 + (i >> 1) : (i & 1) * 4 + (i & 2) + (i >> 2);
+    hn::StoreU(x[i], d, to + residue * pitch);
+  }
+}
+
+/// One row of a channel to its seven positions along the row, tiles in the lanes.
+template <int kStride>
+void transform_row(const StemInputTask& task, const float* cut, std::int64_t cut_pitch, int px, float* v, std::int64_t v_step) {
+  constexpr int kStep = kStemTile * kStride;
+  const D d;
+  for (std::int64_t t = 0; t < task.pitch; t += kLanes) {
+    Vec x[kStemSide], y[kStemSide];
+#pragma GCC unroll 7
+    for (int j = 0; j < kStemSide; ++j) {
+      const int at = kStride * j + px;
+      x[j] = hn::LoadU(d, cut + at % kStep * cut_pitch + t + at / kStep);
+    }
+    transform_seven(*task.coefficients, x, y);
+#pragma GCC unroll 7
+    for (int j = 0; j < kStemSide; ++j) hn::StoreU(y[j], d, v + j * v_step + t);
+  }
+}
+
+template <int kStride>
+void transform_strided(const StemInputTask& task) {
+  constexpr int kStep = kStemTile * kStride;
+  const StemGeometry& g = *task.geometry;
+  const std::int64_t pitch = stem_row_floats(g, kLanes), cut_pitch = pitch / kStep + kLanes;
+  float* rows = task.scratch;
+  float* cut = rows + kStemSide * pitch;
+  const std::int64_t v_step = g.columns() * task.pitch;
+  for (std::int64_t c = 0; c < g.channels; ++c) {
+    for (int py = 0; py < kStride; ++py) {
+      transform_rows(task, c, py, rows);
+      // The position at infinity has no weights in phases of fewer taps.
+      const int live = g.taps(0, py) == kStemTile ? kStemSide : kStemSide - 1;
+      for (int i = 0; i < live; ++i) {
+        for (std::int64_t q = 0; q < pitch / kStep; q += kLanes)
+          cut_by_phase<kStep>(rows + i * pitch + q * kStep, cut + q, cut_pitch);
+        for (int px = 0; px < kStride; ++px)
+          transform_row<kStride>(task, cut, cut_pitch, px, task.v + i * kStemSide * v_step + g.column(py, px, c) * task.pitch, v_step);
+      }
+    }
+  }
+}
+
+void transform_input(const StemInputTask& task) {
+  task.geometry->stride == 1 ? transform_strided<1>(task) : transform_strided<2>(task);
+}
+
+/// Sums over the columns of one position.
+template <int kTiles>
+HWY_INLINE void multiply_position(const StemTileTask& task, int xi, float* m) {
+  const D d;
+  const StemPosition position = task.positions[xi];
+  const float* HWY_RESTRICT u = task.weights + position.offset;
+  const float* HWY_RESTRICT v = task.v + (xi * task.columns + position.first) * task.pitch;
+  Vec sum[kTiles];
+#pragma GCC unroll 14
+  for (int t = 0; t < kTiles; ++t) sum[t] = hn::Zero(d);
+  for (std::int32_t n = 0; n < position.count; ++n, u += kLanes, v += task.pitch) {
+    const Vec w = hn::Load(d, u);
+#pragma GCC unroll 14
+    for (int t = 0; t < kTiles; ++t) sum[t] = hn::MulAdd(w, hn::Set(d, v[t]), sum[t]);
+  }
+#pragma GCC unroll 14
+  for (int t = 0; t < kTiles; ++t) hn::Store(sum[t], d, m + t * kLanes);
+}
+
+HWY_INLINE Vec activate(const OutputActivation& activation, Vec y) {
+  const D d;
+  using Kind = OutputActivation::Kind;
+  if (activation.kind == Kind::clamp) return hn::Min(hn::Max(y, hn::Set(d, activation.low)), hn::Set(d, activation.high));
+  if (activation.kind == Kind::leaky) return hn::IfThenElse(hn::Lt(y, hn::Zero(d)), hn::Mul(y, hn::Set(d, activation.alpha)), y);
+  return y;
+}
+
+/// Columns of the half transformed tile to pixels.
+HWY_INLINE void write_tile(const StemTileTask& task, const float* half, std::int64_t step, std::int64_t column) {
+  const D d;
+  const auto exist = hn::FirstN(d, static_cast<std::size_t>(task.channels));
+  for (int b = 0; b < kStemTile && column + b < task.width; ++b) {
+    Vec m[kStemSide], y[kStemTile];
+#pragma GCC unroll 7
+    for (int i = 0; i < kStemSide; ++i) m[i] = hn::Load(d, half + (i * kStemTile + b) * step);
+    transform_four(*task.coefficients, m, y);
+    if (task.bias != nullptr) {
+      const Vec bias = hn::LoadU(d, task.bias);
+#pragma GCC unroll 4
+      for (int a = 0; a < kStemTile; ++a) y[a] = hn::IfThenElseZero(exist, activate(task.activation, hn::Add(y[a], bias)));
+    }
+#pragma GCC unroll 4
+    for (int a = 0; a < kStemTile; ++a) {
+      if (task.rows[a] != nullptr) hn::StoreU(y[a], d, task.rows[a] + (column + b) * kBlock);
+    }
+  }
+}
+
+template <int kTiles>
+void multiply_tiles(const StemTileTask& task) {
+  const D d;
+  float* products = task.scratch;                        // [j][tile][N]: one row of positions
+  float* half = products + kStemSide * kTiles * kLanes;  // [i][b][tile][N]
+  constexpr int kStep = kTiles * kLanes;
+  for (int i = 0; i < kStemSide; ++i) {
+    for (int j = 0; j < kStemSide; ++j) multiply_position<kTiles>(task, i * kStemSide + j, products + j * kStep);
+    for (int t = 0; t < kTiles; ++t) {
+      Vec m[kStemSide], y[kStemTile];
+#pragma GCC unroll 7
+      for (int j = 0; j < kStemSide; ++j) m[j] = hn::Load(d, products + j * kStep + t * kLanes);
+      transform_four(*task.coefficients, m, y);
+#pragma GCC unroll 4
+      for (int b = 0; b < kStemTile; ++b) hn::Store(y[b], d, half + (i * kStemTile + b) * kStep + t * kLanes);
+    }
+  }
+  for (int t = 0; t < kTiles; ++t) write_tile(task, half + t * kLanes, kStep, t * kStemTile);
+}
+
+using TileFunction = void (*)(const StemTileTask&);
+
+template <int... kIndex>
+constexpr std::array<TileFunction, sizeof...(kIndex)> tile_functions(std::integer_sequence<int, kIndex...>) {
+  return {&multiply_tiles<kIndex + 1>...};
+}
+
+void multiply(const StemTileTask& task) {
+  static constexpr auto kFunctions = tile_functions(std::make_integer_sequence<int, kMaxTiles>());
+  kFunctions[static_cast<std::size_t>(task.tiles - 1)](task);
+}
+
+/// The largest of the rows, pixel by pixel.
+template <int kRows>
+HWY_INLINE void largest_of_rows(const StemPoolTask& task) {
+  const D d;
+  for (std::int64_t i = 0; i < task.width * kBlock; i += kLanes) {
+    Vec most = hn::LoadU(d, task.rows[0] + i);
+#pragma GCC unroll 4
+    for (int r = 1; r < kRows; ++r) most = hn::Max(most, hn::LoadU(d, task.rows[r] + i));
+    hn::StoreU(most, d, task.scratch + i);
+  }
+}
+
+void pool(const StemPoolTask& task) {
+  const D d;
+  switch (task.count) {
+    case 1: largest_of_rows<1>(task); break;
+    case 2: largest_of_rows<2>(task); break;
+    case 3: largest_of_rows<3>(task); break;
+    case 4: largest_of_rows<4>(task); break;
+    default: largest_of_rows<5>(task); break;
+  }
+  for (int lane = 0; lane < kBlock; lane += kLanes) {
+    const auto exist = hn::FirstN(d, static_cast<std::size_t>(std::clamp(task.channels - lane, 0, kLanes)));
+    const Vec bias = hn::LoadU(d, task.bias + lane);
+    for (std::int64_t q = 0; q < task.pooled_width; ++q) {
+      const std::int64_t start = q * task.stride - task.pad;
+      const std::int64_t first = std::max<std::int64_t>(start, 0), last = std::min(start + task.kernel, task.width);
+      Vec most = hn::LoadU(d, task.scratch + first * kBlock + lane);
+      for (std::int64_t w = first + 1; w < last; ++w) most = hn::Max(most, hn::LoadU(d, task.scratch + w * kBlock + lane));
+      most = hn::IfThenElseZero(exist, activate(task.activation, hn::Add(most, bias)));
+      hn::StoreU(most, d, task.y + q * kBlock + lane);
+    }
+  }
+}
+
+}  // namespace
+
+const StemKernels& stem_table() {
+  static const StemKernels result{hwy::TargetName(HWY_TARGET), kLanes, kMaxTiles, &transform_input, &multiply, &pool};
+  return result;
+}
+
+}  // namespace wins::runtime::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace wins::runtime::cpu {
+
+HWY_EXPORT(stem_table);
+
+const StemKernels& stem_kernels() {
+  return HWY_DYNAMIC_DISPATCH(stem_table)();
+}
+
+}  // namespace wins::runtime::cpu
+#endif
