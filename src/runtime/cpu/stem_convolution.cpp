@@ -75,8 +75,8 @@ void StemConvolution::cut() {
 }
 
 std::array<std::int64_t, 6> StemConvolution::scratch_sizes() const {
-  const std::int64_t pitch = round_up(geometry_.tile_cols(), kernels_.lanes), blocks = geometry_.out_blocks();
-  std::array<std::int64_t, 6> sizes{stem_input_scratch(geometry_, kernels_.lanes), kStemPositions * geometry_.columns() * pitch,
+  const std::int64_t tiles = round_up(geometry_.tile_cols(), kernels_.chunk), blocks = geometry_.out_blocks();
+  std::array<std::int64_t, 6> sizes{stem_input_scratch(geometry_, kernels_.lanes), kStemPositions * geometry_.columns() * tiles,
                                     stem_tile_scratch(kernels_.max_tiles, kernels_.lanes), 0, 0, 0};
   if (pool_) {
     sizes[3] = kept_rows() * blocks * block_row_floats();
@@ -108,35 +108,42 @@ float* StemConvolution::pixel_row(const Scratch& scratch, std::int64_t block, st
   return scratch.pixels + (block * kept_rows() + row % kept_rows()) * block_row_floats();
 }
 
-/// One row of tiles of one block of output channels.
-void StemConvolution::multiply_block(const Operands& operands, const Position& at, const Scratch& scratch) const {
+/// Where row `row` of a block's pixels goes; null below the picture.
+float* StemConvolution::pixels_of(const Operands& operands, const Position& at, std::int64_t row, const Scratch& scratch) const {
+  if (row >= geometry_.out_height) return nullptr;
+  if (pool_) return pixel_row(scratch, at.block, row);
+  return operands.y + ((at.image * geometry_.out_blocks() + at.block) * geometry_.out_height + row) * block_row_floats();
+}
+
+/// One row of tiles of vectors [first, first + count) of output channels.
+void StemConvolution::multiply_row(const Operands& operands, const Position& row, std::int64_t first, int count,
+                                   const Scratch& scratch) const {
   const StemGeometry& g = geometry_;
-  const std::int64_t cols = g.tile_cols(), chunks = divide_up(cols, kernels_.max_tiles);
+  const std::int64_t lanes = kernels_.lanes, channel = first * lanes;
   StemTileTask task{};
   task.coefficients = &weights_->coefficients;
   task.positions = weights_->positions.data();
+  task.weights = weights_->weights.data() + first * weights_->vector_weights;
+  task.vector_weights = weights_->vector_weights;
   task.columns = g.columns();
-  task.pitch = round_up(cols, kernels_.lanes);
+  task.vectors = count;
+  task.bias = pool_ ? nullptr : operands.bias + channel;
   task.activation = operands.activation;
+  task.channels = existing_channels(g, channel, static_cast<int>(count * lanes));
   task.scratch = scratch.tile;
-  for (int lane = 0; lane < g.block; lane += kernels_.lanes) {
-    const std::int64_t channel = at.block * g.block + lane;
-    task.weights = weights_->weights.data() + channel / kernels_.lanes * weights_->vector_weights;
-    task.bias = pool_ ? nullptr : operands.bias + channel;
-    task.channels = existing_channels(g, channel, kernels_.lanes);
-    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
-      const std::int64_t first = cols * chunk / chunks;
-      task.tiles = static_cast<int>(cols * (chunk + 1) / chunks - first);
-      task.v = scratch.v + first;
-      task.width = g.out_width - first * kStemTile;
-      for (std::int64_t a = 0; a < kStemTile; ++a) {
-        const std::int64_t row = at.tile_row * kStemTile + a;
-        float* pixels = pool_ ? pixel_row(scratch, at.block, row)
-                              : operands.y + ((at.image * g.out_blocks() + at.block) * g.out_height + row) * block_row_floats();
-        task.rows[a] = row < g.out_height ? pixels + first * kStemTile * g.block + lane : nullptr;
+  for (std::int64_t tile = 0; tile < g.tile_cols(); tile += task.tiles) {
+    task.tiles = static_cast<int>(std::min<std::int64_t>(kernels_.max_tiles, g.tile_cols() - tile));
+    task.v = scratch.v + tile / kernels_.chunk * kernels_.chunk * kStemPositions * g.columns() + tile % kernels_.chunk;
+    task.width = g.out_width - tile * kStemTile;
+    for (int k = 0; k < count; ++k) {
+      const std::int64_t lane = channel + k * lanes;
+      const Position at{row.image, row.tile_row, lane / g.block};
+      for (int a = 0; a < kStemTile; ++a) {
+        float* pixels = pixels_of(operands, at, at.tile_row * kStemTile + a, scratch);
+        task.rows[k][a] = pixels != nullptr ? pixels + tile * kStemTile * g.block + lane % g.block : nullptr;
       }
-      kernels_.multiply(task);
     }
+    kernels_.multiply(task);
   }
 }
 
@@ -183,11 +190,14 @@ void StemConvolution::run_band(const Operands& operands, const Band& band, const
   const StemGeometry& g = geometry_;
   for (std::int64_t tile_row = band.first; tile_row < band.last; ++tile_row) {
     kernels_.transform_input({&g, &weights_->coefficients, operands.x + band.image * g.channels * g.in_height * g.in_width,
-                              zeros_.data(), tile_row, round_up(g.tile_cols(), kernels_.lanes), scratch.v, scratch.input});
-    for (std::int64_t block = 0; block < g.out_blocks(); ++block) {
-      const Position at{band.image, tile_row, block};
-      multiply_block(operands, at, scratch);
-      if (pool_) pool_rows(operands, at, band, scratch);
+                              zeros_.data(), tile_row, scratch.v, scratch.input});
+    const std::int64_t vectors = g.out_blocks() * g.block / kernels_.lanes;
+    std::int64_t pooled = 0;
+    for (std::int64_t vector = 0; vector < vectors; vector += 2) {
+      const int count = static_cast<int>(std::min<std::int64_t>(2, vectors - vector));
+      multiply_row(operands, {band.image, tile_row, 0}, vector, count, scratch);
+      const std::int64_t complete = (vector + count) * kernels_.lanes / g.block;
+      for (; pool_ && pooled < complete; ++pooled) pool_rows(operands, {band.image, tile_row, pooled}, band, scratch);
     }
   }
 }

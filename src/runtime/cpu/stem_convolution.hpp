@@ -68,7 +68,8 @@ class StemConvolution {
   float* pixel_row(const Scratch& scratch, std::int64_t block, std::int64_t row) const;
   float* pooled_row(float* y, std::int64_t image, std::int64_t block, std::int64_t row) const;
   void run_band(const Operands& operands, const Band& band, const Scratch& scratch) const;
-  void multiply_block(const Operands& operands, const Position& at, const Scratch& scratch) const;
+  float* pixels_of(const Operands& operands, const Position& at, std::int64_t row, const Scratch& scratch) const;
+  void multiply_row(const Operands& operands, const Position& row, std::int64_t first, int count, const Scratch& scratch) const;
   void pool_rows(const Operands& operands, const Position& at, const Band& band, const Scratch& scratch) const;
   void pool_row(const Operands& operands, const Position& at, std::int64_t first, std::int64_t last, const Scratch& scratch,
                 float* y) const;

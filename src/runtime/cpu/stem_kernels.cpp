@@ -25,46 +25,66 @@ constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
 constexpr int kBlock = kLanes < 8 ? 8 : kLanes;
 constexpr int kPairs = 3;
 
+// Two vectors of output channels times kTiles broadcasts: sums enough to hide the latency, and fewer loads than products.
 #if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
-constexpr int kMaxTiles = 14;  // with their sum in registers, and enough of them to hide the latency
+constexpr int kMaxTiles = 8, kChunk = 16;  // 16 sums in 32 registers
 #else
-constexpr int kMaxTiles = 12;  // 12 of 16 registers
+constexpr int kMaxTiles = 4, kChunk = 8;  // 8 in 16
 #endif
+static_assert(kChunk % kLanes == 0);
 
 /// B^T d: seven inputs to seven positions.
-HWY_INLINE void transform_seven(const StemCoefficients& q, const Vec (&d)[kStemSide], Vec (&v)[kStemSide]) {
-  const D tag;
-#pragma GCC unroll 3
-  for (int k = 0; k < kPairs; ++k) {
-    const auto i = static_cast<std::size_t>(k);
-    const Vec low = hn::Set(tag, q.low[i]), middle = hn::Set(tag, q.middle[i]), root = hn::Set(tag, q.root[i]);
-    const Vec even = hn::MulAdd(low, d[0], hn::MulAdd(middle, d[2], d[4]));
-    const Vec odd = hn::MulAdd(low, d[1], hn::MulAdd(middle, d[3], d[5]));
-    v[2 * k] = hn::MulAdd(root, even, odd);
-    v[2 * k + 1] = hn::NegMulAdd(root, even, odd);
+struct InputTransform {
+  Vec low[kPairs], middle[kPairs], root[kPairs], last[kPairs];
+
+  explicit InputTransform(const StemCoefficients& q) {
+    const D d;
+    for (std::size_t k = 0; k < kPairs; ++k) {
+      low[k] = hn::Set(d, q.low[k]);
+      middle[k] = hn::Set(d, q.middle[k]);
+      root[k] = hn::Set(d, q.root[k]);
+      last[k] = hn::Set(d, q.last[k]);
+    }
   }
-  v[6] = hn::MulAdd(hn::Set(tag, q.last[0]), d[0],
-                    hn::MulAdd(hn::Set(tag, q.last[1]), d[2], hn::MulAdd(hn::Set(tag, q.last[2]), d[4], d[6])));
-}
+
+  HWY_INLINE void operator()(const Vec (&x)[kStemSide], Vec (&v)[kStemSide]) const {
+#pragma GCC unroll 3
+    for (int k = 0; k < kPairs; ++k) {
+      const Vec even = hn::MulAdd(low[k], x[0], hn::MulAdd(middle[k], x[2], x[4]));
+      const Vec odd = hn::MulAdd(low[k], x[1], hn::MulAdd(middle[k], x[3], x[5]));
+      v[2 * k] = hn::MulAdd(root[k], even, odd);
+      v[2 * k + 1] = hn::NegMulAdd(root[k], even, odd);
+    }
+    v[6] = hn::MulAdd(last[0], x[0], hn::MulAdd(last[1], x[2], hn::MulAdd(last[2], x[4], x[6])));
+  }
+};
 
 /// A^T m: seven positions to four outputs.
-HWY_INLINE void transform_four(const StemCoefficients& q, const Vec (&m)[kStemSide], Vec (&y)[kStemTile]) {
-  const D tag;
-  const auto power = [&](int a, int k) { return hn::Set(tag, q.power[static_cast<std::size_t>(a)][static_cast<std::size_t>(k)]); };
-  Vec even[kPairs], odd[kPairs];
-#pragma GCC unroll 3
-  for (int k = 0; k < kPairs; ++k) {
-    even[k] = hn::Add(m[2 * k], m[2 * k + 1]);
-    odd[k] = hn::Sub(m[2 * k], m[2 * k + 1]);
+struct OutputTransform {
+  Vec power[kStemTile][kPairs];
+
+  explicit OutputTransform(const StemCoefficients& q) {
+    for (std::size_t a = 0; a < kStemTile; ++a) {
+      for (std::size_t k = 0; k < kPairs; ++k) power[a][k] = hn::Set(D(), q.power[a][k]);
+    }
   }
-  y[0] = hn::MulAdd(power(0, 0), even[0], hn::MulAdd(power(0, 1), even[1], even[2]));
-  y[1] = hn::MulAdd(power(1, 1), odd[1], hn::MulAdd(power(1, 2), odd[2], odd[0]));
-  y[2] = hn::MulAdd(power(2, 0), even[0], hn::MulAdd(power(2, 2), even[2], even[1]));
-  y[3] = hn::MulAdd(power(3, 0), odd[0], hn::MulAdd(power(3, 1), odd[1], hn::MulAdd(power(3, 2), odd[2], m[6])));
-}
+
+  HWY_INLINE void operator()(const Vec (&m)[kStemSide], Vec (&y)[kStemTile]) const {
+    Vec even[kPairs], odd[kPairs];
+#pragma GCC unroll 3
+    for (int k = 0; k < kPairs; ++k) {
+      even[k] = hn::Add(m[2 * k], m[2 * k + 1]);
+      odd[k] = hn::Sub(m[2 * k], m[2 * k + 1]);
+    }
+    y[0] = hn::MulAdd(power[0][0], even[0], hn::MulAdd(power[0][1], even[1], even[2]));
+    y[1] = hn::MulAdd(power[1][1], odd[1], hn::MulAdd(power[1][2], odd[2], odd[0]));
+    y[2] = hn::MulAdd(power[2][0], even[0], hn::MulAdd(power[2][2], even[2], even[1]));
+    y[3] = hn::MulAdd(power[3][0], odd[0], hn::MulAdd(power[3][1], odd[1], hn::MulAdd(power[3][2], odd[2], m[6])));
+  }
+};
 
 /// Rows of one channel and one phase of rows, transformed down the picture, with zeros around.
-void transform_rows(const StemInputTask& task, std::int64_t c, int py, float* to) {
+void transform_rows(const StemInputTask& task, const InputTransform& transform, std::int64_t c, int py, float* to) {
   const D d;
   const StemGeometry& g = *task.geometry;
   const std::int64_t pitch = stem_row_floats(g, kLanes);
@@ -79,7 +99,7 @@ void transform_rows(const StemInputTask& task, std::int64_t c, int py, float* to
   for (; w + kLanes <= g.in_width; w += kLanes) {
 #pragma GCC unroll 7
     for (int i = 0; i < kStemSide; ++i) x[i] = hn::LoadU(d, rows[i] + w);
-    transform_seven(*task.coefficients, x, v);
+    transform(x, v);
 #pragma GCC unroll 7
     for (int i = 0; i < kStemSide; ++i) hn::StoreU(v[i], d, to + i * pitch + g.pad_left + w);
   }
@@ -89,7 +109,7 @@ void transform_rows(const StemInputTask& task, std::int64_t c, int py, float* to
     std::copy(rows[i] + w, rows[i] + g.in_width, rest);
     x[i] = hn::LoadU(d, rest);
   }
-  transform_seven(*task.coefficients, x, v);
+  transform(x, v);
   for (int i = 0; i < kStemSide; ++i) hn::StoreU(v[i], d, to + i * pitch + g.pad_left + w);
 }
 
@@ -139,19 +159,21 @@ HWY_INLINE void cut_by_phase(const float* from, float* to, std::int64_t pitch) {
 
 /// One row of a channel to its seven positions along the row, tiles in the lanes.
 template <int kStride>
-void transform_row(const StemInputTask& task, const float* cut, std::int64_t cut_pitch, int px, float* v, std::int64_t v_step) {
+void transform_row(const StemInputTask& task, const InputTransform& transform, const float* cut, std::int64_t cut_pitch, int px, float* v) {
   constexpr int kStep = kStemTile * kStride;
   const D d;
-  for (std::int64_t t = 0; t < task.pitch; t += kLanes) {
+  const std::int64_t columns = task.geometry->columns();
+  for (std::int64_t t = 0; t < task.geometry->tile_cols(); t += kLanes) {
+    float* to = v + (t / kChunk * kStemPositions * columns) * kChunk + t % kChunk;
     Vec x[kStemSide], y[kStemSide];
 #pragma GCC unroll 7
     for (int j = 0; j < kStemSide; ++j) {
       const int at = kStride * j + px;
       x[j] = hn::LoadU(d, cut + at % kStep * cut_pitch + t + at / kStep);
     }
-    transform_seven(*task.coefficients, x, y);
+    transform(x, y);
 #pragma GCC unroll 7
-    for (int j = 0; j < kStemSide; ++j) hn::StoreU(y[j], d, v + j * v_step + t);
+    for (int j = 0; j < kStemSide; ++j) hn::StoreU(y[j], d, to + j * columns * kChunk);
   }
 }
 
@@ -160,19 +182,24 @@ void transform_strided(const StemInputTask& task) {
   constexpr int kStep = kStemTile * kStride;
   const StemGeometry& g = *task.geometry;
   const std::int64_t pitch = stem_row_floats(g, kLanes), cut_pitch = pitch / kStep + kLanes;
+  const InputTransform transform(*task.coefficients);
   float* rows = task.scratch;
   float* cut = rows + kStemSide * pitch;
-  const std::int64_t v_step = g.columns() * task.pitch;
   for (std::int64_t c = 0; c < g.channels; ++c) {
     for (int py = 0; py < kStride; ++py) {
-      transform_rows(task, c, py, rows);
+      transform_rows(task, transform, c, py, rows);
       // The position at infinity has no weights in phases of fewer taps.
       const int live = g.taps(0, py) == kStemTile ? kStemSide : kStemSide - 1;
+      // One loop after the other: what was just stored is not in the cache yet, and reads across two stores wait for it.
       for (int i = 0; i < live; ++i) {
         for (std::int64_t q = 0; q < pitch / kStep; q += kLanes)
-          cut_by_phase<kStep>(rows + i * pitch + q * kStep, cut + q, cut_pitch);
-        for (int px = 0; px < kStride; ++px)
-          transform_row<kStride>(task, cut, cut_pitch, px, task.v + i * kStemSide * v_step + g.column(py, px, c) * task.pitch, v_step);
+          cut_by_phase<kStep>(rows + i * pitch + q * kStep, cut + i * kStep * cut_pitch + q, cut_pitch);
+      }
+      for (int i = 0; i < live; ++i) {
+        for (int px = 0; px < kStride; ++px) {
+          float* v = task.v + (i * kStemSide * g.columns() + g.column(py, px, c)) * kChunk;
+          transform_row<kStride>(task, transform, cut + i * kStep * cut_pitch, cut_pitch, px, v);
+        }
       }
     }
   }
@@ -182,23 +209,35 @@ void transform_input(const StemInputTask& task) {
   task.geometry->stride == 1 ? transform_strided<1>(task) : transform_strided<2>(task);
 }
 
-/// Sums over the columns of one position.
-template <int kTiles>
+/// Sums over the columns of one position, to [vector][tile][N].
+template <int kVectors, int kTiles>
 HWY_INLINE void multiply_position(const StemTileTask& task, int xi, float* m) {
   const D d;
   const StemPosition position = task.positions[xi];
   const float* HWY_RESTRICT u = task.weights + position.offset;
-  const float* HWY_RESTRICT v = task.v + (xi * task.columns + position.first) * task.pitch;
-  Vec sum[kTiles];
-#pragma GCC unroll 14
-  for (int t = 0; t < kTiles; ++t) sum[t] = hn::Zero(d);
-  for (std::int32_t n = 0; n < position.count; ++n, u += kLanes, v += task.pitch) {
-    const Vec w = hn::Load(d, u);
-#pragma GCC unroll 14
-    for (int t = 0; t < kTiles; ++t) sum[t] = hn::MulAdd(w, hn::Set(d, v[t]), sum[t]);
+  const float* HWY_RESTRICT v = task.v + (xi * task.columns + position.first) * kChunk;
+  Vec sum[kVectors][kTiles];
+#pragma GCC unroll 2
+  for (int k = 0; k < kVectors; ++k) {
+#pragma GCC unroll 8
+    for (int t = 0; t < kTiles; ++t) sum[k][t] = hn::Zero(d);
   }
-#pragma GCC unroll 14
-  for (int t = 0; t < kTiles; ++t) hn::Store(sum[t], d, m + t * kLanes);
+  for (std::int32_t n = 0; n < position.count; ++n, u += kLanes, v += kChunk) {
+    Vec w[kVectors];
+#pragma GCC unroll 2
+    for (int k = 0; k < kVectors; ++k) w[k] = hn::Load(d, u + k * task.vector_weights);
+#pragma GCC unroll 8
+    for (int t = 0; t < kTiles; ++t) {
+      const Vec x = hn::Set(d, v[t]);
+#pragma GCC unroll 2
+      for (int k = 0; k < kVectors; ++k) sum[k][t] = hn::MulAdd(w[k], x, sum[k][t]);
+    }
+  }
+#pragma GCC unroll 2
+  for (int k = 0; k < kVectors; ++k) {
+#pragma GCC unroll 8
+    for (int t = 0; t < kTiles; ++t) hn::Store(sum[k][t], d, m + (k * kTiles + t) * kLanes);
+  }
 }
 
 HWY_INLINE Vec activate(const OutputActivation& activation, Vec y) {
@@ -209,57 +248,63 @@ HWY_INLINE Vec activate(const OutputActivation& activation, Vec y) {
   return y;
 }
 
-/// Columns of the half transformed tile to pixels.
-HWY_INLINE void write_tile(const StemTileTask& task, const float* half, std::int64_t step, std::int64_t column) {
+/// Columns of the half transformed tile to pixels of vector k.
+HWY_INLINE void write_tile(const StemTileTask& task, const OutputTransform& transform, int k, const float* half, std::int64_t step,
+                           std::int64_t column) {
   const D d;
-  const auto exist = hn::FirstN(d, static_cast<std::size_t>(task.channels));
+  const auto exist = hn::FirstN(d, static_cast<std::size_t>(std::clamp(task.channels - k * kLanes, 0, kLanes)));
   for (int b = 0; b < kStemTile && column + b < task.width; ++b) {
     Vec m[kStemSide], y[kStemTile];
 #pragma GCC unroll 7
     for (int i = 0; i < kStemSide; ++i) m[i] = hn::Load(d, half + (i * kStemTile + b) * step);
-    transform_four(*task.coefficients, m, y);
+    transform(m, y);
     if (task.bias != nullptr) {
-      const Vec bias = hn::LoadU(d, task.bias);
+      const Vec bias = hn::LoadU(d, task.bias + k * kLanes);
 #pragma GCC unroll 4
       for (int a = 0; a < kStemTile; ++a) y[a] = hn::IfThenElseZero(exist, activate(task.activation, hn::Add(y[a], bias)));
     }
 #pragma GCC unroll 4
     for (int a = 0; a < kStemTile; ++a) {
-      if (task.rows[a] != nullptr) hn::StoreU(y[a], d, task.rows[a] + (column + b) * kBlock);
+      if (task.rows[k][a] != nullptr) hn::StoreU(y[a], d, task.rows[k][a] + (column + b) * kBlock);
     }
   }
 }
 
-template <int kTiles>
+template <int kVectors, int kTiles>
 void multiply_tiles(const StemTileTask& task) {
   const D d;
-  float* products = task.scratch;                        // [j][tile][N]: one row of positions
-  float* half = products + kStemSide * kTiles * kLanes;  // [i][b][tile][N]
-  constexpr int kStep = kTiles * kLanes;
+  constexpr int kCount = kVectors * kTiles, kStep = kCount * kLanes;
+  float* products = task.scratch;               // [j][vector][tile][N]: one row of positions
+  float* half = products + kStemSide * kStep;  // [i][b][vector][tile][N]
+  const OutputTransform transform(*task.coefficients);
   for (int i = 0; i < kStemSide; ++i) {
-    for (int j = 0; j < kStemSide; ++j) multiply_position<kTiles>(task, i * kStemSide + j, products + j * kStep);
-    for (int t = 0; t < kTiles; ++t) {
+    for (int j = 0; j < kStemSide; ++j) multiply_position<kVectors, kTiles>(task, i * kStemSide + j, products + j * kStep);
+    for (int t = 0; t < kCount; ++t) {
       Vec m[kStemSide], y[kStemTile];
 #pragma GCC unroll 7
       for (int j = 0; j < kStemSide; ++j) m[j] = hn::Load(d, products + j * kStep + t * kLanes);
-      transform_four(*task.coefficients, m, y);
+      transform(m, y);
 #pragma GCC unroll 4
       for (int b = 0; b < kStemTile; ++b) hn::Store(y[b], d, half + (i * kStemTile + b) * kStep + t * kLanes);
     }
   }
-  for (int t = 0; t < kTiles; ++t) write_tile(task, half + t * kLanes, kStep, t * kStemTile);
+  for (int k = 0; k < kVectors; ++k) {
+    for (int t = 0; t < kTiles; ++t) write_tile(task, transform, k, half + (k * kTiles + t) * kLanes, kStep, t * kStemTile);
+  }
 }
 
 using TileFunction = void (*)(const StemTileTask&);
 
-template <int... kIndex>
+template <int kVectors, int... kIndex>
 constexpr std::array<TileFunction, sizeof...(kIndex)> tile_functions(std::integer_sequence<int, kIndex...>) {
-  return {&multiply_tiles<kIndex + 1>...};
+  return {&multiply_tiles<kVectors, kIndex + 1>...};
 }
 
 void multiply(const StemTileTask& task) {
-  static constexpr auto kFunctions = tile_functions(std::make_integer_sequence<int, kMaxTiles>());
-  kFunctions[static_cast<std::size_t>(task.tiles - 1)](task);
+  static constexpr auto kSingle = tile_functions<1>(std::make_integer_sequence<int, kMaxTiles>());
+  static constexpr auto kDouble = tile_functions<2>(std::make_integer_sequence<int, kMaxTiles>());
+  const auto index = static_cast<std::size_t>(task.tiles - 1);
+  (task.vectors == 2 ? kDouble[index] : kSingle[index])(task);
 }
 
 /// The largest of the rows, pixel by pixel.
@@ -300,7 +345,7 @@ void pool(const StemPoolTask& task) {
 }  // namespace
 
 const StemKernels& stem_table() {
-  static const StemKernels result{hwy::TargetName(HWY_TARGET), kLanes, kMaxTiles, &transform_input, &multiply, &pool};
+  static const StemKernels result{hwy::TargetName(HWY_TARGET), kLanes, kChunk, kMaxTiles, &transform_input, &multiply, &pool};
   return result;
 }
 

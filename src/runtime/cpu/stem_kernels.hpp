@@ -8,7 +8,7 @@
 //
 // Layouts (N lanes, B channels a block; float32):
 //   x      the caller's: [batch][C][H][W]
-//   V      [xi][column][pitch tiles], one row of tiles
+//   V      [chunk][xi][column][tiles of a chunk], one row of tiles
 //   U      one vector of output channels after the other: [xi][column][N], columns that are zero left out
 //   y      nChw{B}c, channels padded with zeros
 #pragma once
@@ -67,25 +67,25 @@ struct StemInputTask {
   const float* image;       ///< of one batch entry
   const float* zeros;       ///< a row of the picture
   std::int64_t tile_row;
-  std::int64_t pitch;       ///< tiles, a multiple of N
   float* v;
   float* scratch;           ///< input_scratch() floats
 };
 
-/// Up to max_tiles tiles of a row, times one vector of output channels.
+/// Tiles of a chunk, times one or two vectors of output channels.
 struct StemTileTask {
   const StemCoefficients* coefficients;
   const StemPosition* positions;
-  const float* weights;     ///< of the vector
-  const float* v;           ///< the first tile
-  std::int64_t columns, pitch;
-  int tiles;
-  float* rows[kStemTile];   ///< first output pixel in each row; null below the picture
-  std::int64_t width;       ///< pixels from there on that exist
-  const float* bias;        ///< null: neither bias nor activation (the pooling has them)
+  const float* weights;        ///< of the first vector
+  std::int64_t vector_weights; ///< floats from there to those of the second
+  const float* v;              ///< of the first tile
+  std::int64_t columns;
+  int vectors, tiles;          ///< at most 2 and max_tiles
+  float* rows[2][kStemTile];   ///< for each vector: first output pixel in each row; null below the picture
+  std::int64_t width;          ///< pixels from there on that exist
+  const float* bias;           ///< [vectors][N]; null: neither bias nor activation (the pooling has them)
   OutputActivation activation;
-  int channels;             ///< of the vector that exist; the others become zero
-  float* scratch;           ///< tile_scratch() floats
+  int channels;                ///< that exist, of both vectors; the others become zero
+  float* scratch;              ///< stem_tile_scratch() floats
 };
 
 /// One row of pooled pixels of one block of channels: the largest of up to `count` rows, then bias and activation,
@@ -105,7 +105,8 @@ struct StemPoolTask {
 struct StemKernels {
   const char* target;
   int lanes;      ///< N
-  int max_tiles;
+  int chunk;      ///< tiles whose V lie next to each other, a multiple of N
+  int max_tiles;  ///< of a task, all in one chunk; divides it
   void (*transform_input)(const StemInputTask&);
   void (*multiply)(const StemTileTask&);
   void (*pool)(const StemPoolTask&);
@@ -120,10 +121,10 @@ inline std::int64_t stem_row_floats(const StemGeometry& g, int lanes) {
 }
 inline std::int64_t stem_input_scratch(const StemGeometry& g, int lanes) {
   const std::int64_t row = stem_row_floats(g, lanes);
-  return (kStemSide + 1) * row + std::int64_t{kStemTile} * g.stride * lanes;
+  return kStemSide * (2 * row + std::int64_t{kStemTile} * g.stride * lanes);
 }
 constexpr std::int64_t stem_tile_scratch(int max_tiles, int lanes) {
-  return std::int64_t{kStemSide} * (1 + kStemTile) * max_tiles * lanes;
+  return std::int64_t{kStemSide} * (1 + kStemTile) * 2 * max_tiles * lanes;
 }
 
 /// For the best instruction set of this machine (or the one Highway is told to use).
