@@ -40,7 +40,7 @@ StemConvolution::StemConvolution(const StemGeometry& geometry, const std::option
       weights_(std::move(weights)),
       kernels_(kernels),
       threads_(static_cast<int>(std::min<std::int64_t>(threads, geometry.batch * geometry.tile_rows()))),
-      zeros_(geometry.in_width + kernels.lanes) {
+      zeros_(stem_row_floats(geometry, kernels.lanes)) {
   std::fill_n(zeros_.data(), zeros_.size(), 0.0F);
   cut();
 }
@@ -74,14 +74,13 @@ void StemConvolution::cut() {
   }
 }
 
-std::array<std::int64_t, 6> StemConvolution::scratch_sizes() const {
+std::array<std::int64_t, 5> StemConvolution::scratch_sizes() const {
   const std::int64_t tiles = round_up(geometry_.tile_cols(), kernels_.chunk), blocks = geometry_.out_blocks();
-  std::array<std::int64_t, 6> sizes{stem_input_scratch(geometry_, kernels_.lanes), kStemPositions * geometry_.columns() * tiles,
-                                    stem_tile_scratch(kernels_.max_tiles, kernels_.lanes), 0, 0, 0};
+  std::array<std::int64_t, 5> sizes{stem_input_scratch(geometry_, kernels_.lanes), kStemPositions * geometry_.columns() * tiles,
+                                    stem_tile_scratch(kernels_.max_tiles, kernels_.lanes), 0, 0};
   if (pool_) {
     sizes[3] = kept_rows() * blocks * block_row_floats();
-    sizes[4] = block_row_floats();
-    sizes[5] = pool_->kernel[0] * blocks * pooled_row_floats();
+    sizes[4] = pool_->kernel[0] * blocks * pooled_row_floats();
   }
   for (std::int64_t& size : sizes) size = cache_lines(size);
   return sizes;
@@ -94,13 +93,13 @@ std::int64_t StemConvolution::workspace_floats() const {
 
 StemConvolution::Scratch StemConvolution::scratch_of(float* workspace, int thread) const {
   const auto sizes = scratch_sizes();
-  std::array<float*, 6> parts{};
+  std::array<float*, 5> parts{};
   float* next = workspace + workspace_floats() / threads_ * thread;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     parts[i] = next;
     next += sizes[i];
   }
-  return {parts[0], parts[1], parts[2], parts[3], parts[4], parts[5]};
+  return {parts[0], parts[1], parts[2], parts[3], parts[4]};
 }
 
 /// Of one block of channels; the rows that a window may still need, and those of a row of tiles.
@@ -163,7 +162,6 @@ void StemConvolution::pool_row(const Operands& operands, const Position& at, std
   task.activation = operands.activation;
   task.channels = existing_channels(geometry_, at.block * geometry_.block, geometry_.block);
   task.y = y;
-  task.scratch = scratch.row;
   kernels_.pool(task);
 }
 

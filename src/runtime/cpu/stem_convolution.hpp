@@ -51,14 +51,14 @@ class StemConvolution {
   };
   /// Memory of one thread.
   struct Scratch {
-    float *input, *v, *tile, *pixels, *row, *split;
+    float *input, *v, *tile, *pixels, *split;
   };
   /// A row of tiles of one block of output channels.
   struct Position {
     std::int64_t image, tile_row, block;
   };
   void cut();
-  std::array<std::int64_t, 6> scratch_sizes() const;
+  std::array<std::int64_t, 5> scratch_sizes() const;
   Scratch scratch_of(float* workspace, int thread) const;
   std::int64_t kept_rows() const { return pool_->kernel[0] - 1 + kStemTile; }
   std::int64_t block_row_floats() const { return geometry_.out_width * geometry_.block; }

@@ -13,6 +13,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "aligned.hpp"
+
 HWY_BEFORE_NAMESPACE();
 namespace wins::runtime::cpu::HWY_NAMESPACE {
 namespace {
@@ -83,34 +85,33 @@ struct OutputTransform {
   }
 };
 
-/// Rows of one channel and one phase of rows, transformed down the picture, with zeros around.
-void transform_rows(const StemInputTask& task, const InputTransform& transform, std::int64_t c, int py, float* to) {
-  const D d;
+/// The rows of one channel under a row of tiles, with zeros around.
+void pad_rows(const StemInputTask& task, std::int64_t c, float* to, const float* (&rows)[kStemSide * kStemMaxStride]) {
   const StemGeometry& g = *task.geometry;
   const std::int64_t pitch = stem_row_floats(g, kLanes);
-  const float* rows[kStemSide];
-  for (int i = 0; i < kStemSide; ++i) {
-    const std::int64_t row = g.stride * (task.tile_row * kStemTile + i) + py - g.pad_top;
-    rows[i] = row >= 0 && row < g.in_height ? task.image + (c * g.in_height + row) * g.in_width : task.zeros;
+  for (int i = 0; i < kStemSide * g.stride; ++i, to += pitch) {
+    const std::int64_t row = g.stride * kStemTile * task.tile_row + i - g.pad_top;
+    rows[i] = task.zeros;
+    if (row < 0 || row >= g.in_height) continue;
+    const float* from = task.image + (c * g.in_height + row) * g.in_width;
+    std::fill_n(to, g.pad_left, 0.0F);
+    std::copy(from, from + g.in_width, to + g.pad_left);
+    std::fill(to + g.pad_left + g.in_width, to + pitch, 0.0F);
+    rows[i] = to;
   }
-  for (int i = 0; i < kStemSide; ++i) std::fill_n(to + i * pitch, pitch, 0.0F);
-  Vec x[kStemSide], v[kStemSide];
-  std::int64_t w = 0;
-  for (; w + kLanes <= g.in_width; w += kLanes) {
+}
+
+/// Rows of one phase, transformed down the picture.
+void transform_rows(const InputTransform& transform, const float* const* rows, int stride, std::int64_t pitch, float* to) {
+  const D d;
+  for (std::int64_t w = 0; w < pitch; w += kLanes) {
+    Vec x[kStemSide], v[kStemSide];
 #pragma GCC unroll 7
-    for (int i = 0; i < kStemSide; ++i) x[i] = hn::LoadU(d, rows[i] + w);
+    for (int i = 0; i < kStemSide; ++i) x[i] = hn::LoadU(d, rows[i * stride] + w);
     transform(x, v);
 #pragma GCC unroll 7
-    for (int i = 0; i < kStemSide; ++i) hn::StoreU(v[i], d, to + i * pitch + g.pad_left + w);
+    for (int i = 0; i < kStemSide; ++i) hn::StoreU(v[i], d, to + i * pitch + w);
   }
-  if (w == g.in_width) return;
-  for (int i = 0; i < kStemSide; ++i) {
-    float rest[kLanes] = {};  // nothing behind the row is read
-    std::copy(rows[i] + w, rows[i] + g.in_width, rest);
-    x[i] = hn::LoadU(d, rest);
-  }
-  transform(x, v);
-  for (int i = 0; i < kStemSide; ++i) hn::StoreU(v[i], d, to + i * pitch + g.pad_left + w);
 }
 
 /// Even, and odd, elements of two vectors side by side.
@@ -183,11 +184,14 @@ void transform_strided(const StemInputTask& task) {
   const StemGeometry& g = *task.geometry;
   const std::int64_t pitch = stem_row_floats(g, kLanes), cut_pitch = pitch / kStep + kLanes;
   const InputTransform transform(*task.coefficients);
-  float* rows = task.scratch;
+  float* padded = task.scratch;
+  float* rows = padded + kStemSide * kStride * pitch;
   float* cut = rows + kStemSide * pitch;
+  const float* picture[kStemSide * kStemMaxStride];
   for (std::int64_t c = 0; c < g.channels; ++c) {
+    pad_rows(task, c, padded, picture);
     for (int py = 0; py < kStride; ++py) {
-      transform_rows(task, transform, c, py, rows);
+      transform_rows(transform, picture + py, kStride, pitch, rows);
       // The position at infinity has no weights in phases of fewer taps.
       const int live = g.taps(0, py) == kStemTile ? kStemSide : kStemSide - 1;
       // One loop after the other: what was just stored is not in the cache yet, and reads across two stores wait for it.
@@ -307,38 +311,73 @@ void multiply(const StemTileTask& task) {
   (task.vectors == 2 ? kDouble[index] : kSingle[index])(task);
 }
 
-/// The largest of the rows, pixel by pixel.
+/// The largest of kRows rows at float i.
 template <int kRows>
-HWY_INLINE void largest_of_rows(const StemPoolTask& task) {
+HWY_INLINE Vec largest_at(const StemPoolTask& task, std::int64_t i) {
   const D d;
-  for (std::int64_t i = 0; i < task.width * kBlock; i += kLanes) {
-    Vec most = hn::LoadU(d, task.rows[0] + i);
+  Vec most = hn::LoadU(d, task.rows[0] + i);
 #pragma GCC unroll 4
-    for (int r = 1; r < kRows; ++r) most = hn::Max(most, hn::LoadU(d, task.rows[r] + i));
-    hn::StoreU(most, d, task.scratch + i);
+  for (int r = 1; r < kRows; ++r) most = hn::Max(most, hn::LoadU(d, task.rows[r] + i));
+  return most;
+}
+
+/// Bias and activation, which are monotone, and the largest value stays the largest; channels that do not exist are zero.
+struct PoolFinish {
+  Vec bias;
+  hn::Mask<D> exist;
+  OutputActivation activation;
+
+  PoolFinish(const StemPoolTask& task, int lane)
+      : bias(hn::LoadU(D(), task.bias + lane)),
+        exist(hn::FirstN(D(), static_cast<std::size_t>(std::clamp(task.channels - lane, 0, kLanes)))),
+        activation(task.activation) {}
+  HWY_INLINE void operator()(Vec most, float* y) const {
+    hn::StoreU(hn::IfThenElseZero(exist, activate(activation, hn::Add(most, bias))), D(), y);
+  }
+};
+
+/// Pooled pixel q from the rows themselves, windows clipped to the picture.
+template <int kRows>
+HWY_INLINE Vec pool_window(const StemPoolTask& task, std::int64_t q, int lane) {
+  const std::int64_t start = q * task.stride - task.pad;
+  const std::int64_t first = std::max<std::int64_t>(start, 0), last = std::min(start + task.kernel, task.width);
+  Vec most = largest_at<kRows>(task, first * kBlock + lane);
+  for (std::int64_t w = first + 1; w < last; ++w) most = hn::Max(most, largest_at<kRows>(task, w * kBlock + lane));
+  return most;
+}
+
+template <int kRows>
+void pool_rows(const StemPoolTask& task) {
+  // Windows of 3 at a stride of 2, the usual ones, share a column with the next.
+  const bool shares = task.kernel == 3 && task.stride == 2;
+  const std::int64_t first = std::min(divide_up(task.pad, task.stride), task.pooled_width);
+  const std::int64_t inside = task.width + task.pad < 3 ? 0 : (task.width + task.pad - 3) / 2 + 1;  // of those that share
+  const std::int64_t last = shares ? std::clamp(inside, first, task.pooled_width) : first;
+  for (int lane = 0; lane < kBlock; lane += kLanes) {
+    const PoolFinish finish(task, lane);
+    float* y = task.y + lane;
+    std::int64_t q = 0;
+    for (; q < first; ++q) finish(pool_window<kRows>(task, q, lane), y + q * kBlock);
+    if (q < last) {
+      std::int64_t i = (q * 2 - task.pad) * kBlock + lane;
+      Vec shared = largest_at<kRows>(task, i);
+      for (; q < last; ++q, i += 2 * kBlock) {
+        const Vec next = largest_at<kRows>(task, i + 2 * kBlock);
+        finish(hn::Max(hn::Max(shared, largest_at<kRows>(task, i + kBlock)), next), y + q * kBlock);
+        shared = next;
+      }
+    }
+    for (; q < task.pooled_width; ++q) finish(pool_window<kRows>(task, q, lane), y + q * kBlock);
   }
 }
 
 void pool(const StemPoolTask& task) {
-  const D d;
   switch (task.count) {
-    case 1: largest_of_rows<1>(task); break;
-    case 2: largest_of_rows<2>(task); break;
-    case 3: largest_of_rows<3>(task); break;
-    case 4: largest_of_rows<4>(task); break;
-    default: largest_of_rows<5>(task); break;
-  }
-  for (int lane = 0; lane < kBlock; lane += kLanes) {
-    const auto exist = hn::FirstN(d, static_cast<std::size_t>(std::clamp(task.channels - lane, 0, kLanes)));
-    const Vec bias = hn::LoadU(d, task.bias + lane);
-    for (std::int64_t q = 0; q < task.pooled_width; ++q) {
-      const std::int64_t start = q * task.stride - task.pad;
-      const std::int64_t first = std::max<std::int64_t>(start, 0), last = std::min(start + task.kernel, task.width);
-      Vec most = hn::LoadU(d, task.scratch + first * kBlock + lane);
-      for (std::int64_t w = first + 1; w < last; ++w) most = hn::Max(most, hn::LoadU(d, task.scratch + w * kBlock + lane));
-      most = hn::IfThenElseZero(exist, activate(task.activation, hn::Add(most, bias)));
-      hn::StoreU(most, d, task.y + q * kBlock + lane);
-    }
+    case 1: return pool_rows<1>(task);
+    case 2: return pool_rows<2>(task);
+    case 3: return pool_rows<3>(task);
+    case 4: return pool_rows<4>(task);
+    default: return pool_rows<5>(task);
   }
 }
 

@@ -65,7 +65,7 @@ struct StemInputTask {
   const StemGeometry* geometry;
   const StemCoefficients* coefficients;
   const float* image;       ///< of one batch entry
-  const float* zeros;       ///< a row of the picture
+  const float* zeros;       ///< stem_row_floats() of them
   std::int64_t tile_row;
   float* v;
   float* scratch;           ///< input_scratch() floats
@@ -99,7 +99,6 @@ struct StemPoolTask {
   OutputActivation activation;
   int channels;  ///< of the block that exist
   float* y;
-  float* scratch;  ///< width * B floats
 };
 
 struct StemKernels {
@@ -112,16 +111,15 @@ struct StemKernels {
   void (*pool)(const StemPoolTask&);
 };
 
-/// Floats in a row of the picture with padding on both sides, and in a row cut by phases.
+/// Floats in a row of the picture with padding on both sides, room for whole vectors of tiles.
 inline std::int64_t stem_row_floats(const StemGeometry& g, int lanes) {
   const std::int64_t step = std::int64_t{kStemTile} * g.stride * lanes;
-  const std::int64_t needed = (g.tile_cols() + 1) * kStemTile * g.stride;
-  const std::int64_t given = g.pad_left + g.in_width + lanes;
+  const std::int64_t needed = (g.tile_cols() + 1) * kStemTile * g.stride, given = g.pad_left + g.in_width;
   return ((needed > given ? needed : given) + step - 1) / step * step;
 }
 inline std::int64_t stem_input_scratch(const StemGeometry& g, int lanes) {
   const std::int64_t row = stem_row_floats(g, lanes);
-  return kStemSide * (2 * row + std::int64_t{kStemTile} * g.stride * lanes);
+  return kStemSide * ((g.stride + 2) * row + std::int64_t{kStemTile} * g.stride * lanes);
 }
 constexpr std::int64_t stem_tile_scratch(int max_tiles, int lanes) {
   return std::int64_t{kStemSide} * (1 + kStemTile) * 2 * max_tiles * lanes;
