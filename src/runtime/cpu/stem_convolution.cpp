@@ -21,15 +21,17 @@ Cost predict_stem(const StemGeometry& g, const std::optional<StemPool>& pool, in
   const double vectors = static_cast<double>(g.out_blocks() * g.block) / lanes;
   const double tile_rows = static_cast<double>(divide_up(g.batch * g.tile_rows(), threads));
   const double cols = static_cast<double>(g.tile_cols());
-  // Vector operations of a tile: products, output transform with its loads and stores, pooling; of the input by lanes of tiles.
-  const double tile_ops = vectors * (1.1 * products + 280 + (pool ? 40 : 32));
-  const double input_ops = static_cast<double>(g.columns()) * 700 * static_cast<double>(divide_up(g.tile_cols(), machine.lanes));
+  // Measured, in vector operations: of a tile and a vector of outputs (transform and stores beside the products), and
+  // of a column of the input and a vector of tiles.
+  const double tile_ops = vectors * (1.1 * products + 440 + (pool ? 50 : 0));
+  const double input_ops = 800 * static_cast<double>(g.columns() * divide_up(g.tile_cols(), machine.lanes));
   const double compute = tile_rows * (cols * tile_ops + input_ops) * 2 * lanes / machine.flops_per_us;
   const std::int64_t outputs = pool ? pool->out_height * pool->out_width : g.out_height * g.out_width;
   Cost cost;
   cost.bytes = 4.0 * static_cast<double>(g.batch * (g.channels * g.in_height * g.in_width + g.out_blocks() * g.block * outputs));
   cost.flops = 2 * products * vectors * lanes * static_cast<double>(g.batch * g.tile_rows() * g.tile_cols());
-  cost.us = std::max(compute, cost.bytes / (machine.bytes_per_us * std::min(threads, 2))) + machine.fork_us;
+  // Few operations a byte, and the stores come in bursts: they hide nothing.
+  cost.us = compute + cost.bytes / (machine.bytes_per_us * std::min(threads, 2)) + machine.fork_us;
   return cost;
 }
 
@@ -213,6 +215,7 @@ void StemConvolution::merge(const Operands& operands, const Split& split) const 
 void StemConvolution::run(const Operands& operands) const {
   parallel_for(threads_, threads_, [&](std::int64_t index, int) {
     const Scratch scratch = scratch_of(operands.workspace, static_cast<int>(index));
+    std::fill_n(scratch.input, stem_input_scratch(geometry_, kernels_.lanes), 0.0F);
     for (const Band& band : bands_[static_cast<std::size_t>(index)]) run_band(operands, band, scratch);
   });
   parallel_for(static_cast<std::int64_t>(splits_.size()), threads_,

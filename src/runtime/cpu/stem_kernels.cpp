@@ -85,7 +85,7 @@ struct OutputTransform {
   }
 };
 
-/// The rows of one channel under a row of tiles, with zeros around.
+/// The rows of one channel under a row of tiles, copied between the zeros that the scratch memory has already.
 void pad_rows(const StemInputTask& task, std::int64_t c, float* to, const float* (&rows)[kStemSide * kStemMaxStride]) {
   const StemGeometry& g = *task.geometry;
   const std::int64_t pitch = stem_row_floats(g, kLanes);
@@ -94,9 +94,7 @@ void pad_rows(const StemInputTask& task, std::int64_t c, float* to, const float*
     rows[i] = task.zeros;
     if (row < 0 || row >= g.in_height) continue;
     const float* from = task.image + (c * g.in_height + row) * g.in_width;
-    std::fill_n(to, g.pad_left, 0.0F);
     std::copy(from, from + g.in_width, to + g.pad_left);
-    std::fill(to + g.pad_left + g.in_width, to + pitch, 0.0F);
     rows[i] = to;
   }
 }

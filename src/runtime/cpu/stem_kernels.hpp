@@ -68,7 +68,7 @@ struct StemInputTask {
   const float* zeros;       ///< stem_row_floats() of them
   std::int64_t tile_row;
   float* v;
-  float* scratch;           ///< input_scratch() floats
+  float* scratch;           ///< stem_input_scratch() floats, zero at first; later calls keep what must be zero
 };
 
 /// Tiles of a chunk, times one or two vectors of output channels.
