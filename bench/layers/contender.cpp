@@ -24,6 +24,7 @@ Errors error_bound(const runtime::ConvProblem& problem, const std::string& kerne
   if (kernel.find("winograd_f2") != std::string::npos) bound = {5e-7, 7e-7};
   if (kernel.find("winograd_f4") != std::string::npos) bound = {1.5e-6, 3e-6};
   if (kernel.find("winograd_f6") != std::string::npos) bound = {6e-6, 2.2e-5};
+  if (kernel.find("stem_f4") != std::string::npos) bound = {1.4e-6, 4e-6};
   const auto terms =
       static_cast<double>(problem.in_channels / problem.groups * problem.kernel[0] * problem.kernel[1]);
   const double growth = std::max(1.0, std::sqrt(terms / (128 * 9)));

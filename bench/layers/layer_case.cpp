@@ -7,6 +7,7 @@
 #include <random>
 #include <sstream>
 
+#include "stem_pack.hpp"
 #include "wins/base/error.hpp"
 #include "wins/graph/shapes.hpp"
 #include "wins/winograd/transforms.hpp"
@@ -95,6 +96,15 @@ graph::Op make_operator(const ConvProblem& p, graph::Graph& graph, std::vector<g
   return conv;
 }
 
+double stem_multiplications(const ConvProblem& p) {
+  runtime::cpu::StemGeometry g;
+  g.channels = p.in_channels;
+  g.kernel = p.kernel;
+  g.stride = static_cast<int>(p.stride[0]);
+  const auto tiles = winograd::tile_grid(runtime::cpu::kStemTile, p.out_height, p.out_width).count();
+  return static_cast<double>(p.batch * tiles * p.out_channels * runtime::cpu::stem_products(g));
+}
+
 }  // namespace
 
 Layer make_layer(const ConvProblem& p) {
@@ -133,6 +143,7 @@ double multiplications(const Layer& layer, const std::string& kernel) {
   const ConvProblem p = runtime::conv_problem(layer.graph, node);
   int m = 0;
   if (const std::size_t at = kernel.find("winograd_f"); at != std::string::npos) m = kernel[at + 10] - '0';
+  if (kernel.find("stem_f4") != std::string::npos) return stem_multiplications(p);
   if (m == 0) return static_cast<double>(p.direct_macs());
   const double tiles = static_cast<double>(p.batch * winograd::tile_grid(m, p.out_height, p.out_width).count());
   const double matrix = static_cast<double>(p.out_channels * p.in_channels);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -30,11 +31,13 @@ class Compiler {
       : env_(env),
         homes_(env.graph.values.size()),
         prologues_(find_prologues(env.graph)),
+        max_pools_(find_max_pools(env.graph)),
         placements_(find_placements(env.graph, env.block)) {}
 
   Program run() {
     place_inputs_and_constants();
     choose_prologues();
+    choose_max_pools();
     for (const Node& node : env_.graph.nodes) {
       if (!absorbed_.contains(&node) && !place_concat(node)) add_node(node);
     }
@@ -122,14 +125,14 @@ class Compiler {
     return true;
   }
 
-  Problem problem_of(const Node& node) {
-    Problem problem{env_, node, {}, {}, {}, {}};
+  Problem problem_of(const Node& node, const Node* max_pool = nullptr) {
+    Problem problem{env_, node, {}, {}, {}, {}, max_pool};
     const auto pitch = [&](ValueId id) { return id == kNone ? 0 : pitch_of(id, blocked_form(id, true)); };
     for (const ValueId id : node.inputs) {
       problem.existing.push_back(id == kNone ? Layout::plain : home(id).first);
       problem.input_pitches.push_back(pitch(id));
     }
-    for (const ValueId id : node.outputs) problem.output_pitches.push_back(pitch(id));
+    for (const ValueId id : problem.outputs()) problem.output_pitches.push_back(pitch(id));
     return problem;
   }
 
@@ -149,6 +152,38 @@ class Compiler {
       absorbed_.insert(prologue.norm);
       if (prologue.relu != nullptr) absorbed_.insert(prologue.relu);
     }
+  }
+
+  /// Why a kernel may not, or cannot, run the problem.
+  std::optional<std::string> refusal_of(const Kernel& kernel, const Problem& problem) const {
+    const std::string& wanted = env_.options.force_kernel;
+    const std::vector<Kernel> kernels = kernels_for(problem.node.op);
+    const bool forced = std::any_of(kernels.begin(), kernels.end(), [&](const Kernel& other) { return other.name == wanted; });
+    if (forced && kernel.name != wanted && kernel.name != "ref") return wanted + " is forced";
+    if (problem.prologue.norm != nullptr && !kernel.takes_prologue) return "batch norm before it";
+    if (problem.max_pool != nullptr && !kernel.takes_max_pool) return "max-pool behind it";
+    return kernel.refuse(problem);
+  }
+
+  /// The least predicted time of a problem over its kernels; infinite when none takes it.
+  double predict_best(const Problem& problem) const {
+    double best = std::numeric_limits<double>::infinity();
+    for (const Kernel& kernel : kernels_for(problem.node.op)) {
+      if (kernel.name == "ref" || refusal_of(kernel, problem)) continue;
+      best = std::min(best, kernel.predict(problem).us);
+    }
+    return best;
+  }
+
+  /// Keeps the max-pools that are predicted faster inside the convolution before them; they get no steps.
+  void choose_max_pools() {
+    std::erase_if(max_pools_, [&](const auto& entry) {
+      const auto& [node, pool] = entry;
+      if (prologues_.contains(node)) return true;
+      const double separate = predict_best(problem_of(*node)) + predict_best(problem_of(*pool));
+      return !(predict_best(problem_of(*node, pool)) < separate);
+    });
+    for (const auto& [node, pool] : max_pools_) absorbed_.insert(pool);
   }
 
   void place_inputs_and_constants() {
@@ -225,14 +260,16 @@ class Compiler {
       prologue = found->second;
       node.inputs[0] = prologue.norm->inputs[0];
     }
-    Problem problem = problem_of(node);
+    const auto pool = max_pools_.find(&given);
+    Problem problem = problem_of(node, pool != max_pools_.end() ? pool->second : nullptr);
     problem.prologue = prologue;
+    const std::vector<ValueId>& outputs = problem.outputs();
     LayerPlan line;
     std::optional<Implementation> chosen = choose(problem, line);
     if (!chosen) {
       unsupported_ +=
           fmt::format("{}{} ({})", unsupported_.empty() ? "" : ", ", node.name, graph::op_name(node.op));
-      for (const ValueId id : node.outputs) add_buffer(id, Form::plain);
+      for (const ValueId id : outputs) add_buffer(id, Form::plain);
       return;
     }
     PlannedStep planned;
@@ -245,7 +282,7 @@ class Compiler {
                            chosen->name)
                : kNoBuffer);
     }
-    for (const ValueId id : node.outputs) {
+    for (const ValueId id : outputs) {
       planned.outputs.push_back(kNoBuffer);
       if (id == kNone) continue;
       const bool plain = chosen->output == Layout::plain;
@@ -256,7 +293,7 @@ class Compiler {
     planned.in_place = chosen->in_place;
     line.node = node.name;
     line.kernel = chosen->name;
-    for (const Node* inside : {prologue.norm, prologue.relu}) {
+    for (const Node* inside : {prologue.norm, prologue.relu, problem.max_pool}) {
       if (inside != nullptr) line.inside.push_back(inside->name);
     }
     if (chosen->by_image) line.refused.emplace_back("all images at once", "parts of larger values are read or written");
@@ -277,16 +314,8 @@ class Compiler {
       Cost cost;
     };
     std::vector<Candidate> candidates;
-    const std::vector<Kernel> kernels = kernels_for(problem.node.op);
-    const std::string& wanted = env_.options.force_kernel;
-    const bool forced =
-        std::any_of(kernels.begin(), kernels.end(), [&](const Kernel& kernel) { return kernel.name == wanted; });
-    for (const Kernel& kernel : kernels) {
-      if (forced && kernel.name != wanted && kernel.name != "ref") {
-        line.refused.emplace_back(std::string(kernel.name), wanted + " is forced");
-      } else if (problem.prologue.norm != nullptr && !kernel.takes_prologue) {
-        line.refused.emplace_back(std::string(kernel.name), "batch norm before it");
-      } else if (const auto reason = kernel.refuse(problem)) {
+    for (const Kernel& kernel : kernels_for(problem.node.op)) {
+      if (const auto reason = refusal_of(kernel, problem)) {
         line.refused.emplace_back(std::string(kernel.name), *reason);
       } else {
         candidates.push_back({kernel, kernel.predict(problem)});
@@ -411,6 +440,7 @@ class Compiler {
   const Environment& env_;
   std::vector<Home> homes_;
   std::map<const Node*, Prologue> prologues_;
+  std::map<const Node*, const Node*> max_pools_;
   std::map<ValueId, Placement> placements_;
   std::set<const Node*> absorbed_;
   Program program_;

@@ -119,6 +119,18 @@ std::map<const Node*, Prologue> find_prologues(const graph::Graph& graph) {
   return prologues;
 }
 
+std::map<const Node*, const Node*> find_max_pools(const graph::Graph& graph) {
+  const Wiring wiring(graph);
+  std::map<const Node*, const Node*> pools;
+  for (const Node& node : graph.nodes) {
+    const auto* pool = node.as<graph::Pool>();
+    if (pool == nullptr || pool->kind != graph::Pool::Kind::max || node.outputs.size() > 1) continue;
+    const Node* before = wiring.sole(node.inputs[0]);
+    if (before != nullptr && before->as<graph::Conv>() != nullptr) pools[before] = &node;
+  }
+  return pools;
+}
+
 std::map<ValueId, Placement> find_placements(const graph::Graph& graph, int block) {
   return Slicer(graph, block).run();
 }

@@ -19,6 +19,9 @@ struct Prologue {
 /// By the convolution. Whether its kernel can take the prologue is the compiler's business.
 std::map<const graph::Node*, Prologue> find_prologues(const graph::Graph& graph);
 
+/// Max-pools behind a convolution whose result nothing else reads, by the convolution.
+std::map<const graph::Node*, const graph::Node*> find_max_pools(const graph::Graph& graph);
+
 /// Where a value lies inside a larger one: channels [channel, channel + C) of `root`.
 struct Placement {
   graph::ValueId root;

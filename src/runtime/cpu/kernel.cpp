@@ -20,6 +20,7 @@ struct Lister {
 
   List operator()(const graph::Conv&) const {
     List kernels = winograd_rows_kernels();
+    kernels.push_back(stem_kernel());
     kernels.push_back(pointwise_kernel());
     kernels.push_back(direct_convolution_kernel());
     return kernels;
@@ -73,8 +74,8 @@ bool Problem::has_parts() const {
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {
     if (apart(node.inputs[i], input_pitches[i])) return true;
   }
-  for (std::size_t i = 0; i < node.outputs.size(); ++i) {
-    if (apart(node.outputs[i], output_pitches[i])) return true;
+  for (std::size_t i = 0; i < outputs().size(); ++i) {
+    if (apart(outputs()[i], output_pitches[i])) return true;
   }
   return false;
 }

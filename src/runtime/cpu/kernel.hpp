@@ -49,7 +49,11 @@ struct Problem {
   std::vector<std::int64_t> input_pitches, output_pitches;
   /// What stands before input 0 and is not a step of its own; `node` reads what the norm reads.
   Prologue prologue;
+  /// The max-pool behind the node that is not a step of its own, or null; the step writes the pool's output.
+  const graph::Node* max_pool = nullptr;
 
+  /// The values that the step writes.
+  const std::vector<graph::ValueId>& outputs() const { return max_pool != nullptr ? max_pool->outputs : node.outputs; }
   bool has_input(std::size_t i) const { return node.input(i) != graph::kNone; }
   const graph::Value& input(std::size_t i) const { return env.graph.value(node.inputs.at(i)); }
   const Shape& input_shape(std::size_t i) const { return input(i).shape.value(); }
@@ -102,6 +106,7 @@ struct Kernel {
   Cost (*predict)(const Problem&);
   Implementation (*build)(const Problem&);
   bool takes_prologue = false;
+  bool takes_max_pool = false;
 };
 
 /// Best first, the reference last.

@@ -19,6 +19,9 @@ Kernel deconvolution_kernel();
 /// 1x1 convolutions of our own; pruned columns cost nothing.
 Kernel pointwise_kernel();
 
+/// The first convolution of a network, with or without the max-pool behind it.
+Kernel stem_kernel();
+
 Kernel pooling_kernel();
 Kernel inner_product_kernel();
 /// Only where the options ask for weights in bfloat16.

@@ -76,15 +76,14 @@ const LayerPlan* line_of(const Plan& plan, const std::string& node) {
   return found != plan.layers.end() ? &*found : nullptr;
 }
 
-/// A node and those that the network's plan runs inside it.
+/// A node and those that the network's plan runs inside it, in order.
 std::vector<const graph::Node*> nodes_of(const graph::Graph& graph, const graph::Node& node, const Plan& plan) {
   std::vector<const graph::Node*> nodes;
   const LayerPlan* line = line_of(plan, node.name);
   for (const graph::Node& other : graph.nodes) {
     const bool inside = line != nullptr && std::count(line->inside.begin(), line->inside.end(), other.name) > 0;
-    if (inside) nodes.push_back(&other);
+    if (inside || &other == &node) nodes.push_back(&other);
   }
-  nodes.push_back(&node);
   return nodes;
 }
 

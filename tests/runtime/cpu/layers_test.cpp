@@ -47,8 +47,18 @@ bool takes_pointwise(const ConvProblem& p) {
          p.stride[0] == p.stride[1];
 }
 
+bool takes_stem(const ConvProblem& p) {
+  using Pair = std::array<std::int64_t, 2>;
+  using graph::UnaryKind;
+  const bool fused = p.activation == UnaryKind::identity || p.activation == UnaryKind::relu ||
+                     p.activation == UnaryKind::clip || p.activation == UnaryKind::leaky_relu;
+  return fused && p.m == 0 && p.in_channels <= 4 && p.groups == 1 && p.dilation == Pair{1, 1} && !p.residual &&
+         p.stride[0] == p.stride[1] && p.stride[0] <= 2 && p.kernel[0] <= 4 * p.stride[0] && p.kernel[1] <= 4 * p.stride[0] &&
+         p.kernel[0] >= p.stride[0] && p.kernel[1] >= p.stride[0];
+}
+
 /// Beginnings of the names of kernels that must take the problem, whatever else does.
-std::vector<std::string> expected_kernels(const ConvProblem& p, const std::string& target) {
+std::vector<std::string> expected_others(const ConvProblem& p, const std::string& target) {
   const auto winograd = [&](int m, const char* kind) {
     return "cpu:winograd_f" + std::to_string(m) + "_" + kind + "_" + target;
   };
@@ -58,6 +68,12 @@ std::vector<std::string> expected_kernels(const ConvProblem& p, const std::strin
   if (p.m == 0) return {"cpu:direct:", winograd(2, "rows"), winograd(4, "rows"), winograd(6, "rows")};
   if (p.axis == winograd::Axis::element && !p.kept.empty()) return {winograd(p.m, "rows"), winograd(p.m, "csr")};
   return {winograd(p.m, "rows")};
+}
+
+std::vector<std::string> expected_kernels(const ConvProblem& p, const std::string& target) {
+  std::vector<std::string> names = expected_others(p, target);
+  if (takes_stem(p)) names.push_back("cpu:stem_f4_" + target);
+  return names;
 }
 
 bool equal_bits(const Tensor& a, const Tensor& b) {
