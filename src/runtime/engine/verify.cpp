@@ -69,10 +69,11 @@ void compare(const std::vector<Tensor>& got, const std::vector<Tensor>& wanted, 
   check.passed = check.relative_l2 <= bound;
 }
 
-/// The line of `node` in a plan, or null.
+/// The line of `node` in a plan, or null. Reorders are named by the value, which may be called like the node.
 const LayerPlan* line_of(const Plan& plan, const std::string& node) {
-  const auto found = std::find_if(plan.layers.begin(), plan.layers.end(),
-                                  [&](const LayerPlan& layer) { return layer.node == node; });
+  const auto found = std::find_if(plan.layers.begin(), plan.layers.end(), [&](const LayerPlan& layer) {
+    return layer.node == node && layer.kernel.find(":reorder_") == std::string::npos;
+  });
   return found != plan.layers.end() ? &*found : nullptr;
 }
 

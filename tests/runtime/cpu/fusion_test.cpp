@@ -24,18 +24,18 @@ TEST(Placement, GrowingResultsShareOneBuffer) {
 
 TEST(Placement, WhatCannotBeInTwoPlacesIsCopied) {
   for (const std::int64_t batch : {1, 3}) {
-  Build b(batch);
-  const ValueId a = b.conv("a", b.in, 16, 16), c = b.conv("bb", b.in, 16, 32);
-  const ValueId first = b.concat("first", {a, c}), second = b.concat("second", {c, a}), twice = b.concat("twice", {a, a});
-  EXPECT_EQ(count_kernels(b.run({first, second, twice}), "cpu:concat"), 2);
+    Build b(batch);
+    const ValueId a = b.conv("a", b.in, 16, 16), c = b.conv("bb", b.in, 16, 32);
+    const ValueId first = b.concat("first", {a, c}), second = b.concat("second", {c, a}), twice = b.concat("twice", {a, a});
+    EXPECT_EQ(count_kernels(b.run({first, second, twice}), "cpu:concat"), 2);
   }
 }
 
 TEST(Placement, PartsThatBeginInsideABlockAreCopied) {
   for (const std::int64_t batch : {1, 3}) {
-  Build b(batch);
-  const ValueId joined = b.concat("cat", {b.conv("a", b.in, 16, 5), b.conv("bb", b.in, 16, 16)});
-  EXPECT_EQ(count_kernels(b.run({b.conv("next", joined, 21, 8)}), "cpu:concat"), 1);
+    Build b(batch);
+    const ValueId joined = b.concat("cat", {b.conv("a", b.in, 16, 5), b.conv("bb", b.in, 16, 16)});
+    EXPECT_EQ(count_kernels(b.run({b.conv("next", joined, 21, 8)}), "cpu:concat"), 1);
   }
 }
 
