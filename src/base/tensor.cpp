@@ -1,5 +1,7 @@
 #include "wins/base/tensor.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -12,13 +14,19 @@
 namespace wins {
 namespace {
 
-constexpr std::align_val_t kAlignment{64};
+constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+/// From this size on huge pages pay, of which the last one is wasted in part: filling small ones
+/// takes longer than copying a large tensor.
+constexpr std::size_t kLarge = 4 * kHugePage;
 
 std::shared_ptr<std::byte[]> allocate(std::size_t bytes) {
+  const std::align_val_t alignment{bytes >= kLarge ? kHugePage : kAlignment};
   // One spare cache line lets kernels read a full vector at the end of a tensor.
-  void* memory = ::operator new(bytes + 64, kAlignment, std::nothrow);
+  void* memory = ::operator new(bytes + 64, alignment, std::nothrow);
   require(memory != nullptr, "out of memory: cannot allocate {} bytes for a tensor", bytes);
-  return {static_cast<std::byte*>(memory), [](std::byte* p) { ::operator delete(p, kAlignment); }};
+  if (bytes >= kLarge) madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: failing changes nothing
+  return {static_cast<std::byte*>(memory), [alignment](std::byte* p) { ::operator delete(p, alignment); }};
 }
 
 template <class F>

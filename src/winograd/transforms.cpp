@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <tuple>
 
 #include "wins/base/error.hpp"
@@ -25,23 +26,22 @@ Algorithm make_algorithm(int m, int r, int stride) {
   return {m, r, rounded(exact.A), rounded(exact.B), rounded(exact.G), stride};
 }
 
-/// G g G^T for one filter, into out[i * p + j].
-void transform_filter(const Algorithm& algorithm, const float* g, std::vector<double>& scratch, double* out) {
-  const int p = algorithm.p();
-  const int r = algorithm.r;
-  for (int i = 0; i < p; ++i) {
-    for (int x = 0; x < r; ++x) {
-      double sum = 0;
-      for (int y = 0; y < r; ++y) sum += algorithm.G(i, y) * static_cast<double>(g[y * r + x]);
-      scratch[static_cast<std::size_t>(i * r + x)] = sum;
-    }
+/// out[f] = sum_t factors[t] values[t * pitch + f], added up from t = 0 and rounded once when `To` is
+/// float. Filters are the inner loop, of which the compiler makes vectors.
+template <class To>
+void combine_taps(std::span<const double> factors, const double* values, std::int64_t pitch, std::int64_t count,
+                  To* out) {
+  if (factors.size() == 3) {
+    const double a = factors[0], b = factors[1], c = factors[2];
+    const double *first = values, *second = values + pitch, *third = values + 2 * pitch;
+    for (std::int64_t f = 0; f < count; ++f)
+      out[f] = static_cast<To>(0.0 + a * first[f] + b * second[f] + c * third[f]);
+    return;
   }
-  for (int i = 0; i < p; ++i) {
-    for (int j = 0; j < p; ++j) {
-      double sum = 0;
-      for (int x = 0; x < r; ++x) sum += scratch[static_cast<std::size_t>(i * r + x)] * algorithm.G(j, x);
-      out[i * p + j] = sum;
-    }
+  for (std::int64_t f = 0; f < count; ++f) {
+    double sum = 0;
+    for (std::size_t t = 0; t < factors.size(); ++t) sum += factors[t] * values[static_cast<std::int64_t>(t) * pitch + f];
+    out[f] = static_cast<To>(sum);
   }
 }
 
@@ -91,11 +91,20 @@ const Algorithm& algorithm(int m, int r, int stride) {
   return *entry;
 }
 
-namespace {
-/// Positions lie far apart in U, often by a power of two: written one filter at a time they throw
-/// each other out of the cache.
-constexpr std::int64_t kFiltersAtOnce = 64;
-}  // namespace
+void transform_filters(const Algorithm& algorithm, const double* taps, std::int64_t count, float* const* out) {
+  require(count >= 0 && count <= kFiltersAtOnce, "winograd: {} filters at once, at most {}", count, kFiltersAtOnce);
+  const int p = algorithm.p(), r = algorithm.r;
+  const auto factors = [&](int i) {
+    return std::span(algorithm.G.values).subspan(static_cast<std::size_t>(i * r), static_cast<std::size_t>(r));
+  };
+  // One row of positions at a time: first down the columns x of the taps, then along them.
+  std::vector<double> columns(static_cast<std::size_t>(r * count));
+  for (int i = 0; i < p; ++i) {
+    for (int x = 0; x < r; ++x)
+      combine_taps(factors(i), taps + x * count, r * count, count, columns.data() + x * count);
+    for (int j = 0; j < p; ++j) combine_taps(factors(j), columns.data(), count, count, out[i * p + j]);
+  }
+}
 
 Tensor transform_weights(const Algorithm& algorithm, const Tensor& weights) {
   require(weights.defined() && weights.dtype() == DType::f32 && weights.rank() == 4 &&
@@ -104,20 +113,21 @@ Tensor transform_weights(const Algorithm& algorithm, const Tensor& weights) {
           weights.defined() ? name_of(weights.dtype()) : "undefined", to_string(weights.shape()));
   const std::int64_t filters = weights.dim(0) * weights.dim(1);
   const int positions = algorithm.positions();
+  const int area = algorithm.r * algorithm.r;
   Tensor result(DType::f32, {positions, weights.dim(0), weights.dim(1)});
   const auto in = weights.data<float>();
-  const auto out = result.mutable_data<float>();
-  std::vector<double> scratch(static_cast<std::size_t>(algorithm.p() * algorithm.r));
-  std::vector<double> u(static_cast<std::size_t>(positions * kFiltersAtOnce));
+  const auto values = result.mutable_data<float>();
+  std::vector<double> taps(static_cast<std::size_t>(area * kFiltersAtOnce));
+  std::vector<float*> out(static_cast<std::size_t>(positions));
   for (std::int64_t first = 0; first < filters; first += kFiltersAtOnce) {
     const std::int64_t count = std::min(kFiltersAtOnce, filters - first);
     for (std::int64_t f = 0; f < count; ++f) {
-      transform_filter(algorithm, in.data() + (first + f) * algorithm.r * algorithm.r, scratch, u.data() + f * positions);
+      for (int t = 0; t < area; ++t) {
+        taps[static_cast<std::size_t>(t * count + f)] = static_cast<double>(in[static_cast<std::size_t>((first + f) * area + t)]);
+      }
     }
-    for (int xi = 0; xi < positions; ++xi) {
-      float* to = out.data() + xi * filters + first;
-      for (std::int64_t f = 0; f < count; ++f) to[f] = static_cast<float>(u[static_cast<std::size_t>(f * positions + xi)]);
-    }
+    for (int xi = 0; xi < positions; ++xi) out[static_cast<std::size_t>(xi)] = values.data() + xi * filters + first;
+    transform_filters(algorithm, taps.data(), count, out.data());
   }
   return result;
 }

@@ -83,6 +83,35 @@ TEST_P(Sizes, TransformWeightsRoundsOnce) {
   }
 }
 
+// The bits of the plain loops: first down the columns of g, then along the rows, each sum from its first term on.
+TEST_P(Sizes, TransformWeightsGivesTheBitsOfPlainLoops) {
+  const auto [m, r] = GetParam();
+  const Algorithm& f = algorithm(m, r);
+  const std::int64_t K = 7, C = 41;  // more filters than are transformed at once, and a rest
+  ASSERT_GT(K * C, 2 * kFiltersAtOnce);
+  const Tensor g = random_normal({K, C, r, r}, 8, 0.1F);
+  const Tensor U = transform_weights(f, g);
+  for (std::int64_t filter = 0; filter < K * C; ++filter) {
+    const float* taps = g.data<float>().data() + filter * r * r;
+    for (int i = 0; i < f.p(); ++i) {
+      for (int j = 0; j < f.p(); ++j) {
+        double sum = 0;
+        for (int x = 0; x < r; ++x) {
+          double column = 0;
+          for (int y = 0; y < r; ++y) column += f.G(i, y) * static_cast<double>(taps[y * r + x]);
+          sum += column * f.G(j, x);
+        }
+        const auto at = static_cast<std::size_t>((i * f.p() + j) * K * C + filter);
+        ASSERT_EQ(U.data<float>()[at], static_cast<float>(sum)) << "filter " << filter << " position " << i << ", " << j;
+      }
+    }
+  }
+}
+
+TEST(TransformFilters, RefusesMoreThanItTakesAtOnce) {
+  EXPECT_THROW(transform_filters(algorithm(2, 3), nullptr, kFiltersAtOnce + 1, nullptr), Error);
+}
+
 // The formula of the equivalent convolution, with random (pruned) U that is no G g G^T.
 TEST_P(Sizes, EquivalentConvolutionGivesTheSameTile) {
   const auto [m, r] = GetParam();

@@ -145,15 +145,10 @@ std::shared_ptr<const PackedWinograd> pack(const Problem& problem, Tile tile, bo
   return problem.env.weights.get<PackedWinograd>(key, [&] {
     const auto* pruned = problem.node.as<WinogradConv>();
     const Tensor& weights = *problem.constant(1);
-    const auto& kernels = problem.env.winograd;
-    if (pruned == nullptr) {
-      const Tensor U = winograd::transform_weights(tile.algorithm(), weights);
-      const Mask full = Mask::full(Axis::row, tile.algorithm().positions(), weights.dim(0), weights.dim(1));
-      return pack_rows(U, full, tile.algorithm(), problem.env.block, kernels, storage_of(problem, tile, false));
-    }
-    return sparse ? pack_csr(weights, pruned->mask, tile.algorithm(), problem.env.block, kernels)
-                  : pack_rows(weights, pruned->mask, tile.algorithm(), problem.env.block, kernels,
-                              storage_of(problem, tile, false));
+    const PackTarget target{problem.env.block, problem.env.winograd, problem.env.threads, storage_of(problem, tile, sparse)};
+    if (pruned == nullptr) return pack_filters(weights, tile.algorithm(), target);
+    return sparse ? pack_csr(weights, pruned->mask, tile.algorithm(), target)
+                  : pack_rows(weights, pruned->mask, tile.algorithm(), target);
   });
 }
 

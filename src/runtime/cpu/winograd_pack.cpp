@@ -1,10 +1,10 @@
 #include "winograd_pack.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "bfloat16.hpp"
 #include "wins/base/error.hpp"
+#include "wins/base/parallel.hpp"
 
 namespace wins::runtime::cpu {
 namespace {
@@ -23,35 +23,68 @@ bool row_kept(const Mask& mask, int xi, std::int64_t k) {
   return std::any_of(begin, begin + mask.columns, [](std::uint8_t keep) { return keep != 0; });
 }
 
-/// Packs one layer; `Packer` lives only while `pack_*` runs.
+/// Packs one layer: finds where everything lies, then fills the groups on all threads. Lives only
+/// while `pack_*` runs.
 class Packer {
  public:
-  Packer(const Tensor& U, const Mask& mask, const winograd::Algorithm& algorithm, int block,
-         const WinogradKernels& kernels)
-      : mask_(mask), u_(U.data<float>().data()), kernels_(kernels), K_(mask.rows), C_(mask.columns) {
-    const int positions = algorithm.positions();
-    require(U.shape() == Shape{positions, K_, C_} && mask.positions == positions,
-            "winograd: weights {} and a mask of {} positions, {} x {} do not fit F({},3)",
-            to_string(U.shape()), mask.positions, K_, C_, algorithm.m);
-    out_.block = block;
+  Packer(const Mask& mask, const winograd::Algorithm& algorithm, const PackTarget& target)
+      : mask_(mask), algorithm_(algorithm), target_(target), K_(mask.rows), C_(mask.columns) {
+    require(mask.positions == algorithm.positions(), "winograd: a mask of {} positions does not fit F({},3)",
+            mask.positions, algorithm.m);
+    out_.block = target.block;
     const auto coefficients = paired_coefficients(algorithm);
     require(coefficients.has_value(), "winograd: F({},3) has no paired form", algorithm.m);
     out_.coefficients = *coefficients;
-    find_rows();
   }
 
-  PackedWinograd run(bool sparse, WeightStorage storage) {
-    out_.sparse = sparse;
-    if (mask_.axis == Axis::column && !sparse) number_columns();
-    out_.m_rows.assign(static_cast<std::size_t>(round_up(K_, out_.block) * mask_.positions), 0);
-    for (const auto& [first, last] : cut()) add_chunk(first, last);
-    out_.halved = storage == WeightStorage::bf16;
-    out_.weights = out_.halved ? pack_overlapping(values_) : pack_floats(values_);
-    out_.weight_count = static_cast<std::int64_t>(values_.size());
-    return std::move(out_);
+  /// From U [p*p, K, C].
+  PackedWinograd from_transformed(const Tensor& U, bool sparse) {
+    require(U.shape() == Shape{mask_.positions, K_, C_}, "winograd: weights {} do not fit a mask of {} positions, {} x {}",
+            to_string(U.shape()), mask_.positions, K_, C_);
+    lay_out(sparse);
+    const float* u = U.data<float>().data();
+    parallel_for(static_cast<std::int64_t>(out_.groups.size()), target_.threads,
+                 [&](std::int64_t g, int) { sparse ? fill_csr(u, g) : fill_rows(u, g); });
+    return finish();
+  }
+
+  /// From filters [K, C, 3, 3], nothing pruned: U itself is never made.
+  PackedWinograd from_filters(const Tensor& filters) {
+    require(filters.shape() == Shape{K_, C_, algorithm_.r, algorithm_.r}, "winograd: filters {} do not fit {} x {}",
+            to_string(filters.shape()), K_, C_);
+    lay_out(false);
+    const float* g = filters.data<float>().data();
+    // All positions of a chunk keep the same rows, hence are cut alike: those of the first stand for all.
+    std::vector<std::pair<std::int64_t, std::int64_t>> tasks;
+    for (const PackedWinograd::Chunk& chunk : out_.chunks) {
+      const std::int64_t each = chunk.group_count / mask_.positions;
+      for (std::int64_t i = 0; i < each; ++i) tasks.emplace_back(chunk.first_group + i, each);
+    }
+    parallel_for(static_cast<std::int64_t>(tasks.size()), target_.threads, [&](std::int64_t i, int) {
+      const auto [group, each] = tasks[static_cast<std::size_t>(i)];
+      fill_all_positions(g, group, each);
+    });
+    return finish();
   }
 
  private:
+  /// Rounds the weights where they are stored so.
+  PackedWinograd finish() {
+    out_.halved = !out_.sparse && target_.storage == WeightStorage::bf16;
+    if (out_.halved) out_.weights = pack_overlapping({out_.weights.data(), static_cast<std::size_t>(out_.weight_count)});
+    return std::move(out_);
+  }
+
+  void lay_out(bool sparse) {
+    out_.sparse = sparse;
+    find_rows();
+    if (mask_.axis == Axis::column && !sparse) number_columns();
+    out_.m_rows.assign(static_cast<std::size_t>(round_up(K_, out_.block) * mask_.positions), 0);
+    for (const auto& [first, last] : cut()) add_chunk(first, last);
+    out_.weights = AlignedFloats(std::max<std::int64_t>(1, out_.weight_count));
+    if (sparse) out_.indices.resize(static_cast<std::size_t>(out_.weight_count));
+  }
+
   /// Which rows are kept, and which positions have any.
   void find_rows() {
     kept_.resize(static_cast<std::size_t>(mask_.positions * K_));
@@ -95,7 +128,7 @@ class Packer {
   /// stay full, enough that M stays in cache and that threads can share a small image.
   std::vector<std::pair<std::int64_t, std::int64_t>> cut() const {
     const std::int64_t blocks = divide_up(K_, out_.block);
-    const std::int64_t full_groups = std::int64_t{std::max(1, out_.live)} * kernels_.max_rows;
+    const std::int64_t full_groups = std::int64_t{std::max(1, out_.live)} * target_.kernels.max_rows;
     const std::int64_t for_threads = std::min(kMostChunks, out_.rows / full_groups);
     const std::int64_t count =
         std::clamp<std::int64_t>(std::max(divide_up(out_.rows, kChunkRows), for_threads), 1, blocks);
@@ -118,7 +151,7 @@ class Packer {
     chunk.first_block = first_block;
     chunk.last_block = last_block;
     chunk.rows = 1;
-    const auto before = static_cast<std::int64_t>(values_.size());
+    const std::int64_t before = out_.weight_count;
     for (int xi = 0; xi < mask_.positions; ++xi) {
       std::vector<std::int64_t> rows;
       for (std::int64_t k = first_block * out_.block; k < std::min(K_, last_block * out_.block); ++k) {
@@ -127,61 +160,100 @@ class Packer {
             static_cast<std::int32_t>(chunk.rows + static_cast<std::int64_t>(rows.size()));
         rows.push_back(k);
       }
-      add_rows(xi, rows, chunk);
+      add_groups(xi, rows, chunk);
     }
     chunk.group_count = static_cast<std::int64_t>(out_.groups.size()) - chunk.first_group;
-    chunk.weights = static_cast<std::int64_t>(values_.size()) - before;
+    chunk.weights = out_.weight_count - before;
     out_.chunks.push_back(chunk);
   }
 
   /// Groups of nearly equal height for the rows of one position.
-  void add_rows(int xi, const std::vector<std::int64_t>& rows, PackedWinograd::Chunk& chunk) {
+  void add_groups(int xi, const std::vector<std::int64_t>& rows, PackedWinograd::Chunk& chunk) {
     const auto total = static_cast<std::int64_t>(rows.size());
-    const std::int64_t count = out_.sparse ? total : divide_up(total, kernels_.max_rows);
+    const std::int64_t count = out_.sparse ? total : divide_up(total, target_.kernels.max_rows);
     for (std::int64_t g = 0; g < count; ++g) {
       const std::int64_t first = total * g / count, last = total * (g + 1) / count;
       RowGroup group;
       group.slot = out_.slots[static_cast<std::size_t>(xi)];
       group.rows = static_cast<std::int32_t>(last - first);
       group.first_row = static_cast<std::int32_t>(chunk.rows);
-      group.offset = static_cast<std::int64_t>(values_.size());
-      group.columns = out_.sparse ? add_csr_row(xi, rows[static_cast<std::size_t>(first)])
-                                  : add_dense(xi, {rows.begin() + first, rows.begin() + last});
+      group.offset = out_.weight_count;
+      group.columns = static_cast<std::int32_t>(columns_of(xi, rows[static_cast<std::size_t>(first)]));
       chunk.rows += last - first;
+      out_.weight_count += std::int64_t{group.columns} * group.rows;
       out_.groups.push_back(group);
+      origins_.push_back({xi, {rows.begin() + first, rows.begin() + last}});
     }
   }
 
-  float weight(int xi, std::int64_t k, std::int64_t c) const { return u_[(xi * K_ + k) * C_ + c]; }
-
-  std::int32_t add_dense(int xi, const std::vector<std::int64_t>& rows) {
-    std::int32_t columns = 0;
-    for (std::int64_t c = 0; c < C_; ++c) {
-      if (mask_.axis == Axis::column && !mask_.kept(xi, c)) continue;
-      for (const std::int64_t k : rows)
-        values_.push_back(mask_.weight_kept(xi, k, c) ? weight(xi, k, c) : 0.0F);
-      ++columns;
-    }
-    return columns;
-  }
-
-  std::int32_t add_csr_row(int xi, std::int64_t k) {
-    std::int32_t count = 0;
-    for (std::int64_t c = 0; c < C_; ++c) {
-      if (!mask_.weight_kept(xi, k, c)) continue;
-      values_.push_back(weight(xi, k, c));
-      out_.indices.push_back(static_cast<std::int32_t>(c));
-      ++count;
-    }
+  /// Entries of each row of a group, `k` being its first.
+  std::int64_t columns_of(int xi, std::int64_t k) const {
+    if (!out_.sparse) return mask_.axis == Axis::column ? mask_.kept_in(xi) : C_;
+    std::int64_t count = 0;
+    for (std::int64_t c = 0; c < C_; ++c) count += mask_.weight_kept(xi, k, c);
     return count;
   }
 
+  /// Where the weights of a group come from.
+  struct Origin {
+    int xi;
+    std::vector<std::int64_t> rows;
+  };
+
+  const Origin& origin(std::int64_t group) const { return origins_[static_cast<std::size_t>(group)]; }
+  float* target(std::int64_t group) { return out_.weights.data() + out_.groups[static_cast<std::size_t>(group)].offset; }
+
+  void fill_rows(const float* u, std::int64_t group) {
+    const auto& [xi, rows] = origin(group);
+    float* to = target(group);
+    for (std::int64_t c = 0; c < C_; ++c) {
+      if (mask_.axis == Axis::column && !mask_.kept(xi, c)) continue;
+      for (const std::int64_t k : rows) {
+        const bool pruned = mask_.axis == Axis::element && !mask_.weight_kept(xi, k, c);
+        *to++ = pruned ? 0.0F : u[(xi * K_ + k) * C_ + c];
+      }
+    }
+  }
+
+  void fill_csr(const float* u, std::int64_t group) {
+    const auto& [xi, rows] = origin(group);
+    float* to = target(group);
+    std::int32_t* index = out_.indices.data() + (to - out_.weights.data());
+    for (std::int64_t c = 0; c < C_; ++c) {
+      if (!mask_.weight_kept(xi, rows[0], c)) continue;
+      *to++ = u[(xi * K_ + rows[0]) * C_ + c];
+      *index++ = static_cast<std::int32_t>(c);
+    }
+  }
+
+  /// The rows of `group`, of the first position, for all positions; their groups lie `each` apart.
+  void fill_all_positions(const float* g, std::int64_t group, std::int64_t each) {
+    const std::vector<std::int64_t>& rows = origin(group).rows;
+    const auto height = static_cast<std::int64_t>(rows.size());
+    const std::int64_t area = std::int64_t{algorithm_.r} * algorithm_.r, most = winograd::kFiltersAtOnce / height;
+    std::vector<double> taps(static_cast<std::size_t>(area * most * height));
+    std::vector<float*> to(static_cast<std::size_t>(mask_.positions));
+    for (std::int64_t first = 0; first < C_; first += most) {
+      const std::int64_t columns = std::min(most, C_ - first), count = columns * height;
+      for (std::int64_t r = 0; r < height; ++r) {
+        const float* filter = g + (rows[static_cast<std::size_t>(r)] * C_ + first) * area;
+        for (std::int64_t c = 0; c < columns; ++c, filter += area) {
+          for (std::int64_t t = 0; t < area; ++t)
+            taps[static_cast<std::size_t>(t * count + c * height + r)] = static_cast<double>(filter[t]);
+        }
+      }
+      for (int xi = 0; xi < mask_.positions; ++xi)
+        to[static_cast<std::size_t>(xi)] = target(group + xi * each) + first * height;
+      winograd::transform_filters(algorithm_, taps.data(), count, to.data());
+    }
+  }
+
   const Mask& mask_;
-  const float* u_;
-  const WinogradKernels& kernels_;
+  const winograd::Algorithm& algorithm_;
+  PackTarget target_;
   std::int64_t K_, C_;
   std::vector<std::uint8_t> kept_;  // [xi][k]
-  std::vector<float> values_;
+  std::vector<Origin> origins_;     // of the groups
   PackedWinograd out_;
 };
 
@@ -270,14 +342,18 @@ std::optional<PairedCoefficients> paired_coefficients(const winograd::Algorithm&
   return q;
 }
 
-PackedWinograd pack_rows(const Tensor& U, const Mask& mask, const winograd::Algorithm& algorithm, int block,
-                         const WinogradKernels& kernels, WeightStorage storage) {
-  return Packer(U, mask, algorithm, block, kernels).run(false, storage);
+PackedWinograd pack_filters(const Tensor& filters, const winograd::Algorithm& algorithm, const PackTarget& target) {
+  require(filters.rank() == 4, "winograd: filters {} are not K x C x 3 x 3", to_string(filters.shape()));
+  const Mask full = Mask::full(Axis::row, algorithm.positions(), filters.dim(0), filters.dim(1));
+  return Packer(full, algorithm, target).from_filters(filters);
 }
 
-PackedWinograd pack_csr(const Tensor& U, const Mask& mask, const winograd::Algorithm& algorithm, int block,
-                        const WinogradKernels& kernels) {
-  return Packer(U, mask, algorithm, block, kernels).run(true, WeightStorage::f32);
+PackedWinograd pack_rows(const Tensor& U, const Mask& mask, const winograd::Algorithm& algorithm, const PackTarget& target) {
+  return Packer(mask, algorithm, target).from_transformed(U, false);
+}
+
+PackedWinograd pack_csr(const Tensor& U, const Mask& mask, const winograd::Algorithm& algorithm, const PackTarget& target) {
+  return Packer(mask, algorithm, target).from_transformed(U, true);
 }
 
 }  // namespace wins::runtime::cpu

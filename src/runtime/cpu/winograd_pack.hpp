@@ -47,15 +47,25 @@ struct PackedWinograd {
 /// use: paired, or for stride 2 (which has no coefficients) the one with even inputs first.
 std::optional<PairedCoefficients> paired_coefficients(const winograd::Algorithm& algorithm);
 
+/// For whom weights are packed, on how many threads, and how they are stored.
+struct PackTarget {
+  int block;
+  const WinogradKernels& kernels;
+  int threads = 1;
+  WeightStorage storage = WeightStorage::f32;  ///< CSR rows are float32 always
+};
+
+/// Transforms and packs filters [K, C, 3, 3] with nothing pruned: each value of U computed in double
+/// and rounded once, as `winograd::transform_weights` does.
+PackedWinograd pack_filters(const Tensor& filters, const winograd::Algorithm& algorithm, const PackTarget& target);
+
 /// Packs U [p*p, K, C] under `mask` for the dense row kernel: kept rows in full, or for column
 /// masks all rows without the pruned columns. Kept rows of an element mask carry its zeros.
-PackedWinograd pack_rows(const Tensor& U, const winograd::Mask& mask,
-                         const winograd::Algorithm& algorithm, int block,
-                         const WinogradKernels& kernels, WeightStorage storage = WeightStorage::f32);
+PackedWinograd pack_rows(const Tensor& U, const winograd::Mask& mask, const winograd::Algorithm& algorithm,
+                         const PackTarget& target);
 
 /// Packs the kept weights alone, one CSR row for each row of a position.
-PackedWinograd pack_csr(const Tensor& U, const winograd::Mask& mask,
-                         const winograd::Algorithm& algorithm, int block,
-                        const WinogradKernels& kernels);
+PackedWinograd pack_csr(const Tensor& U, const winograd::Mask& mask, const winograd::Algorithm& algorithm,
+                        const PackTarget& target);
 
 }  // namespace wins::runtime::cpu

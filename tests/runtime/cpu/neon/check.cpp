@@ -120,7 +120,7 @@ double error_of(const Case& c) {
       std::fill_n(U.mutable_data<float>().begin() + static_cast<std::ptrdiff_t>(row) * c.channels, c.channels, 0.0F);
   }
   const AlignedFloats x = draw_input(g), bias = zeros(g.out_blocks() * g.block);
-  const auto weights = std::make_shared<const PackedWinograd>(pack_rows(U, mask, c.m, g.block, kernels));
+  const auto weights = std::make_shared<const PackedWinograd>(pack_rows(U, mask, winograd::algorithm(c.m, 3), {g.block, kernels}));
   const WinogradConvolution convolution(g, weights, kernels, {2, false, {}}, 1);
   const std::vector<double> wanted = reference(g, U, x);
   AlignedFloats y = zeros(static_cast<std::int64_t>(wanted.size())), workspace = zeros(convolution.workspace_floats());

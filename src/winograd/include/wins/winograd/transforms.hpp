@@ -42,6 +42,15 @@ struct Algorithm {
 /// Throws `Error` for sizes outside that range. The result is cached; the reference stays valid.
 const Algorithm& algorithm(int m, int r, int stride = 1);
 
+/// Filters that `transform_filters` takes: more would leave the first-level cache, and positions lie
+/// far apart in U, often by a power of two, so that short runs throw each other out of it.
+inline constexpr std::int64_t kFiltersAtOnce = 128;
+
+/// U of `count` filters, computed in double and rounded once: tap (y, x) of filter f is
+/// taps[(y * r + x) * count + f], its value at position xi becomes out[xi][f].
+/// Throws `Error` for more than `kFiltersAtOnce`.
+void transform_filters(const Algorithm& algorithm, const double* taps, std::int64_t count, float* const* out);
+
 /// U[xi][k][c] from g[k][c][r][r], computed in double and rounded once. Shape [p*p, K, C], float32.
 /// Throws `Error` when `weights` is not K x C x r x r float32.
 Tensor transform_weights(const Algorithm& algorithm, const Tensor& weights);
