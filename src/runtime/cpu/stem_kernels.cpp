@@ -28,11 +28,9 @@ constexpr int kBlock = kLanes < 8 ? 8 : kLanes;
 constexpr int kPairs = 3;
 
 // Two vectors of output channels times kTiles broadcasts: sums enough to hide the latency, and fewer loads than products.
-#if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
-constexpr int kMaxTiles = 8, kChunk = 16;  // 16 sums in 32 registers
-#else
-constexpr int kMaxTiles = 4, kChunk = 8;  // 8 in 16
-#endif
+constexpr bool kManyRegisters = kLanes == 16 || HWY_ARCH_ARM_A64;  // 32 of them
+constexpr int kMaxTiles = kManyRegisters ? 8 : 4;
+constexpr int kChunk = 2 * kMaxTiles;
 static_assert(kChunk % kLanes == 0);
 
 /// B^T d: seven inputs to seven positions.
