@@ -46,6 +46,8 @@ struct Problem {
   std::vector<Layout> existing;
   /// What stands before input 0 and is not a step of its own; `node` reads what the norm reads.
   Prologue prologue;
+  /// How the kernel cuts the work, one of its `variants`; empty or unknown: the best predicted.
+  std::string variant = {};
 
   bool has_input(std::size_t i) const { return node.input(i) != graph::kNone; }
   const graph::Value& input(std::size_t i) const { return env.graph.value(node.inputs.at(i)); }
@@ -86,6 +88,12 @@ struct Implementation {
   std::unique_ptr<Step> step;
 };
 
+/// A way to cut the work of a kernel.
+struct Variant {
+  std::string name;
+  Cost cost;
+};
+
 struct Kernel {
   std::string_view name;
   /// Why this kernel cannot take the problem; nothing when it can.
@@ -93,6 +101,8 @@ struct Kernel {
   Cost (*predict)(const Problem&);
   Implementation (*build)(const Problem&);
   bool takes_prologue = false;
+  /// The one that `predict` means first. Null: there is one way alone.
+  std::vector<Variant> (*variants)(const Problem&) = nullptr;
 };
 
 /// Best first, the reference last.
