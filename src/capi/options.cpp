@@ -32,7 +32,9 @@ void set(runtime::SessionOptions& options, std::string_view key, std::string_vie
   else if (key == "memory_limit") options.memory_limit = number<std::size_t>(key, value);
   else if (key == "force_m") options.force_m = number<int>(key, value);
   else if (key == "weight_storage") options.weight_storage = storage(value);
-  else fail("unknown option '{}' (known: backend, threads, winograd, error_bound, memory_limit, force_m, weight_storage)", key);
+  else if (key == "tune") options.tune = number<int>(key, value) != 0;
+  else if (key == "tune_cache") options.tune_cache = std::string(value);
+  else fail("unknown option '{}' (known: backend, threads, winograd, error_bound, memory_limit, force_m, weight_storage, tune, tune_cache)", key);
 }
 
 }  // namespace

@@ -128,6 +128,7 @@ void add_bench(CLI::App& app) {
   verb->add_flag("--no-winograd", options->no_winograd, "dense layers of MODEL run direct");
   add_common(*verb, options->common);
   add_weight_storage(*verb, options->common);
+  add_tuning(*verb, options->common);
   verb->callback([options] { run_bench(*options); });
 }
 

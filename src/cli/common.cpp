@@ -17,6 +17,7 @@
 #include "wins/base/error.hpp"
 #include "wins/base/files.hpp"
 #include "wins/base/parallel.hpp"
+#include "wins/base/processor.hpp"
 #include "wins/base/progress.hpp"
 #include "wins/version.hpp"
 
@@ -24,14 +25,6 @@ namespace wins::cli {
 namespace {
 
 std::string g_command;
-
-std::string processor_name() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
-  }
-  return "unknown";
-}
 
 /// The instruction sets that decide which kernels run.
 std::vector<std::string> instruction_sets() {
@@ -213,11 +206,25 @@ void add_weight_storage(CLI::App& app, Common& common) {
       ->check(CLI::IsMember({"f32", "bf16"}));
 }
 
+void add_tuning(CLI::App& app, Common& common) {
+  app.add_flag("--tune", common.tune, "choose kernels by timing them, for less than a second, and remember the times");
+  app.add_option_function<std::string>(
+         "--tune-cache",
+         [&common](const std::string& file) {
+           common.tune = true;
+           common.tune_cache = file;
+         },
+         "file of measured times, with --tune; default: tuning.txt in ${XDG_CACHE_HOME:-~/.cache}/wins")
+      ->type_name("FILE");
+}
+
 runtime::SessionOptions session_options(const Common& common, const std::string& backend) {
   runtime::SessionOptions options;
   options.weight_storage = common.weight_storage;
   options.backend = backend;
   options.threads = common.threads;
+  options.tune = common.tune;
+  options.tune_cache = common.tune_cache;
   return options;
 }
 

@@ -26,10 +26,14 @@ struct Common {
   bool quiet = false;
   int threads = 0;
   runtime::WeightStorage weight_storage = runtime::WeightStorage::f32;
+  bool tune = false;
+  std::string tune_cache;  ///< empty: the default file
 };
 void add_common(CLI::App& app, Common& common);
 /// `--weight-storage`, for verbs that run a network through a backend.
 void add_weight_storage(CLI::App& app, Common& common);
+/// `--tune` and `--tune-cache`, for the same verbs.
+void add_tuning(CLI::App& app, Common& common);
 
 /// A progress bar over layers, made at the first call: (layers done, layers, name of the next).
 std::function<void(std::size_t, std::size_t, const std::string&)> layer_progress(const std::string& label);

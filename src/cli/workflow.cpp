@@ -188,6 +188,10 @@ Json layers_to_json(const graph::Graph& graph, const runtime::Plan& plan) {
     Json row{{"name", layer.node}, {"kernel", layer.kernel}, {"problem", layer.problem},
              {"median_us", layer.measured_us}, {"predicted_us", layer.predicted_us},
              {"workspace_bytes", layer.workspace_bytes}, {"weight_bytes", layer.weight_bytes}};
+    if (layer.tuned_us > 0) {
+      row["choice"] = layer.choice;
+      row["tuned_us"] = layer.tuned_us;
+    }
     const graph::Node* node = graph.find_node(layer.node);
     if (const auto* conv = node == nullptr ? nullptr : node->as<graph::WinogradConv>()) row.update(kept_to_json(conv->mask));
     layers.push_back(std::move(row));

@@ -38,7 +38,9 @@ std::string Plan::text() const {
   for (std::size_t i = 0; i < lines.size(); ++i) {
     text += lines[i] + "\n";
     if (i < first_row || i - first_row >= layers.size()) continue;
-    for (const auto& [kernel, reason] : layers[i - first_row].refused) {
+    const LayerPlan& layer = layers[i - first_row];
+    if (layer.tuned_us > 0) text += fmt::format("    tuned {}: measured {:.0f} us\n", layer.choice, layer.tuned_us);
+    for (const auto& [kernel, reason] : layer.refused) {
       text += fmt::format("    not {}: {}\n", kernel, reason);
     }
   }

@@ -135,6 +135,16 @@ TEST_F(CApi, ErrorsNameTheCause) {
   }
 }
 
+TEST_F(CApi, TuningKeepsItsTimesInTheFile) {
+  const std::string cache = folder_ + "/tuning.txt";
+  wins_model* tuned = nullptr;
+  ASSERT_EQ(wins_open(path_.c_str(), ("threads=1,tune=1,tune_cache=" + cache).c_str(), &tuned), WINS_OK) << wins_last_error();
+  EXPECT_TRUE(std::filesystem::exists(cache));
+  wins_free(tuned);
+  EXPECT_EQ(wins_open(path_.c_str(), "tune=yes", &tuned), WINS_ERROR);
+  EXPECT_THAT(wins_last_error(), HasSubstr("'tune'"));
+}
+
 TEST_F(CApi, NullIsAnError) {
   const Tensor x = random_normal({1, 3, 8, 8}, 9);
   wins_tensor input = picture(x);

@@ -8,8 +8,10 @@
 #include <set>
 
 #include "arena.hpp"
+#include "candidates.hpp"
 #include "dnnl_step.hpp"
 #include "image_copy.hpp"
+#include "tuner.hpp"
 #include "wins/base/error.hpp"
 #include "wins/runtime/problem.hpp"
 
@@ -32,12 +34,14 @@ class Compiler {
         homes_(env.graph.values.size()),
         prologues_(find_prologues(env.graph)),
         max_pools_(find_max_pools(env.graph)),
-        placements_(find_placements(env.graph, env.block)) {}
+        placements_(find_placements(env.graph, env.block)),
+        tuning_(env.options.tune && env.options.force_kernel.empty()) {}
 
   Program run() {
     place_inputs_and_constants();
     choose_prologues();
     choose_max_pools();
+    if (tuning_) tune();
     for (const Node& node : env_.graph.nodes) {
       if (!absorbed_.contains(&node) && !place_concat(node)) add_node(node);
     }
@@ -126,7 +130,7 @@ class Compiler {
   }
 
   Problem problem_of(const Node& node, const Node* max_pool = nullptr) {
-    Problem problem{env_, node, {}, {}, {}, {}, max_pool};
+    Problem problem{env_, node, {}, {}, {}, {}, max_pool, {}};
     const auto pitch = [&](ValueId id) { return id == kNone ? 0 : pitch_of(id, blocked_form(id, true)); };
     for (const ValueId id : node.inputs) {
       problem.existing.push_back(id == kNone ? Layout::plain : home(id).first);
@@ -142,7 +146,7 @@ class Compiler {
       const auto& [node, prologue] = entry;
       Problem problem = problem_of(*node);
       problem.prologue = prologue;
-      const std::string& wanted = env_.options.force_kernel;
+      const std::string wanted = split_choice(env_.options.force_kernel).first;
       const std::vector<Kernel> kernels = kernels_for(node->op);
       return std::none_of(kernels.begin(), kernels.end(), [&](const Kernel& kernel) {
         return kernel.takes_prologue && (wanted.empty() || wanted == kernel.name) && !kernel.refuse(problem);
@@ -152,17 +156,6 @@ class Compiler {
       absorbed_.insert(prologue.norm);
       if (prologue.relu != nullptr) absorbed_.insert(prologue.relu);
     }
-  }
-
-  /// Why a kernel may not, or cannot, run the problem.
-  std::optional<std::string> refusal_of(const Kernel& kernel, const Problem& problem) const {
-    const std::string& wanted = env_.options.force_kernel;
-    const std::vector<Kernel> kernels = kernels_for(problem.node.op);
-    const bool forced = std::any_of(kernels.begin(), kernels.end(), [&](const Kernel& other) { return other.name == wanted; });
-    if (forced && kernel.name != wanted && kernel.name != "ref") return wanted + " is forced";
-    if (problem.prologue.norm != nullptr && !kernel.takes_prologue) return "batch norm before it";
-    if (problem.max_pool != nullptr && !kernel.takes_max_pool) return "max-pool behind it";
-    return kernel.refuse(problem);
   }
 
   /// The least predicted time of a problem over its kernels; infinite when none takes it.
@@ -255,13 +248,8 @@ class Compiler {
 
   void add_node(const Node& given) {
     Node node = given;
-    Prologue prologue;
-    if (const auto found = prologues_.find(&given); found != prologues_.end()) {
-      prologue = found->second;
-      node.inputs[0] = prologue.norm->inputs[0];
-    }
-    const auto pool = max_pools_.find(&given);
-    Problem problem = problem_of(node, pool != max_pools_.end() ? pool->second : nullptr);
+    const Prologue prologue = take_prologue(given, node);
+    Problem problem = problem_of(node, max_pool_of(given));
     problem.prologue = prologue;
     const std::vector<ValueId>& outputs = problem.outputs();
     LayerPlan line;
@@ -306,23 +294,13 @@ class Compiler {
     program_.plan.layers.push_back(std::move(line));
   }
 
-  /// The kernel with the least predicted time among those that take the problem; the earlier one
-  /// when they are equal.
-  std::optional<Implementation> choose(const Problem& problem, LayerPlan& line) {
-    struct Candidate {
-      Kernel kernel;
-      Cost cost;
-    };
-    std::vector<Candidate> candidates;
-    for (const Kernel& kernel : kernels_for(problem.node.op)) {
-      if (const auto reason = refusal_of(kernel, problem)) {
-        line.refused.emplace_back(std::string(kernel.name), *reason);
-      } else {
-        candidates.push_back({kernel, kernel.predict(problem)});
-      }
-    }
-    std::stable_sort(candidates.begin(), candidates.end(),
-                     [](const Candidate& a, const Candidate& b) { return a.cost.us < b.cost.us; });
+  /// The kernel that tuning decided on, else the one with the least predicted time among those that
+  /// take the problem.
+  std::optional<Implementation> choose(Problem& problem, LayerPlan& line) {
+    auto [candidates, refused] = find_candidates(problem);
+    line.refused = std::move(refused);
+    const Decision* decision = decision_for(problem);
+    if (decision != nullptr) prefer(decision->choice, candidates);
     std::optional<Implementation> result;
     for (const Candidate& candidate : candidates) {
       if (result) {
@@ -332,14 +310,74 @@ class Compiler {
         continue;
       }
       try {
+        problem.variant = candidate.variant;
         result = candidate.kernel.build(problem);
         result->cost = candidate.cost;
+        line.choice = candidate.name();
       } catch (const dnnl::error& error) {
         line.refused.emplace_back(std::string(candidate.kernel.name),
                                   fmt::format("oneDNN: {}", error.what()));
       }
     }
+    if (decision != nullptr) tell_times(*decision, line);
     return result;
+  }
+
+  /// Null when the cost model chooses.
+  const Decision* decision_for(const Problem& problem) {
+    if (!tuning_) return nullptr;
+    const auto& known = env_.weights.decisions().by_problem;
+    const auto found = known.find(tuning_key(problem));
+    return found != known.end() && !found->second.choice.empty() ? &found->second : nullptr;
+  }
+
+  /// Puts the candidate of this name first, cut as the name says.
+  static void prefer(const std::string& choice, std::vector<Candidate>& candidates) {
+    const auto [kernel, variant] = split_choice(choice);
+    const auto chosen = std::find_if(candidates.begin(), candidates.end(),
+                                     [&, &name = kernel](const Candidate& c) { return c.kernel.name == name; });
+    if (chosen == candidates.end()) return;
+    chosen->variant = variant;
+    std::rotate(candidates.begin(), chosen, chosen + 1);
+  }
+
+  /// What the chosen kernel and the others took when they were measured.
+  static void tell_times(const Decision& decision, LayerPlan& line) {
+    std::erase_if(line.refused, [&](const auto& entry) {
+      return std::any_of(decision.measured.begin(), decision.measured.end(),
+                         [&](const auto& time) { return split_choice(time.first).first == entry.first; });
+    });
+    for (const auto& [choice, us] : decision.measured) {
+      if (choice == line.choice) line.tuned_us = us;
+      else line.refused.emplace_back(choice, fmt::format("measured {:.0f} us", us));
+    }
+  }
+
+  /// Convolutions as they will be chosen for, before anything is.
+  void tune() {
+    std::vector<Node> nodes;
+    nodes.reserve(env_.graph.nodes.size());  // problems point to them
+    std::vector<Problem> problems;
+    for (const Node& given : env_.graph.nodes) {
+      if (absorbed_.contains(&given)) continue;
+      const Prologue prologue = take_prologue(given, nodes.emplace_back(given));
+      problems.push_back(problem_of(nodes.back(), max_pool_of(given)));
+      problems.back().prologue = prologue;
+    }
+    Tuner(env_, env_.weights.decisions()).tune(problems);
+  }
+
+  const Node* max_pool_of(const Node& node) const {
+    const auto found = max_pools_.find(&node);
+    return found != max_pools_.end() ? found->second : nullptr;
+  }
+
+  /// Makes `node`, a copy of `given`, read what its prologue reads.
+  Prologue take_prologue(const Node& given, Node& node) const {
+    const auto found = prologues_.find(&given);
+    if (found == prologues_.end()) return {};
+    node.inputs[0] = found->second.norm->inputs[0];
+    return found->second;
   }
 
   /// Buffers that share memory: a step that may work in place takes over an input that dies there.
@@ -442,6 +480,7 @@ class Compiler {
   std::map<const Node*, Prologue> prologues_;
   std::map<const Node*, const Node*> max_pools_;
   std::map<ValueId, Placement> placements_;
+  bool tuning_;
   std::set<const Node*> absorbed_;
   Program program_;
   std::string unsupported_;

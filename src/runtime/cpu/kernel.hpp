@@ -51,6 +51,8 @@ struct Problem {
   Prologue prologue;
   /// The max-pool behind the node that is not a step of its own, or null; the step writes the pool's output.
   const graph::Node* max_pool = nullptr;
+  /// How the kernel cuts the work, one of its `variants`; empty or unknown: the best predicted.
+  std::string variant = {};
 
   /// The values that the step writes.
   const std::vector<graph::ValueId>& outputs() const { return max_pool != nullptr ? max_pool->outputs : node.outputs; }
@@ -99,6 +101,12 @@ struct Implementation {
   std::unique_ptr<Step> step;
 };
 
+/// A way to cut the work of a kernel.
+struct Variant {
+  std::string name;
+  Cost cost;
+};
+
 struct Kernel {
   std::string_view name;
   /// Why this kernel cannot take the problem; nothing when it can.
@@ -107,6 +115,8 @@ struct Kernel {
   Implementation (*build)(const Problem&);
   bool takes_prologue = false;
   bool takes_max_pool = false;
+  /// The one that `predict` means first. Null: there is one way alone.
+  std::vector<Variant> (*variants)(const Problem&) = nullptr;
 };
 
 /// Best first, the reference last.

@@ -60,14 +60,44 @@ std::shared_ptr<const PackedPointwise> pack(const Problem& problem) {
   });
 }
 
+PointwiseWork work_of(const Problem& problem) {
+  return pointwise_work(*problem.constant(1), pointwise_kernels(), problem.env.options.weight_storage);
+}
+
+bool packs(const Problem& problem) {
+  return geometry_of(problem).stride != 1 || problem.prologue.norm != nullptr;
+}
+
+std::vector<PointwiseBlocking> blockings_of(const Problem& problem, const PointwiseWork& work) {
+  return blockings(geometry_of(problem), work, packs(problem), problem.env.threads, problem.env.machine);
+}
+
+PointwiseBlocking predicted_blocking(const Problem& problem, const PointwiseWork& work) {
+  return choose_blocking(geometry_of(problem), work, packs(problem), problem.env.threads, problem.env.machine);
+}
+
+/// The one that the problem names, else the best predicted.
 PointwiseBlocking blocking_of(const Problem& problem, const PointwiseWork& work) {
-  const PointwiseGeometry g = geometry_of(problem);
-  const bool packs = g.stride != 1 || problem.prologue.norm != nullptr;
-  return choose_blocking(g, work, packs, problem.env.threads, problem.env.machine);
+  if (!problem.variant.empty()) {
+    for (const PointwiseBlocking& blocking : blockings_of(problem, work)) {
+      if (blocking.name() == problem.variant) return blocking;
+    }
+  }
+  return predicted_blocking(problem, work);
+}
+
+std::vector<Variant> variants(const Problem& problem) {
+  const PointwiseWork work = work_of(problem);
+  const PointwiseBlocking best = predicted_blocking(problem, work);
+  std::vector<Variant> result{{best.name(), best.cost}};
+  for (const PointwiseBlocking& blocking : blockings_of(problem, work)) {
+    if (blocking.name() != best.name()) result.push_back({blocking.name(), blocking.cost});
+  }
+  return result;
 }
 
 Cost predict(const Problem& problem) {
-  return blocking_of(problem, pointwise_work(*problem.constant(1), pointwise_kernels(), problem.env.options.weight_storage)).cost;
+  return predicted_blocking(problem, work_of(problem)).cost;
 }
 
 PointwiseConvolution::Prologue pack_prologue(const Problem& problem) {
@@ -129,7 +159,7 @@ Implementation build(const Problem& problem) {
 }  // namespace
 
 Kernel pointwise_kernel() {
-  return {"cpu:pointwise", &refuse, &predict, &build, true};
+  return {"cpu:pointwise", &refuse, &predict, &build, true, false, &variants};
 }
 
 }  // namespace wins::runtime::cpu

@@ -135,7 +135,18 @@ std::optional<std::string> refuse(const Problem& problem, Tile tile, bool sparse
   return sparse ? std::optional<std::string>("nothing is pruned") : refuse_dense(problem, tile);
 }
 
+std::vector<WinogradBlocking> blockings_of(const Problem& problem, Tile tile, bool sparse) {
+  return blockings(geometry_of(problem, tile), work_of(problem, tile, sparse), problem.env.threads,
+                   problem.env.machine);
+}
+
+/// The one that the problem names, else the best predicted.
 WinogradBlocking blocking_of(const Problem& problem, Tile tile, bool sparse) {
+  if (!problem.variant.empty()) {
+    for (const WinogradBlocking& blocking : blockings_of(problem, tile, sparse)) {
+      if (blocking.name() == problem.variant) return blocking;
+    }
+  }
   return choose_blocking(geometry_of(problem, tile), work_of(problem, tile, sparse), problem.env.threads,
                          problem.env.machine);
 }
@@ -199,6 +210,18 @@ Cost predict_entry(const Problem& problem) {
 }
 
 template <int kTile, int kStride, bool kSparse>
+std::vector<Variant> variants_entry(const Problem& problem) {
+  const Tile tile{kTile, kStride};
+  const WinogradBlocking best = choose_blocking(geometry_of(problem, tile), work_of(problem, tile, kSparse),
+                                                problem.env.threads, problem.env.machine);
+  std::vector<Variant> variants{{best.name(), best.cost}};
+  for (const WinogradBlocking& blocking : blockings_of(problem, tile, kSparse)) {
+    if (blocking.name() != best.name()) variants.push_back({blocking.name(), blocking.cost});
+  }
+  return variants;
+}
+
+template <int kTile, int kStride, bool kSparse>
 Implementation build_entry(const Problem& problem) {
   Implementation result;
   constexpr Tile kWanted{kTile, kStride};
@@ -220,7 +243,7 @@ Implementation build_entry(const Problem& problem) {
 template <int kTile, int kStride, bool kSparse>
 Kernel make(std::string_view name) {
   return {name, &refuse_entry<kTile, kStride, kSparse>, &predict_entry<kTile, kStride, kSparse>,
-          &build_entry<kTile, kStride, kSparse>};
+          &build_entry<kTile, kStride, kSparse>, false, false, &variants_entry<kTile, kStride, kSparse>};
 }
 
 }  // namespace

@@ -19,18 +19,19 @@ constexpr std::int64_t kTilePixels = 28;
 
 /// Weights that stay in cache are read again for every 28 pixels, whose values then stay in the
 /// first-level cache; weights that do not are read once for as many pixels as the cache holds.
-std::int64_t block_pixels(const PointwiseGeometry& g, const PointwiseWork& work, const PointwiseBlocking& parts,
-                          const Machine& machine) {
+bool weights_stay(const PointwiseWork& work, int group_parts, const Machine& machine) {
+  return work.weight_bytes * static_cast<double>(work.weights) / group_parts < kCacheShare * machine.l2_bytes;
+}
+
+std::int64_t block_pixels(const PointwiseGeometry& g, bool cached, int pixel_parts, const Machine& machine) {
   const double pixel_bytes = 4.0 * static_cast<double>((g.in_blocks() + g.out_blocks()) * g.block);
-  const double weight_bytes = work.weight_bytes * static_cast<double>(work.weights) / parts.group_parts;
-  const bool cached = weight_bytes < kCacheShare * machine.l2_bytes;
   const auto limit =
       cached ? kTilePixels
              : std::max(kTilePixels, static_cast<std::int64_t>(kCacheShare * machine.l2_bytes / pixel_bytes));
   const std::int64_t pixels = g.out_pixels();
   std::int64_t count = divide_up(pixels, std::min(limit, pixels));
   // The same number of blocks for each part, as long as they do not become tiny.
-  while (g.batch * count % parts.pixel_parts != 0 && pixels / (count + 1) >= kTilePixels / 2) ++count;
+  while (g.batch * count % pixel_parts != 0 && pixels / (count + 1) >= kTilePixels / 2) ++count;
   return divide_up(pixels, count);
 }
 
@@ -65,6 +66,25 @@ std::string PointwiseBlocking::text() const {
                      pixels, cost.text());
 }
 
+std::string PointwiseBlocking::name() const { return fmt::format("{}x{},{}", pixel_parts, group_parts, pixels); }
+
+std::vector<PointwiseBlocking> blockings(const PointwiseGeometry& geometry, const PointwiseWork& work, bool pack,
+                                         int threads, const Machine& machine) {
+  std::vector<PointwiseBlocking> all;
+  for (int pixel_parts = 1; pixel_parts <= threads; ++pixel_parts) {
+    if (threads % pixel_parts != 0) continue;
+    PointwiseBlocking blocking{pixel_parts, threads / pixel_parts, 1, {}};
+    for (const bool cached : {false, true}) {
+      const std::int64_t pixels = block_pixels(geometry, cached, pixel_parts, machine);
+      if (cached && pixels == blocking.pixels) continue;
+      blocking.pixels = pixels;
+      blocking.cost = predict(geometry, work, pack, blocking, machine);
+      all.push_back(blocking);
+    }
+  }
+  return all;
+}
+
 PointwiseBlocking choose_blocking(const PointwiseGeometry& geometry, const PointwiseWork& work, bool pack,
                                   int threads, const Machine& machine) {
   PointwiseBlocking best;
@@ -72,7 +92,8 @@ PointwiseBlocking choose_blocking(const PointwiseGeometry& geometry, const Point
   for (int pixel_parts = 1; pixel_parts <= threads; ++pixel_parts) {
     if (threads % pixel_parts != 0) continue;
     PointwiseBlocking blocking{pixel_parts, threads / pixel_parts, 1, {}};
-    blocking.pixels = block_pixels(geometry, work, blocking, machine);
+    blocking.pixels =
+        block_pixels(geometry, weights_stay(work, blocking.group_parts, machine), pixel_parts, machine);
     blocking.cost = predict(geometry, work, pack, blocking, machine);
     if (best.cost.us < 0 || blocking.cost.us < best.cost.us) best = blocking;
   }

@@ -29,9 +29,17 @@ struct PointwiseBlocking {
   int pixel_parts = 1, group_parts = 1;
   std::int64_t pixels = 1;  ///< in a block, at most
   Cost cost;
+  /// "2x1,28": parts of pixels x parts of channels, pixels of a block.
+  std::string name() const;
   std::string text() const;
 };
 
+/// All blockings with their predicted costs: each grid of the threads, with blocks for weights that
+/// stay in cache and for weights that do not.
+std::vector<PointwiseBlocking> blockings(const PointwiseGeometry& geometry, const PointwiseWork& work, bool pack,
+                                         int threads, const Machine& machine);
+
+/// The fastest blocking by prediction, its blocks sized by what the cache holds.
 PointwiseBlocking choose_blocking(const PointwiseGeometry& geometry, const PointwiseWork& work, bool pack,
                                   int threads, const Machine& machine);
 

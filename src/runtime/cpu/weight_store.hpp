@@ -1,4 +1,4 @@
-// Packed weights of one session, made once and shared by its executables.
+// Packed weights of one session, and what tuning decided: made once and shared by its executables.
 #pragma once
 
 #include <map>
@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "decisions.hpp"
 #include "wins/runtime/backend.hpp"
 
 namespace wins::runtime::cpu {
@@ -22,7 +23,11 @@ class WeightStore : public WeightCache {
     return std::static_pointer_cast<const T>(slot);
   }
 
+  /// What tuning decided for this session.
+  Decisions& decisions() { return decisions_; }
+
  private:
+  Decisions decisions_;
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<const void>> entries_;
 };

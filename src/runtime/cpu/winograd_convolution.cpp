@@ -61,16 +61,17 @@ std::vector<TilePosition> list_tiles(const WinogradGeometry& g, std::int64_t cou
 
 }  // namespace
 
+std::string WinogradBlocking::name() const { return fmt::format("{}{}", vectors, split_rows ? "+rows" : ""); }
+
 std::string WinogradBlocking::text() const {
   return fmt::format("{} lane groups, {}, {}", vectors,
                      split_rows ? "rows split over threads" : "tiles split over threads", cost.text());
 }
 
-WinogradBlocking choose_blocking(const WinogradGeometry& geometry, const WinogradWork& work, int threads,
-                                 const Machine& machine) {
+std::vector<WinogradBlocking> blockings(const WinogradGeometry& geometry, const WinogradWork& work, int threads,
+                                        const Machine& machine) {
   const std::int64_t groups = divide_up(geometry.tiles(), machine.lanes);
-  WinogradBlocking best;
-  best.cost.us = -1;
+  std::vector<WinogradBlocking> all;
   for (const bool split_rows : {false, true}) {
     if (split_rows && threads == 1) continue;
     for (const int vectors : kBlockSizes) {
@@ -80,11 +81,18 @@ WinogradBlocking choose_blocking(const WinogradGeometry& geometry, const Winogra
       schedule.blocks = block_count(groups, vectors, threads, split_rows);
       schedule.split_rows = split_rows;
       schedule.threads = threads;
-      const Cost cost = predict(geometry, work, schedule, machine);
-      if (best.cost.us < 0 || cost.us < best.cost.us) best = {vectors, split_rows, cost};
+      all.push_back({vectors, split_rows, predict(geometry, work, schedule, machine)});
     }
   }
-  return best;
+  return all;
+}
+
+WinogradBlocking choose_blocking(const WinogradGeometry& geometry, const WinogradWork& work, int threads,
+                                 const Machine& machine) {
+  const std::vector<WinogradBlocking> all = blockings(geometry, work, threads, machine);
+  return *std::min_element(all.begin(), all.end(), [](const WinogradBlocking& a, const WinogradBlocking& b) {
+    return a.cost.us < b.cost.us;
+  });
 }
 
 WinogradConvolution::WinogradConvolution(const WinogradGeometry& geometry,

@@ -17,8 +17,14 @@ struct WinogradBlocking {
   int vectors = 2;          ///< lane groups (N tiles each) in a block of tiles, at most
   bool split_rows = false;  ///< threads share the tiles of a block and split its rows
   Cost cost;
+  /// "4", or "4+rows" with split rows.
+  std::string name() const;
   std::string text() const;
 };
+
+/// All blockings with their predicted costs.
+std::vector<WinogradBlocking> blockings(const WinogradGeometry& geometry, const WinogradWork& work, int threads,
+                                        const Machine& machine);
 
 /// The fastest blocking by prediction.
 WinogradBlocking choose_blocking(const WinogradGeometry& geometry, const WinogradWork& work, int threads,

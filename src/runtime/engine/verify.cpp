@@ -88,6 +88,14 @@ std::vector<const graph::Node*> nodes_of(const graph::Graph& graph, const graph:
   return nodes;
 }
 
+/// Options under which a node alone runs what the network runs. Tuning again might decide otherwise.
+SessionOptions alone(SessionOptions options, const LayerPlan* planned) {
+  if (!options.tune) return options;
+  options.tune = false;
+  if (options.force_kernel.empty() && planned != nullptr) options.force_kernel = planned->choice;
+  return options;
+}
+
 LayerCheck check_layer(const OneNode& one, const std::string& node, const SessionOptions& options, double bound) {
   LayerCheck check;
   check.node = node;
@@ -117,9 +125,9 @@ std::vector<LayerCheck> verify(const graph::Graph& graph, const std::vector<Tens
   std::vector<LayerCheck> checks;
   for (const graph::Node& node : specialised.nodes) {
     const OneNode one = isolate(specialised, nodes_of(specialised, node, plan), values);
-    checks.push_back(check_layer(one, node.name, options, bound));
-    LayerCheck& check = checks.back();
     const LayerPlan* planned = line_of(plan, node.name);
+    checks.push_back(check_layer(one, node.name, alone(options, planned), bound));
+    LayerCheck& check = checks.back();
     if (planned == nullptr || planned->kernel == check.kernel) continue;
     // Another kernel was checked than the network runs: that is no verification.
     check.kernel += fmt::format(" (the network runs {})", planned->kernel);

@@ -46,6 +46,7 @@ const char* wins_last_error(void);
 /* Opens an ONNX file. `options`: NULL or "key=value" pairs separated by commas:
  *   backend=cpu|ref|cuda   threads=N (0 = all cores)   winograd=0|1   error_bound=1e-5
  *   memory_limit=BYTES (0 = none)   force_m=0|2|4|6   weight_storage=f32|bf16
+ *   tune=0|1 (time kernels, less than a second a plan)   tune_cache=FILE of times, without a comma
  * On success *model must be freed with wins_free; on failure it is NULL. */
 int wins_open(const char* path, const char* options, wins_model** model);
 /* NULL is allowed. */

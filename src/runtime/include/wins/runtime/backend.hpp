@@ -36,7 +36,8 @@ class Backend {
   virtual std::string unavailable() const = 0;
   virtual std::shared_ptr<WeightCache> make_cache() const = 0;
   /// `graph` is specialised. Throws `Error` listing every node no kernel takes. The kernel of a
-  /// node depends on the node, its shapes and the options alone, so that `verify` can run it apart.
+  /// node depends on the node, its shapes and the options alone, so that `verify` can run it apart; with
+  /// `tune` also on what was measured, and forcing the `choice` of its line gives the same.
   /// A Session never compiles in two threads at once.
   virtual std::unique_ptr<Executable> compile(const graph::Graph& graph, const SessionOptions& options,
                                               const std::shared_ptr<WeightCache>& cache) const = 0;

@@ -33,7 +33,14 @@ struct SessionOptions {
   /// Force the tile of dense Winograd layers (2, 4, 6); 0 = by cost.
   int force_m = 0;
   WeightStorage weight_storage = WeightStorage::f32;
-  /// Run by this kernel ("cpu:winograd_f2_rows") every node whose list has it, unless it refuses;
+  /// Convolutions run by the kernel, and cut as, was fastest on this machine: times come from a cache
+  /// file, and what it lacks is measured, largest layers first, for less than a second a plan. A
+  /// session keeps what it decided; another one may decide otherwise, with other rounding.
+  bool tune = false;
+  /// The cache file; empty: ${XDG_CACHE_HOME:-~/.cache}/wins/tuning.txt. One that cannot be used costs
+  /// a warning on standard error.
+  std::string tune_cache = {};
+  /// Run by this kernel ("cpu:winograd_f2_rows", or LayerPlan::choice) every node whose list has it, unless it refuses;
   /// for benchmarks and tests. Empty: by cost.
   std::string force_kernel = {};
 };
@@ -50,6 +57,8 @@ struct LayerPlan {
   std::size_t workspace_bytes = 0;
   std::size_t weight_bytes = 0;  ///< packed
   std::vector<std::string> inside = {};  ///< other nodes that this step runs too, in order
+  std::string choice = {};  ///< the kernel, and how it is cut where that was chosen: "cpu:winograd_f2_rows/4"
+  double tuned_us = 0;  ///< alone, when it was chosen by measuring; 0 when the cost model chose
 };
 
 struct Plan {

@@ -1,0 +1,38 @@
+// Which kernels take a problem, in the order of their predicted times.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernel.hpp"
+
+namespace wins::runtime::cpu {
+
+/// A kernel, cut in one way.
+struct Candidate {
+  Kernel kernel;
+  std::string variant;  ///< empty: the best predicted
+  Cost cost;
+  /// "cpu:winograd_f2_rows/4", as `SessionOptions::force_kernel` takes it.
+  std::string name() const;
+};
+
+struct Candidates {
+  std::vector<Candidate> taking;  ///< one of each kernel, fastest by prediction first; the earlier of equal ones
+  std::vector<std::pair<std::string, std::string>> refused;
+};
+
+/// Why a kernel may not, or cannot, run the problem. Heeds `force_kernel`.
+std::optional<std::string> refusal_of(const Kernel& kernel, const Problem& problem);
+
+Candidates find_candidates(const Problem& problem);
+
+/// All ways to cut the work of a candidate's kernel: the cost model's, then the others by prediction.
+std::vector<Candidate> variants_of(const Candidate& candidate, const Problem& problem);
+
+/// The parts of "kernel/variant".
+std::pair<std::string, std::string> split_choice(const std::string& choice);
+
+}  // namespace wins::runtime::cpu
