@@ -136,15 +136,15 @@ std::size_t times_in(const fs::path& file) {
 
 TEST_F(Tuning, CorrectsAWrongPrediction) {
   // Two by two pixels: one tile of F(6,3) in sixteen lanes, 64 positions of 256 x 256 weights.
+  // F(2,3) and the direct kernel do a tenth of that, and one thread waits for no other.
   const graph::Graph graph = convolutions({{256, 256, 2}});
-  Bench wrong(graph, options(), blind_machine());
+  Bench wrong(graph, options(1), blind_machine());
   wrong.options.tune = false;
   EXPECT_TRUE(wrong.line("conv0").kernel.starts_with("cpu:winograd_f6_rows"));
-  Bench tuned(graph, options(), blind_machine());
+  Bench tuned(graph, options(1), blind_machine());
   tuned.tune();
   const LayerPlan line = tuned.line("conv0");
-  EXPECT_TRUE(line.kernel.starts_with("cpu:direct")) << line.kernel;
-  EXPECT_EQ(line.choice, "cpu:direct");
+  EXPECT_TRUE(line.kernel.starts_with("cpu:direct") || line.kernel.starts_with("cpu:winograd_f2_rows")) << line.kernel;
   EXPECT_GT(line.tuned_us, 0);
   const auto other = std::find_if(line.refused.begin(), line.refused.end(), [](const auto& entry) {
     return entry.first.starts_with("cpu:winograd_f6_rows/");
@@ -152,7 +152,7 @@ TEST_F(Tuning, CorrectsAWrongPrediction) {
   ASSERT_NE(other, line.refused.end());
   EXPECT_TRUE(other->second.starts_with("measured ")) << other->second;
   const std::string text = compile_program(tuned.environment()).plan.text();
-  EXPECT_NE(text.find("tuned cpu:direct: measured "), std::string::npos) << text;
+  EXPECT_NE(text.find("tuned " + line.choice + ": measured "), std::string::npos) << text;
 }
 
 TEST_F(Tuning, TakesTimesFromTheFile) {
