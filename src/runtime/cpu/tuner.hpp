@@ -20,7 +20,7 @@ Clock steady_clock();
 
 /// Most seconds that tuning may add to one compilation. Less than the promised one, for what is
 /// written afterwards.
-inline constexpr double kTuningSeconds = 0.9;
+inline constexpr double kTuningSeconds = 0.8;
 
 /// The problem as a key: its text, nodes inside, storage of weights, and the columns that a pruned 1x1 layer has left.
 std::string tuning_key(const Problem& problem);

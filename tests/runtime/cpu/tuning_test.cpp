@@ -3,7 +3,7 @@
 
 #include <unistd.h>
 
-#include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <thread>
 
@@ -111,7 +111,14 @@ struct Bench {
 
   std::vector<Problem> problems(const Environment& env) const {
     std::vector<Problem> result;
-    for (const graph::Node& node : graph.nodes) result.push_back({env, node, std::vector<Layout>(node.inputs.size()), {}, {}});
+    const auto pitches = [&](const std::vector<graph::ValueId>& ids) {
+      std::vector<std::int64_t> all;
+      for (const graph::ValueId id : ids) all.push_back(id == graph::kNone ? 0 : image_count(*graph.value(id).shape, env.block));
+      return all;
+    };
+    for (const graph::Node& node : graph.nodes) {
+      result.push_back({env, node, std::vector<Layout>(node.inputs.size()), pitches(node.inputs), pitches(node.outputs), {}, nullptr, {}});
+    }
     return result;
   }
 
@@ -127,6 +134,14 @@ Machine blind_machine() {
   model.flops_per_us = 1e300;
   model.bytes_per_us = 1e300;
   return model;
+}
+
+/// Of this thread: on a busy machine it waits in between for as long as others like, which neither a
+/// budget nor a test can bound.
+double processor_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 std::size_t times_in(const fs::path& file) {
@@ -213,12 +228,14 @@ TEST_F(Tuning, ManyLayersStayWithinASecond) {
   const auto seconds = [&](bool tune) {
     Bench bench(graph, options(1));
     bench.options.tune = tune;
-    const auto start = std::chrono::steady_clock::now();
+    const double start = processor_seconds();
     compile_program(bench.environment());
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return processor_seconds() - start;
   };
   const double without = std::min(seconds(false), seconds(false));
-  EXPECT_LT(seconds(true) - without, 1.0 + 0.5 * without);  // other work may meet one and not the other
+  const double added = seconds(true) - without;
+  RecordProperty("added_seconds", std::to_string(added));
+  EXPECT_LT(added, 1.0);
 }
 
 TEST_F(Tuning, SessionsAtOnceLeaveAllTimes) {
