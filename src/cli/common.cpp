@@ -1,7 +1,5 @@
 #include "common.hpp"
 
-#include <map>
-
 #include <fmt/chrono.h>
 #include <fmt/core.h>
 #include <sys/sysinfo.h>
@@ -10,7 +8,6 @@
 #include <algorithm>
 #include <charconv>
 #include <ctime>
-#include <fstream>
 #include <numeric>
 #include <random>
 

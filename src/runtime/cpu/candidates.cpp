@@ -1,6 +1,7 @@
 #include "candidates.hpp"
 
 #include <algorithm>
+#include <optional>
 
 namespace wins::runtime::cpu {
 namespace {
@@ -8,6 +9,17 @@ namespace {
 void sort_by_cost(std::vector<Candidate>::iterator first, std::vector<Candidate>::iterator last) {
   std::stable_sort(first, last,
                    [](const Candidate& a, const Candidate& b) { return a.cost.us < b.cost.us; });
+}
+
+/// Why a kernel may not, or cannot, run the problem.
+std::optional<std::string> refusal_of(const Kernel& kernel, const Problem& problem) {
+  const std::string wanted = split_choice(problem.env.options.force_kernel).first;
+  const std::vector<Kernel> kernels = kernels_for(problem.node.op);
+  const bool forced = std::any_of(kernels.begin(), kernels.end(), [&](const Kernel& other) { return other.name == wanted; });
+  if (forced && kernel.name != wanted && kernel.name != "ref") return wanted + " is forced";
+  if (problem.prologue.norm != nullptr && !kernel.takes_prologue) return "batch norm before it";
+  if (problem.max_pool != nullptr && !kernel.takes_max_pool) return "max-pool behind it";
+  return kernel.refuse(problem);
 }
 
 }  // namespace
@@ -19,16 +31,6 @@ std::string Candidate::name() const {
 std::pair<std::string, std::string> split_choice(const std::string& choice) {
   const std::size_t slash = choice.find('/');
   return {choice.substr(0, slash), slash == std::string::npos ? std::string() : choice.substr(slash + 1)};
-}
-
-std::optional<std::string> refusal_of(const Kernel& kernel, const Problem& problem) {
-  const std::string wanted = split_choice(problem.env.options.force_kernel).first;
-  const std::vector<Kernel> kernels = kernels_for(problem.node.op);
-  const bool forced = std::any_of(kernels.begin(), kernels.end(), [&](const Kernel& other) { return other.name == wanted; });
-  if (forced && kernel.name != wanted && kernel.name != "ref") return wanted + " is forced";
-  if (problem.prologue.norm != nullptr && !kernel.takes_prologue) return "batch norm before it";
-  if (problem.max_pool != nullptr && !kernel.takes_max_pool) return "max-pool behind it";
-  return kernel.refuse(problem);
 }
 
 Candidates find_candidates(const Problem& problem) {

@@ -1,7 +1,6 @@
 // Which kernels take a problem, in the order of their predicted times.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,9 +23,7 @@ struct Candidates {
   std::vector<std::pair<std::string, std::string>> refused;
 };
 
-/// Why a kernel may not, or cannot, run the problem. Heeds `force_kernel`.
-std::optional<std::string> refusal_of(const Kernel& kernel, const Problem& problem);
-
+/// Heeds `force_kernel`.
 Candidates find_candidates(const Problem& problem);
 
 /// All ways to cut the work of a candidate's kernel: the cost model's, then the others by prediction.

@@ -159,13 +159,11 @@ class Compiler {
   }
 
   /// The least predicted time of a problem over its kernels; infinite when none takes it.
-  double predict_best(const Problem& problem) const {
-    double best = std::numeric_limits<double>::infinity();
-    for (const Kernel& kernel : kernels_for(problem.node.op)) {
-      if (kernel.name == "ref" || refusal_of(kernel, problem)) continue;
-      best = std::min(best, kernel.predict(problem).us);
+  static double predict_best(const Problem& problem) {
+    for (const Candidate& candidate : find_candidates(problem).taking) {
+      if (candidate.kernel.name != "ref") return candidate.cost.us;
     }
-    return best;
+    return std::numeric_limits<double>::infinity();
   }
 
   /// Keeps the max-pools that are predicted faster inside the convolution before them; they get no steps.

@@ -13,6 +13,7 @@
 #include <hwy/highway.h>
 
 #include "bfloat16-inl.hpp"
+#include "output_activation-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace wins::runtime::cpu::HWY_NAMESPACE {
@@ -32,16 +33,6 @@ constexpr int kMaxRows = 6;  // 24 accumulators of 32 registers
 #else
 constexpr int kMaxRows = 2;  // 8 of 16
 #endif
-
-HWY_INLINE Vec activate(const OutputActivation& activation, Vec y) {
-  const D d;
-  using Kind = OutputActivation::Kind;
-  if (activation.kind == Kind::clamp)
-    return hn::Min(hn::Max(y, hn::Set(d, activation.low)), hn::Set(d, activation.high));
-  if (activation.kind == Kind::leaky)
-    return hn::IfThenElse(hn::Lt(y, hn::Zero(d)), hn::Mul(y, hn::Set(d, activation.alpha)), y);
-  return y;
-}
 
 template <int kRows>
 void multiply_rows(const LinearTile& tile) {
@@ -70,7 +61,7 @@ void multiply_rows(const LinearTile& tile) {
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      const Vec y = activate(tile.activation, sum[r][v]);
+      const Vec y = activate(D(), tile.activation, sum[r][v]);
       const int left = tile.outputs - v * kLanes;
       float* to = tile.y + r * tile.y_pitch + v * kLanes;
       if (left >= kLanes) {

@@ -14,6 +14,7 @@
 #include <hwy/highway.h>
 
 #include "aligned.hpp"
+#include "output_activation-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace wins::runtime::cpu::HWY_NAMESPACE {
@@ -240,14 +241,6 @@ HWY_INLINE void multiply_position(const StemTileTask& task, int xi, float* m) {
   }
 }
 
-HWY_INLINE Vec activate(const OutputActivation& activation, Vec y) {
-  const D d;
-  using Kind = OutputActivation::Kind;
-  if (activation.kind == Kind::clamp) return hn::Min(hn::Max(y, hn::Set(d, activation.low)), hn::Set(d, activation.high));
-  if (activation.kind == Kind::leaky) return hn::IfThenElse(hn::Lt(y, hn::Zero(d)), hn::Mul(y, hn::Set(d, activation.alpha)), y);
-  return y;
-}
-
 /// Columns of the half transformed tile to pixels of vector k.
 HWY_INLINE void write_tile(const StemTileTask& task, const OutputTransform& transform, int k, const float* half, std::int64_t step,
                            std::int64_t column) {
@@ -261,7 +254,7 @@ HWY_INLINE void write_tile(const StemTileTask& task, const OutputTransform& tran
     if (task.bias != nullptr) {
       const Vec bias = hn::LoadU(d, task.bias + k * kLanes);
 #pragma GCC unroll 4
-      for (int a = 0; a < kStemTile; ++a) y[a] = hn::IfThenElseZero(exist, activate(task.activation, hn::Add(y[a], bias)));
+      for (int a = 0; a < kStemTile; ++a) y[a] = hn::IfThenElseZero(exist, activate(D(), task.activation, hn::Add(y[a], bias)));
     }
 #pragma GCC unroll 4
     for (int a = 0; a < kStemTile; ++a) {
@@ -328,7 +321,7 @@ struct PoolFinish {
         exist(hn::FirstN(D(), static_cast<std::size_t>(std::clamp(task.channels - lane, 0, kLanes)))),
         activation(task.activation) {}
   HWY_INLINE void operator()(Vec most, float* y) const {
-    hn::StoreU(hn::IfThenElseZero(exist, activate(activation, hn::Add(most, bias))), D(), y);
+    hn::StoreU(hn::IfThenElseZero(exist, activate(D(), activation, hn::Add(most, bias))), D(), y);
   }
 };
 
