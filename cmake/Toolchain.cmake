@@ -52,11 +52,12 @@ if(WINS_FUZZ)
 endif()
 
 add_library(wins_flags INTERFACE)
-target_compile_options(wins_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+target_compile_options(wins_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # GCC 12 sees overlapping copies in std::string's assignment that are not there (GCC bug 105651).
-  target_compile_options(wins_flags INTERFACE -Wno-restrict)
+  target_compile_options(wins_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
 endif()
 if(WINS_WERROR)
-  target_compile_options(wins_flags INTERFACE -Werror)
+  target_compile_options(wins_flags INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Werror>)
 endif()

@@ -11,7 +11,7 @@ endfunction()
 
 # wins_room(NAME room [STUB] [DEPS room...] [LIBS target...])
 #
-# Makes the library wins_<room> of src/<room>/*.cpp, or of src/<room>/stub/*.cpp with STUB. Others see
+# Makes the library wins_<room> of src/<room>/*.cpp (and *.cu where CUDA is enabled), or of src/<room>/stub/*.cpp with STUB. Others see
 # src/<room>/include; the room itself and its tests also see src/<room>. A room without sources is an
 # interface library, so that others can name it already.
 function(wins_room)
@@ -26,8 +26,11 @@ function(wins_room)
     set(pattern "${folder}/stub/*.cpp")
   else()
     set(pattern "${folder}/*.cpp")
+    if(CMAKE_CUDA_COMPILER)
+      list(APPEND pattern "${folder}/*.cu")
+    endif()
   endif()
-  file(GLOB sources CONFIGURE_DEPENDS "${pattern}")
+  file(GLOB sources CONFIGURE_DEPENDS ${pattern})
 
   if(sources)
     add_library(${target} STATIC ${sources})

@@ -24,6 +24,14 @@ runtime::WeightStorage storage(std::string_view text) {
   return runtime::WeightStorage::bf16;
 }
 
+runtime::Precision precision(std::string_view text) {
+  if (text == "fp32") return runtime::Precision::fp32;
+  if (text == "tf32") return runtime::Precision::tf32;
+  if (text == "fp16") return runtime::Precision::fp16;
+  require(text == "bf16", "option 'precision': '{}' is none of fp32, tf32, fp16 and bf16", text);
+  return runtime::Precision::bf16;
+}
+
 void set(runtime::SessionOptions& options, std::string_view key, std::string_view value) {
   if (key == "backend") options.backend = std::string(value);
   else if (key == "threads") options.threads = number<int>(key, value);
@@ -32,9 +40,10 @@ void set(runtime::SessionOptions& options, std::string_view key, std::string_vie
   else if (key == "memory_limit") options.memory_limit = number<std::size_t>(key, value);
   else if (key == "force_m") options.force_m = number<int>(key, value);
   else if (key == "weight_storage") options.weight_storage = storage(value);
+  else if (key == "precision") options.precision = precision(value);
   else if (key == "tune") options.tune = number<int>(key, value) != 0;
   else if (key == "tune_cache") options.tune_cache = std::string(value);
-  else fail("unknown option '{}' (known: backend, threads, winograd, error_bound, memory_limit, force_m, weight_storage, tune, tune_cache)", key);
+  else fail("unknown option '{}' (known: backend, threads, winograd, error_bound, memory_limit, force_m, weight_storage, precision, tune, tune_cache)", key);
 }
 
 }  // namespace

@@ -22,7 +22,6 @@ struct Options {
   std::string against;
   std::string peer = "onnxruntime";
   std::string batches = "1";
-  std::string precision = "fp32";
   std::string backend = "cpu";
   int rounds = 30;
   bool layers = true;
@@ -99,7 +98,6 @@ void bench_batch(const Options& options, const ModelFile& model, const std::opti
 }
 
 void run_bench(const Options& options) {
-  if (options.precision != "fp32") throw UsageError("--precision: this build runs fp32 only");
   Json record = run_header(options.common);
   record["model"] = options.model;
   record["against"] = options.against;
@@ -121,13 +119,13 @@ void add_bench(CLI::App& app) {
   verb->add_option("--peer", options->peer, "onnxruntime (runs the --against file) or none")
       ->check(CLI::IsMember({"onnxruntime", "none"}))->capture_default_str();
   verb->add_option("--batch", options->batches, "comma list")->capture_default_str();
-  verb->add_option("--precision", options->precision, "fp32")->capture_default_str();
   verb->add_option("--backend", options->backend, "cpu, ref or cuda")->capture_default_str();
   verb->add_option("--rounds", options->rounds, "timed rounds")->check(CLI::Range(1, 1000000))->capture_default_str();
   verb->add_flag("!--no-layers", options->layers, "leave the layer table out");
   verb->add_flag("--no-winograd", options->no_winograd, "dense layers of MODEL run direct");
   add_common(*verb, options->common);
   add_weight_storage(*verb, options->common);
+  add_precision(*verb, options->common);
   add_tuning(*verb, options->common);
   verb->callback([options] { run_bench(*options); });
 }

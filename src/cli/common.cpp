@@ -203,6 +203,16 @@ void add_weight_storage(CLI::App& app, Common& common) {
       ->check(CLI::IsMember({"f32", "bf16"}));
 }
 
+void add_precision(CLI::App& app, Common& common) {
+  const std::map<std::string, runtime::Precision> names{{"fp32", runtime::Precision::fp32},
+                                                        {"tf32", runtime::Precision::tf32},
+                                                        {"fp16", runtime::Precision::fp16},
+                                                        {"bf16", runtime::Precision::bf16}};
+  const auto set = [&common, names](const std::string& name) { common.precision = names.at(name); };
+  app.add_option_function<std::string>("--precision", set, "fp32 (default); on --backend cuda also tf32, fp16 and bf16")
+      ->check(CLI::IsMember(names));
+}
+
 void add_tuning(CLI::App& app, Common& common) {
   app.add_flag("--tune", common.tune, "choose kernels by timing them, for less than a second, and remember the times");
   app.add_option_function<std::string>(
@@ -218,6 +228,7 @@ void add_tuning(CLI::App& app, Common& common) {
 runtime::SessionOptions session_options(const Common& common, const std::string& backend) {
   runtime::SessionOptions options;
   options.weight_storage = common.weight_storage;
+  options.precision = common.precision;
   options.backend = backend;
   options.threads = common.threads;
   options.tune = common.tune;

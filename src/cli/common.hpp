@@ -26,12 +26,15 @@ struct Common {
   bool quiet = false;
   int threads = 0;
   runtime::WeightStorage weight_storage = runtime::WeightStorage::f32;
+  runtime::Precision precision = runtime::Precision::fp32;
   bool tune = false;
   std::string tune_cache;  ///< empty: the default file
 };
 void add_common(CLI::App& app, Common& common);
 /// `--weight-storage`, for verbs that run a network through a backend.
 void add_weight_storage(CLI::App& app, Common& common);
+/// `--precision`, for the same verbs.
+void add_precision(CLI::App& app, Common& common);
 /// `--tune` and `--tune-cache`, for the same verbs.
 void add_tuning(CLI::App& app, Common& common);
 

@@ -53,6 +53,7 @@ void add_eval(CLI::App& app) {
   add_data_flags(*verb, options->data, "test", true);
   add_common(*verb, options->common);
   add_weight_storage(*verb, options->common);
+  add_precision(*verb, options->common);
   add_tuning(*verb, options->common);
   verb->callback([options] { run_eval(*options); });
 }

@@ -144,6 +144,7 @@ void add_run(CLI::App& app) {
   add_preprocess_flags(*verb, options->data);
   add_common(*verb, options->common);
   add_weight_storage(*verb, options->common);
+  add_precision(*verb, options->common);
   add_tuning(*verb, options->common);
   verb->callback([options] { run_run(*options); });
 }

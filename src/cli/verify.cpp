@@ -60,6 +60,7 @@ void add_verify(CLI::App& app) {
       ->check(CLI::PositiveNumber)->capture_default_str();
   add_common(*verb, options->common);
   add_weight_storage(*verb, options->common);
+  add_precision(*verb, options->common);
   add_tuning(*verb, options->common);
   verb->callback([options] { run_verify(*options); });
 }

@@ -7,12 +7,12 @@
 #include <map>
 #include <set>
 
-#include "arena.hpp"
 #include "candidates.hpp"
 #include "dnnl_step.hpp"
 #include "image_copy.hpp"
 #include "tuner.hpp"
 #include "wins/base/error.hpp"
+#include "wins/runtime/arena.hpp"
 #include "wins/runtime/problem.hpp"
 
 namespace wins::runtime::cpu {

@@ -10,10 +10,10 @@
 
 #include "aligned.hpp"
 #include "cost.hpp"
-#include "fusion.hpp"
 #include "weight_store.hpp"
 #include "winograd_kernels.hpp"
 #include "wins/graph/graph.hpp"
+#include "wins/runtime/fusion.hpp"
 #include "wins/runtime/session.hpp"
 
 namespace wins::runtime::cpu {

@@ -19,6 +19,8 @@ void check_options(const SessionOptions& options) {
   require(options.threads >= 0, "threads: {} is negative", options.threads);
   require(std::isfinite(options.error_bound) && options.error_bound > 0, "error_bound: {} is not positive",
           options.error_bound);
+  require(options.precision == Precision::fp32 || options.backend == "cuda", "precision: backend '{}' computes in fp32 alone",
+          options.backend);
   const int m = options.force_m;
   require(m == 0 || m == 2 || m == 4 || m == 6, "force_m: {} is not one of 0, 2, 4, 6", m);
 }

@@ -20,6 +20,14 @@ enum class WeightStorage {
          ///< 8 significant bits; other layers keep float32
 };
 
+/// What a backend multiplies; sums are float32, and inputs and outputs of the network stay float32.
+enum class Precision {
+  fp32,
+  tf32,  ///< cuda alone: factors rounded to 10 bits of fraction
+  fp16,  ///< cuda alone: activations and weights in 16 bits
+  bf16,  ///< cuda alone
+};
+
 struct SessionOptions {
   std::string backend = "cpu";  ///< "cpu", "ref", "cuda"
   int threads = 0;              ///< 0: the cores this process may use
@@ -33,6 +41,7 @@ struct SessionOptions {
   /// Force the tile of dense Winograd layers (2, 4, 6); 0 = by cost.
   int force_m = 0;
   WeightStorage weight_storage = WeightStorage::f32;
+  Precision precision = Precision::fp32;
   /// Convolutions run by the kernel, and cut as, was fastest on this machine: times come from a cache
   /// file, and what it lacks is measured, largest layers first, for less than a second a plan. A
   /// session keeps what it decided; another one may decide otherwise, with other rounding.

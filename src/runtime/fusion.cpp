@@ -1,8 +1,8 @@
-#include "fusion.hpp"
+#include "wins/runtime/fusion.hpp"
 
 #include <algorithm>
 
-namespace wins::runtime::cpu {
+namespace wins::runtime {
 namespace {
 
 using graph::Node;
@@ -135,4 +135,4 @@ std::map<ValueId, Placement> find_placements(const graph::Graph& graph, int bloc
   return Slicer(graph, block).run();
 }
 
-}  // namespace wins::runtime::cpu
+}  // namespace wins::runtime

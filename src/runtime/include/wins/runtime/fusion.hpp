@@ -8,7 +8,7 @@
 
 #include "wins/graph/graph.hpp"
 
-namespace wins::runtime::cpu {
+namespace wins::runtime {
 
 /// A batch norm, and perhaps a ReLU, that stand before a convolution and nothing else.
 struct Prologue {
@@ -33,4 +33,4 @@ struct Placement {
 /// that too. Of several images each lies in its image of `root`, so they are not next to each other.
 std::map<graph::ValueId, Placement> find_placements(const graph::Graph& graph, int block);
 
-}  // namespace wins::runtime::cpu
+}  // namespace wins::runtime

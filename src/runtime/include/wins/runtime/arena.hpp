@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <vector>
 
-namespace wins::runtime::cpu {
+namespace wins::runtime {
 
 /// A buffer that lives from step `first` to step `last`, both included.
 struct Lifetime {
@@ -13,12 +13,12 @@ struct Lifetime {
 };
 
 struct ArenaPlan {
-  std::vector<std::size_t> offsets;  ///< one for each lifetime, 64-byte aligned
+  std::vector<std::size_t> offsets;  ///< one for each lifetime, aligned
   std::size_t bytes = 0;
 };
 
 /// Greedy: the largest buffer first, each in the smallest gap between the buffers that live at the
 /// same time.
-ArenaPlan plan_arena(const std::vector<Lifetime>& lifetimes);
+ArenaPlan plan_arena(const std::vector<Lifetime>& lifetimes, std::size_t alignment = 64);
 
-}  // namespace wins::runtime::cpu
+}  // namespace wins::runtime

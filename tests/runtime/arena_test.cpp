@@ -1,11 +1,11 @@
-#include "arena.hpp"
+#include "wins/runtime/arena.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <random>
 
-namespace wins::runtime::cpu {
+namespace wins::runtime {
 namespace {
 
 TEST(Arena, BuffersThatLiveTogetherDoNotOverlap) {
@@ -42,4 +42,4 @@ TEST(Arena, AChainNeedsTwoBuffers) {
 }
 
 }  // namespace
-}  // namespace wins::runtime::cpu
+}  // namespace wins::runtime

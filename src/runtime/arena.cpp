@@ -1,17 +1,13 @@
-#include "arena.hpp"
+#include "wins/runtime/arena.hpp"
 
 #include <algorithm>
 #include <limits>
 #include <numeric>
 
-#include "aligned.hpp"
-
-namespace wins::runtime::cpu {
+namespace wins::runtime {
 namespace {
 
-std::size_t aligned(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
+std::size_t aligned(std::size_t bytes, std::size_t alignment) { return (bytes + alignment - 1) / alignment * alignment; }
 
 struct Range {
   std::size_t begin, end;
@@ -32,7 +28,7 @@ std::size_t best_gap(const std::vector<Range>& taken, std::size_t bytes) {
 
 }  // namespace
 
-ArenaPlan plan_arena(const std::vector<Lifetime>& lifetimes) {
+ArenaPlan plan_arena(const std::vector<Lifetime>& lifetimes, std::size_t alignment) {
   std::vector<std::size_t> order(lifetimes.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
@@ -45,14 +41,14 @@ ArenaPlan plan_arena(const std::vector<Lifetime>& lifetimes) {
     for (const std::size_t j : placed) {
       const bool together =
           lifetimes[i].first <= lifetimes[j].last && lifetimes[j].first <= lifetimes[i].last;
-      if (together) taken.push_back({plan.offsets[j], plan.offsets[j] + aligned(lifetimes[j].bytes)});
+      if (together) taken.push_back({plan.offsets[j], plan.offsets[j] + aligned(lifetimes[j].bytes, alignment)});
     }
     std::sort(taken.begin(), taken.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
-    plan.offsets[i] = best_gap(taken, aligned(lifetimes[i].bytes));
-    plan.bytes = std::max(plan.bytes, plan.offsets[i] + aligned(lifetimes[i].bytes));
+    plan.offsets[i] = best_gap(taken, aligned(lifetimes[i].bytes, alignment));
+    plan.bytes = std::max(plan.bytes, plan.offsets[i] + aligned(lifetimes[i].bytes, alignment));
     placed.push_back(i);
   }
   return plan;
 }
 
-}  // namespace wins::runtime::cpu
+}  // namespace wins::runtime

@@ -1,0 +1,120 @@
+// A Winograd layer as the fused CUDA kernel takes it: shapes, how blocks cut it, where a block keeps what. Host code,
+// tested without a GPU; the kernel reads these structs as they are.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "wins/runtime/cuda/divisor.hpp"
+#include "wins/runtime/cuda/row_pack.hpp"
+
+#ifdef __CUDACC__
+#define WINS_DEVICE __host__ __device__
+#else
+#define WINS_DEVICE
+#endif
+
+namespace wins::runtime::cuda {
+
+/// What the epilogue applies; other functions need a step of their own.
+enum class FusedActivation : std::uint8_t {
+  none,
+  relu,
+  general,  ///< min(max(x < 0 ? slope x : x, low), high)
+};
+
+inline constexpr int kMaxSlices = 64;
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+/// Shapes of a layer and how it is cut. Activations are NHWC; a pitch is elements from one pixel to the next, a
+/// multiple of 16 bytes; channels that fill the last 16 bytes are read and must be finite; they are written
+/// as zeros. A tensor has less than 2^31 bytes.
+struct FusedLayer {
+  std::int32_t batch = 1;
+  std::int32_t height = 1, width = 1, channels = 1;  // of the input
+  std::int32_t out_height = 1, out_width = 1, filters = 1;
+  std::int32_t pad_top = 0, pad_left = 0;
+  std::int32_t input_pitch = 0, output_pitch = 0, residual_pitch = 0;
+  FusedActivation activation = FusedActivation::none;
+  float slope = 1, low = -kInfinity, high = kInfinity;  ///< of FusedActivation::general
+  /// Tiles of a block, over images, rows and columns, and blocks.
+  std::int32_t block_images = 1, block_rows = 1, block_columns = 1;
+  std::int32_t grid_images = 1, grid_rows = 1, grid_columns = 1;
+  Divisor by_block_tiles, by_block_columns, by_grid_rows, by_grid_columns, by_patch_rows, by_patch_columns;
+  // Of the pack:
+  std::int32_t chunks = 0, slices = 0, max_items = 0, max_alive = 0, slice_groups = 0;
+  RowSlice slice[kMaxSlices];
+};
+
+/// RowPack::groups, as an argument of the kernel: then branches on it are known to be the same in all lanes.
+struct FusedGroups {
+  static constexpr int kMax = 2048;  ///< 8 KB: 1024 output channels, 584 with stride 2
+  std::uint32_t words[kMax];
+};
+
+/// A kernel that was built.
+struct FusedShape {
+  int tiles = 32;           ///< 32 or 64; a block has a quarter as many warps
+  int items_per_warp = 4;
+  int max_items() const { return items_per_warp * tiles / 4; }
+};
+
+/// p and the pixels from one tile to the next of F(2,3).
+WINS_DEVICE constexpr int tile_size(int stride) { return stride == 1 ? 4 : 5; }
+WINS_DEVICE constexpr int tile_step(int stride) { return 2 * stride; }
+
+/// Rounds in which a block copies its pixels: eight threads take the eight units of one.
+WINS_DEVICE constexpr int copy_rounds(int stride) { return stride == 1 ? 8 : 20; }
+WINS_DEVICE constexpr int max_patch_pixels(int stride, int tiles) { return copy_rounds(stride) * tiles; }
+
+WINS_DEVICE constexpr int patch_rows(const FusedLayer& layer, int stride) {
+  return (layer.block_rows - 1) * tile_step(stride) + tile_size(stride);
+}
+WINS_DEVICE constexpr int patch_columns(const FusedLayer& layer, int stride) {
+  return (layer.block_columns - 1) * tile_step(stride) + tile_size(stride);
+}
+WINS_DEVICE constexpr int patch_pixels(const FusedLayer& layer, int stride) {
+  return layer.block_images * patch_rows(layer, stride) * patch_columns(layer, stride);
+}
+
+/// Bytes of one unit of V: 16 a tile, and 16 more so that 8 units of one tile lie in different banks.
+WINS_DEVICE constexpr int unit_bytes(int tiles) { return tiles * 16 + 16; }
+/// Floats of one row of M: 4 more than the tiles, so that the 8 tiles and 4 row pairs of an accumulator lie in
+/// different banks.
+WINS_DEVICE constexpr int m_pitch(int tiles) { return tiles + 4; }
+
+inline constexpr int kPixelBytes = kChunkUnits * 16;
+
+/// Offsets in bytes. M lies over V.
+struct FusedMemory {
+  int patch_bytes = 0;  ///< one patch at 0, one behind it
+  int V = 0;
+  int bytes = 0;
+
+  WINS_DEVICE constexpr FusedMemory(const FusedLayer& layer, int stride, int tiles) {
+    patch_bytes = patch_pixels(layer, stride) * kPixelBytes;
+    V = 2 * patch_bytes;
+    const int V_bytes = layer.max_alive * kChunkUnits * unit_bytes(tiles);
+    const int M_bytes = layer.max_items * kItemRows * m_pitch(tiles) * 4;
+    bytes = V + (V_bytes > M_bytes ? V_bytes : M_bytes);
+  }
+};
+
+/// Blocks that a multiprocessor holds at once, by shared memory and registers.
+inline int resident_blocks(const FusedLayer& layer, int stride, int tiles, int shared_bytes) {
+  const int bytes = FusedMemory(layer, stride, tiles).bytes + 1024;  // 1 KB of each block is the system's
+  return tiles == 32 && 2 * bytes <= shared_bytes + 1024 ? 2 : 1;
+}
+
+/// Those that were built, for every operand and stride.
+std::vector<FusedShape> fused_shapes();
+
+/// Chooses the rectangle of tiles: the one that needs the fewest blocks, then the smallest patch. Needs
+/// everything of `layer` before `block_images`.
+void cut_tiles(FusedLayer& layer, int stride, int tiles);
+
+/// Shared memory of a block, bytes; more than a device has when the layer does not fit.
+std::size_t fused_shared_bytes(const FusedLayer& layer, int stride, FusedShape shape);
+
+}  // namespace wins::runtime::cuda

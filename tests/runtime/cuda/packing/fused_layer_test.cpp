@@ -1,0 +1,76 @@
+// Blocks cover every tile once, and fit what the kernel's loops were built for.
+#include "wins/runtime/cuda/fused_layer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace wins::runtime::cuda {
+namespace {
+
+FusedLayer layer_of(int batch, int height, int width) {
+  FusedLayer layer;
+  layer.batch = batch;
+  layer.out_height = height;
+  layer.out_width = width;
+  layer.chunks = 2;
+  layer.max_items = 20;
+  layer.max_alive = 9;
+  return layer;
+}
+
+TEST(FusedLayer, BlocksCoverEveryTileOnce) {
+  const int sizes[][3] = {{1, 1, 1}, {1, 7, 7}, {64, 7, 7}, {3, 14, 14}, {2, 56, 56}, {1, 5, 224}, {2, 224, 3}, {7, 13, 9}, {1, 1, 100}};
+  for (const auto& [batch, height, width] : sizes) {
+    for (const int stride : {1, 2}) {
+      for (const int tiles : {32, 64}) {
+        FusedLayer layer = layer_of(batch, height, width);
+        cut_tiles(layer, stride, tiles);
+        SCOPED_TRACE(testing::Message() << batch << "x" << height << "x" << width << " stride " << stride << " tiles " << tiles);
+        EXPECT_LE(layer.block_images * layer.block_rows * layer.block_columns, tiles);
+        EXPECT_LE(patch_pixels(layer, stride), max_patch_pixels(stride, tiles));
+        // Each grid reaches the end, and no block begins behind it.
+        const auto covers = [](int grid, int block, int extent) { return grid * block >= extent && (grid - 1) * block < extent; };
+        EXPECT_TRUE(covers(layer.grid_images, layer.block_images, batch));
+        EXPECT_TRUE(covers(layer.grid_rows, layer.block_rows, (height + 1) / 2));
+        EXPECT_TRUE(covers(layer.grid_columns, layer.block_columns, (width + 1) / 2));
+      }
+    }
+  }
+}
+
+TEST(FusedLayer, BlocksOfResNetWasteFewTiles) {
+  for (const int size : {56, 28, 14, 7}) {
+    FusedLayer layer = layer_of(64, size, size);
+    cut_tiles(layer, 1, 32);
+    const int side = (size + 1) / 2;
+    const double used = 64.0 * side * side / (32.0 * layer.grid_images * layer.grid_rows * layer.grid_columns);
+    EXPECT_GT(used, 0.75) << size;
+  }
+}
+
+TEST(FusedLayer, SharedMemoryHoldsPatchesAndV) {
+  FusedLayer layer = layer_of(64, 56, 56);
+  cut_tiles(layer, 1, 32);
+  const std::size_t bytes = fused_shared_bytes(layer, 1, {32, 4});
+  EXPECT_GE(bytes, static_cast<std::size_t>(2 * patch_pixels(layer, 1) * kPixelBytes + layer.max_alive * kChunkUnits * unit_bytes(32)));
+  EXPECT_LT(bytes, 228U * 1024 / 2);
+}
+
+/// The division by multiplication, as the device computes it.
+int divide(std::uint32_t n, std::uint32_t divisor, std::uint32_t inverse) {
+  (void)divisor;
+  return static_cast<int>(inverse == 0 ? n : static_cast<std::uint32_t>((static_cast<std::uint64_t>(n) * inverse) >> 32));
+}
+
+TEST(Divisor, IsExactInItsRange) {
+  for (const std::uint32_t divisor : {1U, 2U, 3U, 7U, 10U, 28U, 49U, 63U, 111U, 784U, 65535U}) {
+    const auto inverse = Divisor(static_cast<std::int32_t>(divisor)).inverse();
+    for (std::uint32_t n = 0; n < 70000 && std::uint64_t{n} * divisor < (std::uint64_t{1} << 32); ++n) {
+      ASSERT_EQ(divide(n, divisor, inverse), static_cast<int>(n / divisor)) << n << " / " << divisor;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace wins::runtime::cuda
