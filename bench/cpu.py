@@ -28,6 +28,7 @@ import numpy as np
 
 import noise
 from engines import ENGINES
+from ratios import RATIO
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -35,8 +36,6 @@ SETTLE_S = 0.1       # after an engine whose workers spin on for a while
 OUR_BOUND = 1e-4     # relative L2 of the network's output against the reference engine
 PEER_BOUND = 1e-2    # the same for peers in fp32 (some trade precision for speed); int8 is not held to it
 PEERS = ("onnxruntime", "openvino", "ncnn", "mnn", "pytorch", "onnxruntime-int8")
-# In percent, the paper's.
-RATIO = {"resnet18": 84, "vgg16": 84, "resnet50": 80, "squeezenet1_0": 28.1, "densenet121": 85, "fashion-resnet": 84}
 # The demo's network: trained weights, in place of random ones.
 TRAINED = {"fashion-resnet": ROOT / "models/fashion-resnet.onnx"}
 SHAPE = {"fashion-resnet": (1, 28, 28)}
@@ -295,4 +294,5 @@ def main():
     print(f"\n{table(rows)}\nwrote {options.output}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -206,6 +206,32 @@ int wins_run(wins_model* model, const wins_tensor* inputs, size_t input_count, w
   });
 }
 
+int wins_enqueue(wins_model* model, const wins_tensor* inputs, size_t input_count, const wins_tensor* outputs,
+                 size_t output_count, void* stream) {
+  return guarded([&] {
+    check_outputs(model, outputs, output_count);
+    const std::vector<Shape> shapes = shapes_of(inputs, input_count);
+    const wins::graph::Graph graph = wins::graph::specialize(model->session.graph(), shapes);
+    std::vector<const void*> from;
+    std::vector<void*> to;
+    const auto check = [](const char* what, std::size_t i, const wins_tensor& tensor, const Shape& shape) {
+      require(tensor.data != nullptr, "{} {}: data is NULL", what, i);
+      require(tensor.dtype == WINS_F32, "{} {}: dtype {} is not float32", what, i, tensor.dtype);
+      require(tensor.bytes / sizeof(float) >= static_cast<std::uint64_t>(wins::element_count(shape)),
+              "{} {}: {} bytes are too few for shape {}", what, i, tensor.bytes, wins::to_string(shape));
+    };
+    for (std::size_t i = 0; i < input_count; ++i) {
+      check("input", i, inputs[i], shapes[i]);
+      from.push_back(inputs[i].data);
+    }
+    for (std::size_t i = 0; i < output_count; ++i) {
+      check("output", i, outputs[i], graph.value(graph.outputs[i]).shape.value());
+      to.push_back(outputs[i].data);
+    }
+    model->session.enqueue(shapes, from, to, stream);
+  });
+}
+
 const char* wins_plan_text(wins_model* model, const wins_tensor* inputs, size_t input_count) {
   const int status = guarded([&] {
     require(model != nullptr, "model is NULL");

@@ -40,6 +40,10 @@ bool is_static(const graph::Graph& graph) {
 
 }  // namespace
 
+void Executable::enqueue(const std::vector<const void*>&, const std::vector<void*>&, void*) {
+  fail("this backend runs on the host: it has no device memory to run in");
+}
+
 struct Session::State {
   explicit State(Source from) : source(std::move(from)), cache(source) {}
   Source source;
@@ -82,6 +86,16 @@ Session Session::open(graph::Graph graph, const SessionOptions& options) {
 std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs) {
   const Lease lease(state_->cache.find(check_inputs(state_->source.graph, inputs)));
   return lease->run(inputs);
+}
+
+void Session::enqueue(const std::vector<Shape>& input_shapes, const std::vector<const void*>& inputs,
+                      const std::vector<void*>& outputs, void* stream) {
+  check_input_shapes(state_->source.graph, input_shapes);
+  require(inputs.size() == input_shapes.size() && outputs.size() == state_->source.graph.outputs.size(),
+          "the network has {} inputs and {} outputs, not {} and {}", input_shapes.size(), state_->source.graph.outputs.size(),
+          inputs.size(), outputs.size());
+  const Lease lease(state_->cache.find(input_shapes));
+  lease->enqueue(inputs, outputs, stream);
 }
 
 Plan Session::plan(const std::vector<Shape>& input_shapes) {

@@ -14,7 +14,7 @@ std::vector<FusedShape> fused_shapes() {
   return {{32, 2}, {32, 3}, {32, 4}, {32, 6}, {64, 1}, {64, 2}, {64, 3}, {64, 4}};
 }
 
-void cut_tiles(FusedLayer& layer, int stride, int tiles) {
+void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes) {
   const std::int32_t rows = divide_up(layer.out_height, 2), columns = divide_up(layer.out_width, 2);
   std::tuple<std::int64_t, std::int32_t, std::int32_t> best{std::numeric_limits<std::int64_t>::max(), 0, 0};
   for (std::int32_t height = 1; height <= std::min(rows, tiles); ++height) {
@@ -41,11 +41,11 @@ void cut_tiles(FusedLayer& layer, int stride, int tiles) {
   layer.by_grid_columns = Divisor(layer.grid_columns);
   layer.by_patch_rows = Divisor(patch_rows(layer, stride));
   layer.by_patch_columns = Divisor(patch_columns(layer, stride));
+  layer.by_units = Divisor(layer.slice_groups * kGroupChannels * element_bytes / 16);
 }
 
-std::size_t fused_shared_bytes(const FusedLayer& layer, int stride, FusedShape shape) {
-  const FusedMemory memory(layer, stride, shape.tiles);
-  return static_cast<std::size_t>(memory.bytes);
+std::size_t fused_shared_bytes(const FusedLayer& layer, int stride, FusedShape shape, int element_bytes) {
+  return static_cast<std::size_t>(FusedMemory(layer, stride, shape.tiles, element_bytes).bytes);
 }
 
 }  // namespace wins::runtime::cuda

@@ -16,6 +16,7 @@ FusedLayer layer_of(int batch, int height, int width) {
   layer.chunks = 2;
   layer.max_items = 20;
   layer.max_alive = 9;
+  layer.slice_groups = 8;
   return layer;
 }
 
@@ -25,7 +26,7 @@ TEST(FusedLayer, BlocksCoverEveryTileOnce) {
     for (const int stride : {1, 2}) {
       for (const int tiles : {32, 64}) {
         FusedLayer layer = layer_of(batch, height, width);
-        cut_tiles(layer, stride, tiles);
+        cut_tiles(layer, stride, tiles, 2);
         SCOPED_TRACE(testing::Message() << batch << "x" << height << "x" << width << " stride " << stride << " tiles " << tiles);
         EXPECT_LE(layer.block_images * layer.block_rows * layer.block_columns, tiles);
         EXPECT_LE(patch_pixels(layer, stride), max_patch_pixels(stride, tiles));
@@ -42,7 +43,7 @@ TEST(FusedLayer, BlocksCoverEveryTileOnce) {
 TEST(FusedLayer, BlocksOfResNetWasteFewTiles) {
   for (const int size : {56, 28, 14, 7}) {
     FusedLayer layer = layer_of(64, size, size);
-    cut_tiles(layer, 1, 32);
+    cut_tiles(layer, 1, 32, 2);
     const int side = (size + 1) / 2;
     const double used = 64.0 * side * side / (32.0 * layer.grid_images * layer.grid_rows * layer.grid_columns);
     EXPECT_GT(used, 0.75) << size;
@@ -51,24 +52,28 @@ TEST(FusedLayer, BlocksOfResNetWasteFewTiles) {
 
 TEST(FusedLayer, SharedMemoryHoldsPatchesAndV) {
   FusedLayer layer = layer_of(64, 56, 56);
-  cut_tiles(layer, 1, 32);
-  const std::size_t bytes = fused_shared_bytes(layer, 1, {32, 4});
+  cut_tiles(layer, 1, 32, 2);
+  const std::size_t bytes = fused_shared_bytes(layer, 1, {32, 4}, 2);
   EXPECT_GE(bytes, static_cast<std::size_t>(2 * patch_pixels(layer, 1) * kPixelBytes + layer.max_alive * kChunkUnits * unit_bytes(32)));
   EXPECT_LT(bytes, 228U * 1024 / 2);
 }
 
-/// The division by multiplication, as the device computes it.
-int divide(std::uint32_t n, std::uint32_t divisor, std::uint32_t inverse) {
-  (void)divisor;
-  return static_cast<int>(inverse == 0 ? n : static_cast<std::uint32_t>((static_cast<std::uint64_t>(n) * inverse) >> 32));
-}
-
-TEST(Divisor, IsExactInItsRange) {
-  for (const std::uint32_t divisor : {1U, 2U, 3U, 7U, 10U, 28U, 49U, 63U, 111U, 784U, 65535U}) {
-    const auto inverse = Divisor(static_cast<std::int32_t>(divisor)).inverse();
-    for (std::uint32_t n = 0; n < 70000 && std::uint64_t{n} * divisor < (std::uint64_t{1} << 32); ++n) {
-      ASSERT_EQ(divide(n, divisor, inverse), static_cast<int>(n / divisor)) << n << " / " << divisor;
+TEST(Divisor, IsExactBelowTwoToThe31st) {
+  static_assert(Divisor(7).quotient(48) == 6);
+  for (const std::uint32_t divisor : {1U, 2U, 3U, 7U, 10U, 28U, 49U, 112U, 224U, 784U, 1000U, 65535U, 65537U, 0x7FFFFFFFU}) {
+    const Divisor by(divisor);
+    const auto check = [&](std::uint64_t n) {
+      if (n >= (std::uint64_t{1} << 31)) return;
+      ASSERT_EQ(by.quotient(static_cast<std::uint32_t>(n)), n / divisor) << n << " / " << divisor;
+    };
+    for (std::uint64_t n = 0; n < 3000; ++n) check(n);
+    // Multiples and their neighbours are where a reciprocal that is a little off would show.
+    for (std::uint64_t multiple = divisor; multiple < (std::uint64_t{1} << 31); multiple += divisor * (1 + multiple / divisor / 500)) {
+      check(multiple - 1);
+      check(multiple);
+      check(multiple + 1);
     }
+    for (std::uint64_t n = (std::uint64_t{1} << 31) - 1000; n < (std::uint64_t{1} << 31); ++n) check(n);
   }
 }
 

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define WINS_ABI 1
+#define WINS_ABI 2
 #define WINS_MAX_RANK 8
 
 enum wins_status { WINS_OK = 0, WINS_ERROR = 1 };
@@ -46,6 +46,7 @@ const char* wins_last_error(void);
 /* Opens an ONNX file. `options`: NULL or "key=value" pairs separated by commas:
  *   backend=cpu|ref|cuda   threads=N (0 = all cores)   winograd=0|1   error_bound=1e-5
  *   memory_limit=BYTES (0 = none)   force_m=0|2|4|6   weight_storage=f32|bf16
+ *   precision=fp32|tf32|fp16|bf16 (cuda; cpu and ref: fp32)
  *   tune=0|1 (time kernels, less than a second a plan)   tune_cache=FILE of times, without a comma
  * On success *model must be freed with wins_free; on failure it is NULL. */
 int wins_open(const char* path, const char* options, wins_model** model);
@@ -71,6 +72,12 @@ int wins_output_shapes(wins_model* model, const wins_tensor* inputs, size_t inpu
  * Inputs and outputs are in the model's order, all of them. */
 int wins_run(wins_model* model, const wins_tensor* inputs, size_t input_count, wins_tensor* outputs,
              size_t output_count);
+
+/* Since ABI 2. Enqueues a run on a stream (backend=cuda: a cudaStream_t, NULL is the default one) and returns. Each
+ * input's and output's data is float32 device memory, 16-byte aligned; bytes is the room behind it. An input needs its
+ * shape; an output's is not read. The memory must stay until the stream is through. */
+int wins_enqueue(wins_model* model, const wins_tensor* inputs, size_t input_count, const wins_tensor* outputs,
+                 size_t output_count, void* stream);
 
 /* The plan for these input shapes as a table: kernel of each layer, why others were refused. NULL
  * on failure. Valid until the thread's next call of this function. */

@@ -20,6 +20,8 @@ class Executable {
   virtual const Plan& plan() const = 0;
   /// One run with every layer timed: microseconds, in the order of plan().layers.
   virtual std::vector<double> run_timed(const std::vector<Tensor>& inputs, std::vector<Tensor>& outputs) = 0;
+  /// `Session::enqueue`. Throws `Error` unless the backend has memory of its own.
+  virtual void enqueue(const std::vector<const void*>& inputs, const std::vector<void*>& outputs, void* stream);
 };
 
 /// Weights packed once per session, shared by all its executables (key: node name). Opaque here.

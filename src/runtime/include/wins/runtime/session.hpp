@@ -94,6 +94,13 @@ class Session {
   /// Throws `Error` naming the input when a shape or type does not fit.
   std::vector<Tensor> run(const std::vector<Tensor>& inputs);
 
+  /// Enqueues one run on a stream of the caller's (cuda: a cudaStream_t, 0 is the default one) and returns. Inputs and
+  /// outputs are float32, row-major, in device memory, 16-byte aligned. The first run with other pointers
+  /// than the last one records them, which takes longer. Throws `Error` as `run` does, and when the backend runs on the
+  /// host.
+  void enqueue(const std::vector<Shape>& input_shapes, const std::vector<const void*>& inputs,
+               const std::vector<void*>& outputs, void* stream);
+
   /// Plan for these input shapes (made when needed).
   Plan plan(const std::vector<Shape>& input_shapes);
 

@@ -1,32 +1,42 @@
 // Division by a number that is fixed for a launch, as a multiplication.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 namespace wins::runtime::cuda {
 
-/// Of numbers n with n * divisor < 2^32: then the product with 2^32 / divisor, rounded up, has the quotient in its
-/// upper half (Granlund & Montgomery, "Division by Invariant Integers using Multiplication", PLDI 1994).
+/// Of all numbers below 2^31: the reciprocal 2^(31 + ceil(log2 d)) / d, rounded up, has 32 significant bits, and the
+/// quotient is the upper half of the product, shifted (Granlund & Montgomery, "Division by Invariant Integers
+/// using Multiplication", PLDI 1994).
 class Divisor {
  public:
   Divisor() = default;
-  explicit constexpr Divisor(std::int32_t divisor)
-      : divisor_(static_cast<std::uint32_t>(divisor)),
-        inverse_(divisor == 1 ? 0 : static_cast<std::uint32_t>(((std::uint64_t{1} << 32) + divisor_ - 1) / divisor_)) {}
+  /// 1 <= divisor < 2^31.
+  explicit constexpr Divisor(std::int64_t divisor) : divisor_(static_cast<std::uint32_t>(divisor)) {
+    if (divisor_ == 1) return;
+    const int bits = std::bit_width(divisor_ - 1);
+    reciprocal_ = static_cast<std::uint32_t>(((std::uint64_t{1} << (31 + bits)) + divisor_ - 1) / divisor_);
+    shift_ = static_cast<std::uint32_t>(bits - 1);
+  }
 
-  std::uint32_t inverse() const { return inverse_; }
+  /// What a kernel does in one instruction, for tests.
+  constexpr std::uint32_t quotient(std::uint32_t n) const {
+    return reciprocal_ == 0 ? n : static_cast<std::uint32_t>((static_cast<std::uint64_t>(n) * reciprocal_) >> 32) >> shift_;
+  }
 
 #ifdef __CUDACC__
   /// The quotient; n becomes the remainder.
-  __device__ int divide(int& n) const {
-    const std::uint32_t q = inverse_ == 0 ? static_cast<std::uint32_t>(n) : __umulhi(static_cast<std::uint32_t>(n), inverse_);
-    n -= static_cast<int>(q * divisor_);
-    return static_cast<int>(q);
+  template <class Int>
+  __device__ Int divide(Int& n) const {
+    const std::uint32_t q = reciprocal_ == 0 ? static_cast<std::uint32_t>(n) : __umulhi(static_cast<std::uint32_t>(n), reciprocal_) >> shift_;
+    n -= static_cast<Int>(q * divisor_);
+    return static_cast<Int>(q);
   }
 #endif
 
  private:
-  std::uint32_t divisor_ = 1, inverse_ = 0;
+  std::uint32_t divisor_ = 1, reciprocal_ = 0, shift_ = 0;
 };
 
 }  // namespace wins::runtime::cuda

@@ -41,16 +41,19 @@ struct FusedLayer {
   /// Tiles of a block, over images, rows and columns, and blocks.
   std::int32_t block_images = 1, block_rows = 1, block_columns = 1;
   std::int32_t grid_images = 1, grid_rows = 1, grid_columns = 1;
-  Divisor by_block_tiles, by_block_columns, by_grid_rows, by_grid_columns, by_patch_rows, by_patch_columns;
+  Divisor by_block_tiles, by_block_columns, by_grid_rows, by_grid_columns, by_patch_rows, by_patch_columns, by_units;
   // Of the pack:
   std::int32_t chunks = 0, slices = 0, max_items = 0, max_alive = 0, slice_groups = 0;
   RowSlice slice[kMaxSlices];
 };
 
-/// RowPack::groups, as an argument of the kernel: then branches on it are known to be the same in all lanes.
+/// RowPack::groups and item_positions, as arguments of the kernel: then branches on them are known to be the same in
+/// all lanes.
 struct FusedGroups {
   static constexpr int kMax = 2048;  ///< 8 KB: 1024 output channels, 584 with stride 2
+  static constexpr int kMaxItems = 4096;  ///< of all slices, each counted as the largest
   std::uint32_t words[kMax];
+  std::uint8_t positions[kMaxItems];
 };
 
 /// A kernel that was built.
@@ -86,24 +89,25 @@ WINS_DEVICE constexpr int m_pitch(int tiles) { return tiles + 4; }
 
 inline constexpr int kPixelBytes = kChunkUnits * 16;
 
-/// Offsets in bytes. M lies over V.
+/// Offsets in bytes. M at 0 and the stage behind it lie over patches and V.
 struct FusedMemory {
   int patch_bytes = 0;  ///< one patch at 0, one behind it
-  int V = 0;
+  int V = 0, stage = 0;
   int bytes = 0;
 
-  WINS_DEVICE constexpr FusedMemory(const FusedLayer& layer, int stride, int tiles) {
+  WINS_DEVICE constexpr FusedMemory(const FusedLayer& layer, int stride, int tiles, int element_bytes) {
     patch_bytes = patch_pixels(layer, stride) * kPixelBytes;
-    V = 2 * patch_bytes;
-    const int V_bytes = layer.max_alive * kChunkUnits * unit_bytes(tiles);
-    const int M_bytes = layer.max_items * kItemRows * m_pitch(tiles) * 4;
-    bytes = V + (V_bytes > M_bytes ? V_bytes : M_bytes);
+    V = layer.chunks > 1 ? 2 * patch_bytes : patch_bytes;
+    const int V_end = V + layer.max_alive * kChunkUnits * unit_bytes(tiles);
+    stage = layer.max_items * kItemRows * m_pitch(tiles) * 4;
+    const int stage_end = stage + 4 * tiles * layer.slice_groups * kGroupChannels * element_bytes;
+    bytes = V_end > stage_end ? V_end : stage_end;
   }
 };
 
 /// Blocks that a multiprocessor holds at once, by shared memory and registers.
-inline int resident_blocks(const FusedLayer& layer, int stride, int tiles, int shared_bytes) {
-  const int bytes = FusedMemory(layer, stride, tiles).bytes + 1024;  // 1 KB of each block is the system's
+inline int resident_blocks(int block_bytes, int tiles, int shared_bytes) {
+  const int bytes = block_bytes + 1024;  // 1 KB of each block is the system's
   return tiles == 32 && 2 * bytes <= shared_bytes + 1024 ? 2 : 1;
 }
 
@@ -111,10 +115,10 @@ inline int resident_blocks(const FusedLayer& layer, int stride, int tiles, int s
 std::vector<FusedShape> fused_shapes();
 
 /// Chooses the rectangle of tiles: the one that needs the fewest blocks, then the smallest patch. Needs
-/// everything of `layer` before `block_images`.
-void cut_tiles(FusedLayer& layer, int stride, int tiles);
+/// everything of `layer` before `block_images`, and `slice_groups`.
+void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes);
 
 /// Shared memory of a block, bytes; more than a device has when the layer does not fit.
-std::size_t fused_shared_bytes(const FusedLayer& layer, int stride, FusedShape shape);
+std::size_t fused_shared_bytes(const FusedLayer& layer, int stride, FusedShape shape, int element_bytes);
 
 }  // namespace wins::runtime::cuda

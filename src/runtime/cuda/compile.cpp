@@ -1,0 +1,287 @@
+#include "compile.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "copy.hpp"
+#include "wins/base/error.hpp"
+#include "wins/runtime/arena.hpp"
+#include "wins/runtime/fusion.hpp"
+#include "wins/runtime/problem.hpp"
+
+namespace wins::runtime::cuda {
+namespace {
+
+using graph::kNone;
+using graph::Node;
+using graph::Value;
+using graph::ValueId;
+
+constexpr std::size_t kArenaAlignment = 256;
+
+/// Nodes that give their input's elements in the same order under another shape.
+bool is_reshape(const Node& node) {
+  if (const auto* unary = node.as<graph::Unary>()) return unary->function.kind == graph::UnaryKind::identity;
+  return node.as<graph::Flatten>() != nullptr || node.as<graph::Reshape>() != nullptr || node.as<graph::Squeeze>() != nullptr ||
+         node.as<graph::Unsqueeze>() != nullptr;
+}
+
+/// Whether the elements lie row-major next to each other.
+bool is_plain(const Layout& layout) {
+  const Layout plain = plain_layout(layout.shape);
+  for (std::size_t d = 0; d < layout.shape.size(); ++d) {
+    if (layout.shape[d] > 1 && layout.strides[d] != plain.strides[d]) return false;
+  }
+  return true;
+}
+
+class Compiler {
+ public:
+  explicit Compiler(const Environment& env)
+      : env_(env), placements_(find_placements(env.graph, static_cast<int>(env.unit()))), buffers_(env.graph.values.size(), kNoBuffer) {}
+
+  Program run() {
+    for (const ValueId id : env_.graph.inputs) add_input(id);
+    for (const Node& node : env_.graph.nodes) {
+      if (!place_concat(node) && !add_alias(node)) add_node(node);
+    }
+    require(unsupported_.empty(), "no cuda kernel for: {}", unsupported_);
+    for (const ValueId id : env_.graph.outputs) add_output(id);
+    assign_memory();
+    return std::move(program_);
+  }
+
+ private:
+  const Value& value(ValueId id) const { return env_.graph.value(id); }
+  static bool is_float(const Value& value) { return value.dtype == DType::f32; }
+  std::size_t& buffer_of(ValueId id) { return buffers_[static_cast<std::size_t>(id)]; }
+
+  Layout layout(ValueId id) const {
+    const Shape& shape = value(id).shape.value();
+    const auto placed = placements_.find(id);
+    if (placed == placements_.end()) return layout_of(shape, env_.unit());
+    return layout_of(shape, env_.unit(), layout_of(value(placed->second.root).shape.value(), env_.unit()).pitch);
+  }
+
+  std::size_t add_bytes(std::size_t bytes) {
+    Buffer buffer;
+    buffer.bytes = bytes;
+    program_.buffers.push_back(std::move(buffer));
+    return program_.buffers.size() - 1;
+  }
+
+  /// Memory for a value that a step writes.
+  std::size_t add_buffer(ValueId id) {
+    const auto bytes = static_cast<std::size_t>(extent_of(layout(id)) * env_.element_bytes());
+    const std::size_t index = add_bytes(bytes);
+    if (const auto placed = placements_.find(id); placed != placements_.end()) {
+      const auto [root, channel] = placed->second;
+      if (buffer_of(root) == kNoBuffer) add_buffer(root);
+      program_.buffers[index].parent = buffer_of(root);
+      program_.buffers[index].parent_offset = static_cast<std::size_t>(channel * env_.element_bytes());
+    }
+    buffer_of(id) = index;
+    return index;
+  }
+
+  /// Where a value is read from; constants go to the device when something reads them.
+  std::size_t read(ValueId id) {
+    if (buffer_of(id) != kNoBuffer) return buffer_of(id);
+    const Value& constant = value(id);
+    require(constant.constant.has_value(), "cuda: value '{}' is read before it is made", constant.name);
+    const std::size_t index = add_bytes(0);
+    // Of a plan, not of the session: a folded constant may depend on the input shapes.
+    program_.buffers[index].constant = upload_unshared(env_, constant.name, *constant.constant, layout(id));
+    buffer_of(id) = index;
+    return index;
+  }
+
+  void add_input(ValueId id) {
+    const Value& input = value(id);
+    require(is_float(input), "cuda: input '{}' is not float32", input.name);
+    const Shape& shape = input.shape.value();
+    const std::size_t host = add_bytes(static_cast<std::size_t>(element_count(shape)) * sizeof(float));
+    program_.inputs.push_back({host, shape});
+    const Layout to = layout(id);
+    if (to == plain_layout(shape) && env_.element_bytes() == 4) {
+      buffer_of(id) = host;
+      return;
+    }
+    add_copy(id, "cuda:reorder_from_host", {whole(plain_layout(shape), to, env_.unit()), Number::f32, number_of(env_.operand)}, host,
+             add_buffer(id));
+  }
+
+  void add_output(ValueId id) {
+    const Value& output = value(id);
+    const Shape& shape = output.shape.value();
+    require(is_float(output), "cuda: output '{}' is not float32", output.name);
+    const std::size_t from = read(id);
+    const std::size_t host = add_bytes(static_cast<std::size_t>(element_count(shape)) * sizeof(float));
+    program_.outputs.push_back({host, shape});
+    add_copy(id, "cuda:reorder_to_host", {whole(layout(id), plain_layout(shape), 1), number_of(env_.operand), Number::f32}, from, host);
+  }
+
+  void add_copy(ValueId id, std::string name, Copy copy, std::size_t from, std::size_t to) {
+    LayerPlan line;
+    line.node = value(id).name;
+    line.kernel = std::move(name);
+    line.problem = to_string(value(id).shape.value());
+    line.predicted_us = predict_bytes(8.0 * static_cast<double>(element_count(value(id).shape.value())));
+    program_.steps.push_back({copy_step(std::move(copy)), {from}, {to}});
+    program_.plan.layers.push_back(std::move(line));
+  }
+
+  /// A concatenation whose inputs are written in place needs no step.
+  bool place_concat(const Node& node) {
+    if (node.as<graph::Concat>() == nullptr) return false;
+    const ValueId output = node.outputs[0];
+    const auto root_of = [&](ValueId id) {
+      const auto placed = placements_.find(id);
+      return placed != placements_.end() ? placed->second.root : id;
+    };
+    for (const ValueId id : node.inputs) {
+      if (!placements_.contains(id) || root_of(id) != root_of(output) || value(id).constant) return false;
+    }
+    if (buffer_of(output) == kNoBuffer) add_buffer(output);
+    return true;
+  }
+
+  bool add_alias(const Node& node) {
+    if (!is_reshape(node) || !is_float(value(node.outputs[0]))) return false;
+    const ValueId from = node.inputs[0], to = node.outputs[0];
+    if (placements_.contains(to) || !is_plain(layout(from)) || !is_plain(layout(to))) return false;
+    if (layout(to).pitch > 0 && layout(to).pitch != value(to).shape.value()[1]) return false;
+    buffer_of(to) = read(from);
+    return true;
+  }
+
+  void add_node(const Node& node) {
+    Problem problem{env_, node, {}, {}};
+    for (const ValueId id : node.inputs) problem.inputs.push_back(id != kNone && is_float(value(id)) ? layout(id) : Layout{});
+    for (const ValueId id : node.outputs) problem.outputs.push_back(id != kNone ? layout(id) : Layout{});
+    LayerPlan line;
+    std::optional<Implementation> chosen = choose(problem, line);
+    if (!chosen) {
+      unsupported_ += fmt::format("{}{} ({}{})", unsupported_.empty() ? "" : ", ", node.name, graph::op_name(node.op),
+                                  line.refused.empty() ? "" : ": " + line.refused.back().second);
+      for (const ValueId id : node.outputs) {
+        if (id != kNone) add_buffer(id);
+      }
+      return;
+    }
+    PlannedStep planned;
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      const bool wanted = node.inputs[i] != kNone && (chosen->reads.empty() || chosen->reads.at(i));
+      planned.inputs.push_back(wanted ? read(node.inputs[i]) : kNoBuffer);
+    }
+    for (const ValueId id : node.outputs) planned.outputs.push_back(id != kNone ? add_buffer(id) : kNoBuffer);
+    line.node = node.name;
+    line.kernel = chosen->name;
+    line.problem = problem_text(env_.graph, node);
+    line.workspace_bytes = chosen->workspace_bytes;
+    line.weight_bytes = chosen->weight_bytes;
+    planned.step = std::move(chosen->step);
+    program_.steps.push_back(std::move(planned));
+    program_.plan.layers.push_back(std::move(line));
+  }
+
+  /// The kernel with the least predicted time among those that take the problem.
+  std::optional<Implementation> choose(const Problem& problem, LayerPlan& line) const {
+    struct Candidate {
+      Kernel kernel;
+      double us;
+    };
+    std::vector<Candidate> candidates;
+    if (!is_float(problem.output())) {
+      line.refused.emplace_back("all", "its output is not float32");
+      return std::nullopt;
+    }
+    for (const Kernel& kernel : kernels_for(problem.node.op)) {
+      if (auto reason = kernel.refuse(problem)) {
+        line.refused.emplace_back(std::string(kernel.name), std::move(*reason));
+      } else {
+        const bool forced = env_.options.force_kernel == kernel.name;
+        candidates.push_back({kernel, forced ? 0 : kernel.predict(problem)});
+      }
+    }
+    std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) { return a.us < b.us; });
+    std::optional<Implementation> result;
+    for (const Candidate& candidate : candidates) {
+      if (result) {
+        line.refused.emplace_back(std::string(candidate.kernel.name), fmt::format("predicted {:.0f} us, slower", candidate.us));
+        continue;
+      }
+      try {
+        result = candidate.kernel.build(problem);
+        line.predicted_us = candidate.us;
+        line.choice = candidate.kernel.name;
+      } catch (const Unsupported& unsupported) {
+        line.refused.emplace_back(std::string(candidate.kernel.name), unsupported.reason);
+      } catch (const Error& error) {
+        fail("{}: {}", problem.node.name, error.what());
+      }
+    }
+    return result;
+  }
+
+  /// Steps from the first write to the last read of every buffer; of one with parts, over all of them.
+  std::pair<std::vector<std::size_t>, std::vector<std::size_t>> find_uses() const {
+    const std::size_t none = kNoBuffer;
+    std::vector<std::size_t> first(program_.buffers.size(), none), last(program_.buffers.size(), 0);
+    for (std::size_t s = 0; s < program_.steps.size(); ++s) {
+      for (const auto* buffers : {&program_.steps[s].outputs, &program_.steps[s].inputs}) {
+        for (std::size_t b : *buffers) {
+          for (; b != none; b = program_.buffers[b].parent) {
+            first[b] = std::min(first[b], s);
+            last[b] = std::max(last[b], s);
+          }
+        }
+      }
+    }
+    // What the host writes and reads lives all the time: the host need not wait for a layer.
+    for (const HostValue& host : program_.inputs) first[host.buffer] = 0;
+    for (const HostValue& host : program_.outputs) last[host.buffer] = program_.steps.size();
+    return {std::move(first), std::move(last)};
+  }
+
+  void assign_memory() {
+    const auto [first, last] = find_uses();
+    std::vector<std::size_t> owners;
+    std::vector<Lifetime> lifetimes;
+    for (std::size_t b = 0; b < program_.buffers.size(); ++b) {
+      const Buffer& buffer = program_.buffers[b];
+      if (buffer.constant || buffer.parent != kNoBuffer || first[b] == kNoBuffer) continue;
+      owners.push_back(b);
+      lifetimes.push_back({buffer.bytes, first[b], last[b]});
+    }
+    const ArenaPlan arena = plan_arena(lifetimes, kArenaAlignment);
+    for (std::size_t i = 0; i < owners.size(); ++i) program_.buffers[owners[i]].offset = arena.offsets[i];
+    for (std::size_t b = 0; b < program_.buffers.size(); ++b) {
+      Buffer& buffer = program_.buffers[b];
+      std::size_t root = b, within = 0;
+      for (; program_.buffers[root].parent != kNoBuffer; root = program_.buffers[root].parent) within += program_.buffers[root].parent_offset;
+      if (root != b) buffer.offset = program_.buffers[root].offset + within;
+    }
+    program_.plan.arena_bytes = arena.bytes;
+    for (const LayerPlan& line : program_.plan.layers) {
+      program_.plan.workspace_bytes = std::max(program_.plan.workspace_bytes, line.workspace_bytes);
+      program_.plan.weight_bytes += line.weight_bytes;
+    }
+  }
+
+  const Environment& env_;
+  std::map<ValueId, Placement> placements_;
+  std::vector<std::size_t> buffers_;  // by value
+  Program program_;
+  std::string unsupported_;
+};
+
+}  // namespace
+
+Program compile_program(const Environment& environment) { return Compiler(environment).run(); }
+
+}  // namespace wins::runtime::cuda

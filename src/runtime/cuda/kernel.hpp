@@ -1,0 +1,118 @@
+// What a kernel of the CUDA backend is: a named way to run one node, that refuses with a reason, predicts, and
+// builds steps that enqueue work on a stream.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "device.hpp"
+#include "wins/graph/graph.hpp"
+#include "wins/runtime/backend.hpp"
+#include "wins/runtime/cuda/row_pack.hpp"
+#include "wins/runtime/session.hpp"
+#include "weight_store.hpp"
+
+namespace wins::runtime::cuda {
+
+/// Fixed while one graph is compiled.
+struct Environment {
+  const graph::Graph& graph;
+  const SessionOptions& options;
+  Operand operand;  ///< of the precision asked for
+  WeightStore& weights;
+  Libraries& libraries;
+
+  /// Bytes of an element of a float value.
+  std::int64_t element_bytes() const { return storage_bytes(operand); }
+  /// Channels of a rank-4 value are padded to a multiple of it: 16 bytes.
+  std::int64_t unit() const { return unit_channels(operand); }
+};
+
+/// A float value on the device: dimensions in ONNX's order, with the elements from one index to the next. Rank 4 is
+/// NHWC with `pitch` elements a pixel, which channels up to the next whole unit fill with zeros; others
+/// are row-major.
+struct Layout {
+  Shape shape;
+  std::vector<std::int64_t> strides;
+  std::int64_t pitch = 0;  ///< of rank 4, else 0
+  bool operator==(const Layout&) const = default;
+};
+/// `pitch` 0: the channels padded to a whole unit.
+Layout layout_of(const Shape& shape, std::int64_t unit, std::int64_t pitch = 0);
+/// Row-major, whatever the rank.
+Layout plain_layout(const Shape& shape);
+/// Elements from the first to the last, pads counted in.
+std::int64_t extent_of(const Layout& layout);
+
+/// One node of a specialised graph, with where its inputs and outputs lie.
+struct Problem {
+  const Environment& env;
+  const graph::Node& node;
+  std::vector<Layout> inputs, outputs;  ///< in the node's order; empty for absent and for integer inputs
+
+  bool has_input(std::size_t i) const { return node.input(i) != graph::kNone; }
+  const graph::Value& input(std::size_t i) const { return env.graph.value(node.inputs.at(i)); }
+  const Shape& input_shape(std::size_t i) const { return input(i).shape.value(); }
+  const graph::Value& output(std::size_t i = 0) const { return env.graph.value(node.outputs.at(i)); }
+  const Shape& output_shape(std::size_t i = 0) const { return output(i).shape.value(); }
+  /// Null when input `i` is absent or not constant.
+  const Tensor* constant(std::size_t i) const { return has_input(i) ? env.graph.constant_input(node, i) : nullptr; }
+};
+
+/// Pointers of one run, in the order of the node's inputs and outputs; null for inputs that a step does not
+/// read. `workspace` has Implementation::workspace_bytes.
+struct Arguments {
+  const void* const* inputs;
+  void* const* outputs;
+  void* workspace;
+  cudaStream_t stream;
+};
+
+/// Enqueues; neither allocates nor waits, so that it can be captured. Throws `Error`.
+using Step = std::function<void(const Arguments&)>;
+
+/// A kernel made ready for one problem.
+struct Implementation {
+  std::string name;  ///< as the plan shows it, "cuda:..."
+  std::vector<bool> reads;  ///< of each input of the node: whether the step reads it from the value; empty: all
+  std::size_t workspace_bytes = 0;
+  std::size_t weight_bytes = 0;
+  Step step;
+};
+
+struct Kernel {
+  std::string_view name;
+  /// Why this kernel cannot take the problem; nothing when it can.
+  std::optional<std::string> (*refuse)(const Problem&);
+  /// Microseconds.
+  double (*predict)(const Problem&);
+  /// Throws `Unsupported` where a library says so only now.
+  Implementation (*build)(const Problem&);
+};
+
+struct Unsupported {
+  std::string reason;
+};
+
+/// Candidates, best first by habit; the compiler takes the one that predicts least.
+std::vector<Kernel> kernels_for(const graph::Op& op);
+
+/// A tensor in the storage type of the precision and a layout, on the device. `key` names it in the store.
+/// Throws `Error` on a value that is not finite in it.
+std::shared_ptr<const DeviceBuffer> upload(const Environment& env, const std::string& key, const Tensor& tensor, const Layout& layout);
+/// The same, kept by the caller alone; `name` is for messages.
+std::shared_ptr<const DeviceBuffer> upload_unshared(const Environment& env, const std::string& name, const Tensor& tensor, const Layout& layout);
+/// float32, as it is.
+std::shared_ptr<const DeviceBuffer> upload_floats(const Environment& env, const std::string& key, const std::vector<float>& values);
+
+/// Microseconds that moving so many bytes takes at least.
+double predict_bytes(double bytes);
+
+}  // namespace wins::runtime::cuda

@@ -1,0 +1,221 @@
+// 1x1 convolutions and fully connected layers through cuBLASLt, with bias, residual and ReLU in its epilogue.
+#include <algorithm>
+#include <memory>
+
+#include "activation_step.hpp"
+#include "kernels.hpp"
+#include "wins/base/error.hpp"
+
+namespace wins::runtime::cuda {
+namespace {
+
+using graph::UnaryKind;
+
+constexpr std::size_t kWorkspace = std::size_t{32} << 20;
+
+/// Y[row][n] = activation(sum_k X[row][k] W[n][k] + bias[n] + R[row][n]); pitches between rows, in elements.
+struct Product {
+  std::int64_t rows = 0, inner = 0, columns = 0;
+  std::int64_t input_pitch = 0, output_pitch = 0, residual_pitch = 0;  ///< residual 0: none
+  bool relu = false;
+};
+
+/// cuBLASLt's descriptors of a product: its matrices are column-major, so that rows and columns change places.
+struct Descriptors {
+  cublasLtMatmulDesc_t product = nullptr;
+  cublasLtMatrixLayout_t weights = nullptr, input = nullptr, residual = nullptr, output = nullptr;
+  cublasLtMatmulPreference_t preference = nullptr;
+
+  Descriptors() = default;
+  ~Descriptors() {
+    if (preference != nullptr) cublasLtMatmulPreferenceDestroy(preference);
+    for (auto layout : {weights, input, residual, output}) {
+      if (layout != nullptr) cublasLtMatrixLayoutDestroy(layout);
+    }
+    if (product != nullptr) cublasLtMatmulDescDestroy(product);
+  }
+  Descriptors(const Descriptors&) = delete;
+  Descriptors& operator=(const Descriptors&) = delete;
+};
+
+cudaDataType_t type_of(Operand operand) {
+  return operand == Operand::f16 ? CUDA_R_16F : operand == Operand::bf16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
+template <class T>
+void set(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttributes_t attribute, const T& value) {
+  check(cublasLtMatmulDescSetAttribute(product, attribute, &value, sizeof(value)), "a product");
+}
+
+std::unique_ptr<Descriptors> describe(const Product& p, Operand operand, const void* bias) {
+  auto d = std::make_unique<Descriptors>();
+  const cudaDataType_t type = type_of(operand);
+  const cublasComputeType_t compute = operand == Operand::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  check(cublasLtMatmulDescCreate(&d->product, compute, CUDA_R_32F), "a product");
+  set(d->product, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+  set(d->product, CUBLASLT_MATMUL_DESC_EPILOGUE, p.relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS);
+  set(d->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+  const auto layout = [&](cublasLtMatrixLayout_t* to, std::int64_t rows, std::int64_t columns, std::int64_t pitch) {
+    check(cublasLtMatrixLayoutCreate(to, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns), pitch), "a matrix");
+  };
+  layout(&d->weights, p.inner, p.columns, p.inner);
+  layout(&d->input, p.inner, p.rows, p.input_pitch);
+  layout(&d->output, p.columns, p.rows, p.output_pitch);
+  layout(&d->residual, p.columns, p.rows, p.residual_pitch > 0 ? p.residual_pitch : p.output_pitch);
+  check(cublasLtMatmulPreferenceCreate(&d->preference), "a preference");
+  check(cublasLtMatmulPreferenceSetAttribute(d->preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace, sizeof(kWorkspace)), "a preference");
+  return d;
+}
+
+double predict_product(const Environment& env, double rows, double inner, double columns) {
+  const double bytes = (rows * inner + rows * columns + inner * columns) * static_cast<double>(env.element_bytes());
+  const double rate = env.operand == Operand::f32 ? 0.05 : env.operand == Operand::tf32 ? 0.25 : 0.5;
+  return std::max(predict_bytes(bytes), 3 + rows * inner * columns / (rate * device().tensor_macs));
+}
+
+/// `weights` [columns][inner] and `bias` [columns] go to the device under `key`.
+Implementation build_product(const Problem& problem, const Product& p, const Tensor& weights, const Tensor& bias, const graph::Activation& activation) {
+  const Environment& env = problem.env;
+  const std::string key = problem.node.name + "/blas";
+  const auto matrix = upload(env, key, weights, plain_layout(weights.shape())), vector = upload(env, key + "/bias", bias, plain_layout(bias.shape()));
+  std::shared_ptr<const Descriptors> d = describe(p, env.operand, vector->data());
+  cublasLtMatmulHeuristicResult_t found{};
+  int count = 0;
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(env.libraries.blas(), d->product, d->weights, d->input, d->residual, d->output,
+                                                               d->preference, 1, &found, &count);
+  if (status != CUBLAS_STATUS_SUCCESS || count == 0) throw Unsupported{"cuBLAS has no algorithm for it"};
+  Step after;
+  if (activation.kind != UnaryKind::identity && activation.kind != UnaryKind::relu) after = activation_step(env, problem.outputs[0], activation);
+  Implementation result;
+  result.name = "cuda:cublas";
+  result.workspace_bytes = found.workspaceSize;
+  result.weight_bytes = matrix->size() + vector->size();
+  const bool residual = p.residual_pitch > 0;
+  result.step = [d, found, matrix, vector, after, residual, handle = env.libraries.blas()](const Arguments& arguments) {
+    const float one = 1, beta = residual ? 1.0F : 0.0F;
+    void* output = arguments.outputs[0];
+    check(cublasLtMatmul(handle, d->product, &one, matrix->data(), d->weights, arguments.inputs[0], d->input, &beta,
+                         residual ? arguments.inputs[3] : output, d->residual, output, d->output, &found.algo, arguments.workspace,
+                         found.workspaceSize, arguments.stream),
+          "a product");
+    if (after) after(arguments);
+  };
+  return result;
+}
+
+// ---------------------------------------------------------------------------------------------------
+// 1x1 convolutions: the pixels are the rows.
+
+std::optional<std::string> refuse_pointwise(const Problem& problem) {
+  const auto& conv = *problem.node.as<graph::Conv>();
+  if (conv.group != 1) return "groups";
+  if (conv.window.kernel != std::array<std::int64_t, 2>{1, 1}) return "the kernel is not 1x1";
+  if (conv.window.stride != std::array<std::int64_t, 2>{1, 1}) return "strides";
+  if (std::ranges::any_of(conv.window.pads, [](std::int64_t pad) { return pad != 0; })) return "pads";
+  if (problem.constant(1) == nullptr || (problem.has_input(2) && problem.constant(2) == nullptr)) return "weights are not constant";
+  if (extent_of(problem.inputs[0]) == 0 || extent_of(problem.outputs[0]) == 0) return "empty";
+  return std::nullopt;
+}
+
+std::int64_t pixels_of(const Problem& problem) {
+  const Shape& out = problem.output_shape();
+  return out[0] * out[2] * out[3];
+}
+
+double predict_pointwise(const Problem& problem) {
+  return predict_product(problem.env, static_cast<double>(pixels_of(problem)), static_cast<double>(problem.input_shape(0)[1]),
+                         static_cast<double>(problem.output_shape()[1]));
+}
+
+Implementation build_pointwise(const Problem& problem) {
+  const auto& conv = *problem.node.as<graph::Conv>();
+  const std::int64_t unit = problem.env.unit(), C = problem.input_shape(0)[1], K = problem.output_shape()[1];
+  Product p;
+  p.rows = pixels_of(problem);
+  p.inner = (C + unit - 1) / unit * unit;
+  p.columns = (K + unit - 1) / unit * unit;
+  p.input_pitch = problem.inputs[0].pitch;
+  p.output_pitch = problem.outputs[0].pitch;
+  if (problem.has_input(3)) p.residual_pitch = problem.inputs[3].pitch;
+  p.relu = conv.activation.kind == UnaryKind::relu;
+  Tensor weights(DType::f32, {p.columns, p.inner}), bias(DType::f32, {p.columns});
+  const auto from = problem.constant(1)->data<float>();
+  auto to = weights.mutable_data<float>();
+  for (std::int64_t k = 0; k < K; ++k) std::copy_n(&from[static_cast<std::size_t>(k * C)], C, &to[static_cast<std::size_t>(k * p.inner)]);
+  if (const Tensor* given = problem.constant(2)) std::ranges::copy(given->data<float>(), bias.mutable_data<float>().begin());
+  Implementation result = build_product(problem, p, weights, bias, conv.activation);
+  result.reads = {true, false, false, true};
+  result.reads.resize(problem.node.inputs.size());
+  return result;
+}
+
+// ---------------------------------------------------------------------------------------------------
+// Fully connected layers.
+
+/// The parts of a Gemm, or of a MatMul with a constant matrix behind it.
+struct Linear {
+  float alpha = 1, beta = 1;
+  bool trans_b = false;
+  graph::Activation activation;
+};
+
+Linear linear_of(const Problem& problem) {
+  if (const auto* gemm = problem.node.as<graph::Gemm>()) return {gemm->alpha, gemm->beta, gemm->trans_b, gemm->activation};
+  return {};
+}
+
+std::optional<std::string> refuse_linear(const Problem& problem) {
+  if (const auto* gemm = problem.node.as<graph::Gemm>(); gemm != nullptr && gemm->trans_a) return "its first matrix is transposed";
+  if (problem.constant(1) == nullptr || problem.input_shape(1).size() != 2) return "its second matrix is not constant";
+  if (problem.constant(0) != nullptr) return "its first matrix is constant";
+  const Shape &in = problem.input_shape(0), &out = problem.output_shape();
+  if (in.size() < 2 || in.size() == 4 || out.size() == 4) return "its first input is not a list of rows";
+  if (element_count(in) == 0 || element_count(out) == 0) return "empty";
+  if (problem.has_input(2)) {
+    const Tensor* bias = problem.constant(2);
+    if (bias == nullptr) return "its bias is not constant";
+    if (bias->size() != 1 && (bias->size() != out.back() || bias->shape().back() != out.back())) return "its bias is not a row";
+  }
+  return std::nullopt;
+}
+
+double predict_linear(const Problem& problem) {
+  const Shape& out = problem.output_shape();
+  return predict_product(problem.env, static_cast<double>(element_count(out) / out.back()), static_cast<double>(problem.input_shape(0).back()),
+                         static_cast<double>(out.back()));
+}
+
+Implementation build_linear(const Problem& problem) {
+  const Linear linear = linear_of(problem);
+  Product p;
+  p.inner = problem.input_shape(0).back();
+  p.columns = problem.output_shape().back();
+  p.rows = element_count(problem.output_shape()) / p.columns;
+  p.input_pitch = p.inner;
+  p.output_pitch = p.columns;
+  p.relu = linear.activation.kind == UnaryKind::relu;
+  Tensor weights(DType::f32, {p.columns, p.inner}), bias(DType::f32, {p.columns});
+  const auto from = problem.constant(1)->data<float>();
+  auto to = weights.mutable_data<float>();
+  for (std::int64_t n = 0; n < p.columns; ++n) {
+    for (std::int64_t k = 0; k < p.inner; ++k) {
+      to[static_cast<std::size_t>(n * p.inner + k)] = linear.alpha * from[static_cast<std::size_t>(linear.trans_b ? n * p.inner + k : k * p.columns + n)];
+    }
+  }
+  if (const Tensor* given = problem.constant(2)) {
+    const auto values = given->data<float>();
+    auto row = bias.mutable_data<float>();
+    for (std::size_t n = 0; n < row.size(); ++n) row[n] = linear.beta * values[values.size() == 1 ? 0 : n];
+  }
+  Implementation result = build_product(problem, p, weights, bias, linear.activation);
+  result.reads = {true, false, false};
+  result.reads.resize(problem.node.inputs.size());
+  return result;
+}
+
+}  // namespace
+
+Kernel pointwise_kernel() { return {"cuda:pointwise", refuse_pointwise, predict_pointwise, build_pointwise}; }
+Kernel linear_kernel() { return {"cuda:linear", refuse_linear, predict_linear, build_linear}; }
+
+}  // namespace wins::runtime::cuda

@@ -1,0 +1,41 @@
+// What the kernels of plain loops ask about a node.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel.hpp"
+
+namespace wins::runtime::cuda {
+
+/// Why no kernel of plain loops takes the node: one of the first `floats` inputs or an output is not float32,
+/// is empty, or has too many elements or axes.
+std::optional<std::string> refuse_values(const Problem& problem, std::size_t floats = SIZE_MAX);
+/// Why the inputs from `first` on cannot be used before a run: one is not constant.
+std::optional<std::string> refuse_variable(const Problem& problem, std::size_t first);
+
+/// An axis counted from the back when negative.
+std::size_t normal_axis(std::int64_t axis, std::size_t rank);
+/// Integers of a constant input.
+std::vector<std::int64_t> integers(const Problem& problem, std::size_t i);
+/// Numbers of a constant input of any type, row-major.
+std::vector<float> numbers(const Problem& problem, std::size_t i);
+
+/// `reads` of a step that reads the first `count` inputs alone.
+std::vector<bool> reads_first(const Problem& problem, std::size_t count);
+
+/// Name of a constant of a node in the weight store. The values count too: what `specialize` folded depends on
+/// the shapes of the inputs.
+std::string constant_key(const Problem& problem, std::string_view kernel, std::string_view form, const std::vector<float>& values);
+
+/// Microseconds to read the float inputs and write the outputs once.
+double predict_traffic(const Problem& problem);
+/// Microseconds of so many multiply-adds in plain loops, 5 % of what the processors can do.
+double predict_loops(double macs);
+
+/// Of output 0.
+double output_elements(const Problem& problem);
+
+}  // namespace wins::runtime::cuda

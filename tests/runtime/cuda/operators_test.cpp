@@ -1,0 +1,320 @@
+// Operators that compute, on the GPU, against the float64 reference.
+#include <random>
+
+#include "operator_net.hpp"
+#include "wins/winograd/transforms.hpp"
+
+namespace wins::runtime::cuda_test {
+namespace {
+
+// ---- convolutions ----------------------------------------------------------------------------------
+
+TEST_F(Operators, DirectConvolution) {
+  struct Case {
+    std::int64_t c, k;
+    std::array<std::int64_t, 2> kernel, stride, dilation;
+    std::array<std::int64_t, 4> pads;
+    std::int64_t group;
+  };
+  for (const Case& t : {Case{16, 24, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, 1},
+                        {19, 21, {5, 3}, {2, 1}, {1, 2}, {2, 0, 1, 3}, 1},
+                        {12, 18, {3, 3}, {1, 2}, {2, 1}, {1, 2, 0, 1}, 3},
+                        {19, 19, {3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 1}, 19},
+                        {3, 7, {1, 1}, {3, 3}, {1, 1}, {0, 0, 0, 0}, 1}}) {
+    for (const std::int64_t n : kBatches) {
+      for (const bool residual : {false, true}) {
+        Net net(wins::Shape{n, t.c, 13, 12});
+        Conv conv;
+        conv.window = {t.kernel, t.stride, t.dilation, t.pads, {}};
+        conv.group = t.group;
+        conv.activation = {UnaryKind::relu, 0, 0};
+        std::vector<ValueId> inputs{net.x, net.constant({t.k, t.c / t.group, t.kernel[0], t.kernel[1]}), net.constant({t.k}, 5)};
+        if (residual) {
+          const std::int64_t h = (13 + t.pads[0] + t.pads[2] - t.dilation[0] * (t.kernel[0] - 1) - 1) / t.stride[0] + 1;
+          const std::int64_t w = (12 + t.pads[1] + t.pads[3] - t.dilation[1] * (t.kernel[1] - 1) - 1) / t.stride[1] + 1;
+          inputs.push_back(net.input(wins::Shape{n, t.k, h, w}));
+        }
+        net.force_kernel = "cuda:direct";
+        net.check(conv, inputs, "cuda:direct");
+      }
+    }
+  }
+}
+
+/// U of random kernels with about half of the mask's entries kept.
+ValueId pruned_weights(Net& net, WinogradConv& op, winograd::Axis axis, std::int64_t k, std::int64_t c) {
+  const winograd::Algorithm& algorithm = winograd::algorithm(op.m, op.r, op.stride);
+  Tensor U = winograd::transform_weights(algorithm, random_normal({k, c, op.r, op.r}, 9, 0.1F));
+  op.mask = winograd::Mask::full(axis, algorithm.positions(), k, c);
+  std::mt19937 random(3);
+  for (std::uint8_t& keep : op.mask.keep) keep = random() % 2;
+  const auto values = U.mutable_data<float>();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto at = static_cast<std::int64_t>(i);
+    if (!op.mask.weight_kept(static_cast<int>(at / c / k), at / c % k, at % c)) values[i] = 0;
+  }
+  return net.constant(std::move(U));
+}
+
+TEST_F(Operators, DirectWinograd) {
+  struct Case {
+    int m, r, stride;
+    winograd::Axis axis;
+  };
+  for (const Case& t : {Case{2, 3, 1, winograd::Axis::row}, {4, 3, 1, winograd::Axis::column}, {6, 3, 1, winograd::Axis::element},
+                        {2, 3, 2, winograd::Axis::element}, {3, 5, 1, winograd::Axis::row}}) {
+    for (const std::int64_t n : kBatches) {
+      for (const bool residual : {false, true}) {
+        Net net(wins::Shape{n, 11, 13, 16});
+        WinogradConv op;
+        op.m = t.m;
+        op.r = t.r;
+        op.stride = t.stride;
+        op.pads = {1, 0, 2, 1};
+        op.activation = {UnaryKind::relu, 0, 0};
+        std::vector<ValueId> inputs{net.x, pruned_weights(net, op, t.axis, 13, 11), net.constant({13}, 5)};
+        const winograd::Algorithm& algorithm = winograd::algorithm(t.m, t.r, t.stride);
+        if (residual) inputs.push_back(net.input(wins::Shape{n, 13, algorithm.outputs(16), algorithm.outputs(17)}));
+        net.force_kernel = "cuda:direct_winograd";
+        net.check(op, inputs, "cuda:direct_winograd");
+      }
+    }
+  }
+}
+
+TEST_F(Operators, ConvTranspose) {
+  for (const std::int64_t n : kBatches) {
+    for (const std::int64_t group : {1, 2}) {
+      for (const std::int64_t c : {16, 10}) {
+        Net net(wins::Shape{n, c, 7, 9});
+        ConvTranspose op;
+        op.window = {{3, 2}, {2, 3}, {1, 2}, {1, 0, 0, 1}, {}};
+        op.group = group;
+        op.output_padding = {1, 0};
+        net.check(op, {net.x, net.constant({c, 9, 3, 2}), net.constant({9 * group}, 5)}, "cuda:deconvolution");
+      }
+    }
+    Net same(wins::Shape{n, 5, 6, 7});
+    ConvTranspose op;
+    op.window = {{3, 3}, {2, 2}, {1, 1}, {}, AutoPad::same_upper};
+    same.check(op, {same.x, same.constant({5, 3, 3, 3})}, "cuda:deconvolution");
+  }
+}
+
+// ---- pools, reductions -----------------------------------------------------------------------------
+
+TEST_F(Operators, Pool) {
+  for_each_image([](std::int64_t n, std::int64_t c) {
+    for (const Pool::Kind kind : {Pool::Kind::max, Pool::Kind::average}) {
+      for (const bool ceil_mode : {false, true}) {
+        for (const bool include_pad : {false, true}) {
+          Net net(wins::Shape{n, c, 14, 12});
+          net.check(Pool{kind, {{3, 2}, {2, 2}, {1, 1}, {1, 0, 1, 1}, {}}, ceil_mode, include_pad}, {net.x}, "cuda:pool");
+        }
+      }
+      Net dilated(wins::Shape{n, c, 11, 13});
+      dilated.check(Pool{kind, {{3, 3}, {1, 3}, {2, 1}, {0, 1, 2, 1}, {}}, false, false}, {dilated.x}, "cuda:pool");
+      Net same(wins::Shape{n, c, 11, 13});
+      same.check(Pool{kind, {{3, 3}, {2, 2}, {1, 1}, {}, AutoPad::same_lower}, false, false}, {same.x}, "cuda:pool");
+    }
+  });
+}
+
+TEST_F(Operators, GlobalPool) {
+  for (const wins::Shape& shape : {wins::Shape{1, 16, 7, 9}, {3, 19, 7, 7}, {1, 3, 33, 31}, {3, 130, 1, 1}, {1, 515, 13, 13}, {128, 40, 7, 7}}) {
+    for (const Pool::Kind kind : {Pool::Kind::max, Pool::Kind::average}) {
+      Net net(shape);
+      net.check(GlobalPool{kind}, {net.x}, "cuda:global_pool");
+    }
+  }
+}
+
+TEST_F(Operators, Reduce) {
+  const std::vector<std::int64_t> sets[] = {{2, 3}, {1}, {-1}, {0, 2}, {1, 2, 3}, {0}, {0, 1, 2, 3}, {2}};
+  for_each_image([&](std::int64_t n, std::int64_t c) {
+    for (const auto kind : {Reduce::Kind::mean, Reduce::Kind::sum, Reduce::Kind::max, Reduce::Kind::min, Reduce::Kind::l2}) {
+      for (const auto& axes : sets) {
+        for (const bool keep : {false, true}) {
+          Net net(exact_positive({n, c, kHeight, kWidth}, 1));
+          net.check(Reduce{kind, keep, false}, {net.x, net.integers(axes)}, "cuda:reduce");
+        }
+      }
+      Net all(exact_positive({n, c, kHeight, kWidth}, 1));
+      all.check(Reduce{kind, false, false}, {all.x}, "cuda:reduce");
+      Net image(exact_positive({n, c, 2, 5, 3}, 1));  // gives an image
+      image.check(Reduce{kind, false, false}, {image.x, image.integers({2})}, "cuda:reduce");
+    }
+  });
+  Net none(wins::Shape{3, 5, 4, 3});
+  none.check(Reduce{Reduce::Kind::l2, true, true}, {none.x}, "cuda:reduce");
+  Net large(exact_positive({5, 3001}, 1));
+  large.check(Reduce{Reduce::Kind::mean, true, false}, {large.x, large.integers({1})}, "cuda:reduce");
+}
+
+// ---- element by element ----------------------------------------------------------------------------
+
+TEST_F(Operators, Unary) {
+  using enum UnaryKind;
+  for (const wins::Shape& shape : {wins::Shape{1, 16, 5, 7}, {3, 19, 5, 7}, {1, 3, 1, 1}, {37}, {3, 5, 11}, {}}) {
+    for (const UnaryKind kind : {relu, clip, leaky_relu, sigmoid, tanh, hard_swish, hard_sigmoid, elu, silu, gelu, gelu_tanh, softplus, mish,
+                                 erf, exp, log, sqrt, reciprocal, neg, abs, floor, ceil}) {
+      const bool positive = kind == log || kind == sqrt || kind == reciprocal || shape.size() < 2;
+      const Activation f = kind == clip           ? Activation{kind, 0.25F, 1.5F}
+                           : kind == hard_sigmoid ? Activation{kind, 0.25F, 0.5F}
+                                                  : Activation{kind, 0.25F, 0};
+      Net net(positive ? exact_positive(shape, 1) : exact_normal(shape, 1));
+      net.check(Unary{f}, {net.x}, "cuda:unary");
+    }
+  }
+}
+
+TEST_F(Operators, BinaryWithConstants) {
+  for_each_image([](std::int64_t n, std::int64_t c) {
+    const wins::Shape shapes[] = {{1, c, 1, 1}, {c, 1, 1}, {1}, {}, {7}, {5, 1}, {1, 1, 5, 7}, {n, c, 5, 7}, {n, 1, 1, 1}, {n, c, 1, 1}};
+    for (const wins::Shape& shape : shapes) {
+      for (const BinaryKind kind :
+           {BinaryKind::add, BinaryKind::sub, BinaryKind::mul, BinaryKind::div, BinaryKind::pow, BinaryKind::min, BinaryKind::max}) {
+        for (const bool first : {false, true}) {
+          Net net(exact_positive({n, c, 5, 7}, 1));
+          const ValueId other = net.constant(exact_positive(shape, 2));
+          net.check(Binary{kind, {UnaryKind::leaky_relu, 0.5F, 0}}, first ? std::vector{other, net.x} : std::vector{net.x, other}, "cuda:binary");
+        }
+      }
+    }
+  });
+}
+
+TEST_F(Operators, BinaryOfTwoTensors) {
+  for_each_image([](std::int64_t n, std::int64_t c) {
+    for (const wins::Shape& shape : {wins::Shape{n, c, 5, 7}, {n, c, 1, 1}, {1, c, 1, 1}, {c, 5, 7}, {n, 1, 5, 1}, {1, 1, 1, 1}, {2, 1, 1, 1, 1}}) {
+      Net net(wins::Shape{n, c, 5, 7});
+      net.check(Binary{BinaryKind::mul, {}}, {net.input(shape), net.x}, "cuda:binary");
+    }
+    Net both(wins::Shape{n, 1, 5, 1});  // neither has the output's shape
+    both.check(Binary{}, {both.x, both.input(wins::Shape{c, 1, 7})}, "cuda:binary");
+    Net flat(wins::Shape{n, c, 5});
+    flat.check(Binary{}, {flat.x, flat.input(wins::Shape{5})}, "cuda:binary");
+    Net same(wins::Shape{n, c, 5});
+    same.check(Binary{}, {same.x, same.input(wins::Shape{n, c, 5})}, "cuda:binary");
+  });
+}
+
+TEST_F(Operators, PowerOfIntegers) {
+  Net net(exact_normal({3, 5, 4, 3}, 1));
+  net.check(Binary{BinaryKind::pow, {}}, {net.x, net.graph.add_constant("e", Tensor::scalar<std::int64_t>(2))}, "cuda:binary");
+}
+
+TEST_F(Operators, PRelu) {
+  for_each_image([](std::int64_t n, std::int64_t c) {
+    for (const wins::Shape& slope : {wins::Shape{c, 1, 1}, {1}, {}, {1, c, 1, 1}, {kWidth}, {c, kHeight, kWidth}}) {
+      Net net(wins::Shape{n, c, kHeight, kWidth});
+      net.check(PRelu{}, {net.x, net.constant(slope)}, "cuda:prelu");
+    }
+    Net computed(wins::Shape{n, c, kHeight, kWidth});
+    computed.check(PRelu{}, {computed.x, computed.input(wins::Shape{n, c, 1, 1})}, "cuda:prelu");
+  });
+}
+
+TEST_F(Operators, BatchNorm) {
+  for_each_image([](std::int64_t n, std::int64_t c) {
+    for (const wins::Shape& shape : {wins::Shape{n, c, 5, 7}, {n, c}, {n, c, 5}}) {
+      Net net(shape);
+      const ValueId variance = net.constant(exact_positive({c}, 8));
+      net.check(BatchNorm{}, {net.x, net.constant({c}, 1), net.constant({c}, 2), net.constant({c}, 3), variance}, "cuda:scale_shift");
+    }
+  });
+}
+
+/// What follows reads the channels that fill the last unit, which must be zero again.
+TEST_F(Operators, FilledChannelsStayZero) {
+  for (const UnaryKind kind : {UnaryKind::sigmoid, UnaryKind::exp, UnaryKind::clip}) {
+    Net net(wins::Shape{1, 19, 5, 7});
+    const ValueId y = net.graph.add_node("unary", Unary{{kind, 0.5F, 2.0F}}, {net.x});
+    const ValueId sum = net.graph.add_node("sum", Binary{}, {y, net.constant({5, 1})});
+    net.check(GlobalPool{}, {sum}, "cuda:global_pool");
+  }
+}
+
+// ---- along axes ------------------------------------------------------------------------------------
+
+TEST_F(Operators, Softmax) {
+  for (const bool log : {false, true}) {
+    for_each_image([&](std::int64_t n, std::int64_t c) {
+      for (const std::int64_t axis : {0, 1, 2, -1}) {
+        Net net(wins::Shape{n, c, kHeight, kWidth});
+        net.check(Softmax{axis, log}, {net.x}, "cuda:softmax");
+      }
+    });
+    for (const wins::Shape& shape : {wins::Shape{3, 1000}, {2, 2500}, {5}, {2, 3, 7}, {1, 1030, 2, 1}}) {
+      Net net(shape);
+      net.check(Softmax{shape.size() == 4 ? 1 : -1, log}, {net.x}, "cuda:softmax");
+    }
+  }
+}
+
+TEST_F(Operators, Lrn) {
+  for_each_image([](std::int64_t n, std::int64_t c) {
+    for (const std::int64_t size : {5, 2, 1}) {
+      for (const wins::Shape& shape : {wins::Shape{n, c, 5, 7}, {n, c, 5}}) {
+        Net net(shape);
+        net.check(Lrn{size, 1e-2F, 0.75F, 2}, {net.x}, "cuda:lrn");
+      }
+    }
+  });
+}
+
+TEST_F(Operators, LayerNorm) {
+  for_each_image([](std::int64_t n, std::int64_t c) {
+    for (const std::int64_t axis : {-1, 2, 1}) {
+      wins::Shape normalised{c, kHeight, kWidth};
+      normalised.erase(normalised.begin(), normalised.begin() + (axis < 0 ? 2 : axis - 1));
+      for (const bool shift : {false, true}) {
+        Net net(wins::Shape{n, c, kHeight, kWidth});
+        std::vector<ValueId> inputs{net.x, net.constant(normalised, 1)};
+        if (shift) inputs.push_back(net.constant(normalised, 2));
+        net.check(LayerNorm{axis, 1e-3F}, inputs, "cuda:layer_norm");
+      }
+    }
+    Net tokens(wins::Shape{n, 5, 40 * c});
+    tokens.check(LayerNorm{}, {tokens.x, tokens.constant({40 * c}, 1), tokens.constant({40 * c}, 2)}, "cuda:layer_norm");
+  });
+}
+
+// ---- matrices --------------------------------------------------------------------------------------
+
+TEST_F(Operators, Gemm) {
+  for (const std::int64_t n : {1, 3, 70}) {
+    for (const bool trans_a : {false, true}) {
+      for (const bool trans_b : {false, true}) {
+        for (const wins::Shape& c : {wins::Shape{67}, {n, 1}, {1, 67}, {n, 67}, {}}) {
+          Net net(trans_a ? wins::Shape{37, n} : wins::Shape{n, 37});
+          net.force_kernel = "cuda:matmul";
+          const ValueId w = net.constant(trans_b ? wins::Shape{67, 37} : wins::Shape{37, 67});
+          net.check(Gemm{1.5F, 0.5F, trans_a, trans_b, {UnaryKind::relu, 0, 0}}, {net.x, w, net.constant(c, 4)}, "cuda:matmul");
+        }
+      }
+    }
+    Net computed(wins::Shape{n, 37});
+    computed.force_kernel = "cuda:matmul";
+    const ValueId b = computed.input(wins::Shape{37, 5}), c = computed.input(wins::Shape{5});
+    computed.check(Gemm{}, {computed.x, b, c}, "cuda:matmul");
+  }
+}
+
+TEST_F(Operators, MatMul) {
+  struct Case {
+    wins::Shape a, b;
+  };
+  for (const Case& t : {Case{{3, 5}, {5, 7}}, Case{{2, 3, 65, 33}, {2, 3, 33, 70}}, Case{{1, 3, 5, 6}, {2, 1, 6, 7}}, Case{{3, 4, 6}, {6, 9}},
+                        Case{{6}, {6}}, Case{{6}, {2, 3, 6, 4}}, Case{{2, 3, 4, 6}, {6}}, Case{{2, 2, 3, 4, 6}, {6}}, Case{{2, 3, 4, 6}, {5, 1, 1, 6, 2}}}) {
+    Net net(t.a);
+    net.force_kernel = "cuda:matmul";
+    net.check(MatMul{}, {net.x, net.input(t.b)}, "cuda:matmul");
+    Net constant(t.a);
+    constant.force_kernel = "cuda:matmul";
+    constant.check(MatMul{}, {constant.x, constant.constant(t.b)}, "cuda:matmul");
+  }
+}
+
+}  // namespace
+}  // namespace wins::runtime::cuda_test
