@@ -45,9 +45,9 @@ struct FusedKernel {
     const int top = at.row * T::kStep - layer.pad_top, left = at.column * T::kStep - layer.pad_left;
 #pragma unroll
     for (int r = 0; r < kRounds; ++r) {
+      if (r * kTiles >= pixels) break;
       int x = r * kTiles + static_cast<int>(threadIdx.x) / kChunkUnits;
       offsets[r] = kOutside;
-      if (x >= pixels) continue;
       int y = layer.by_patch_columns.divide(x);
       const int image = at.image + layer.by_patch_rows.divide(y);
       x += left;
@@ -67,7 +67,8 @@ struct FusedKernel {
     const bool channels_left = chunk * kChunkUnits + static_cast<int>(threadIdx.x) % kChunkUnits < units;
 #pragma unroll
     for (int r = 0; r < kRounds; ++r) {
-      if (r * kTiles + static_cast<int>(threadIdx.x) / kChunkUnits >= pixels) break;
+      if (r * kTiles >= pixels) break;
+      if (r * kTiles + static_cast<int>(threadIdx.x) / kChunkUnits >= pixels) continue;
       const bool inside = channels_left && offsets[r] != kOutside;
       copy_async(patch + r * kTiles * kPixelBytes + threadIdx.x * 16,
                  static_cast<const std::byte*>(input) + (inside ? offsets[r] + chunk * kPixelBytes : 0), inside ? 16 : 0);
@@ -233,33 +234,41 @@ struct FusedKernel {
 
   /// 16 bytes of the output of one pixel of a tile in shared memory: its tile decides where in the line of the pixel,
   /// so that neither a lane for each tile nor a lane for each unit meets others' banks.
-  static __device__ std::uint32_t stage_offset(const FusedLayer& layer, int quarter, int tile, int unit) {
-    const int units = layer.slice_groups * kGroupWords;
+  static __device__ std::uint32_t stage_offset(int units, int quarter, int tile, int unit) {
     return ((quarter * kTiles + tile) * units + (unit ^ (tile & (units % 8 == 0 ? 7 : units % 4 == 0 ? 3 : 0)))) * 16;
   }
 
-  /// Residuals from device memory into the stage, or outputs from there to device memory, whole lines at a time.
+  /// Residuals from device memory into the stage, or outputs from there to device memory, whole lines at a time: a
+  /// thread has one unit of the four pixels of a tile.
   template <bool kIn>
   static __device__ void move_pixels(const FusedLayer& layer, const FusedPointers& p, const RowSlice& slice, std::uint32_t stage) {
     const Corner at = corner(layer);
     const int units = layer.slice_groups * kGroupWords;
+    int unit = threadIdx.x;
+    const int first = layer.by_units.divide(unit), step = layer.by_units.quotient(kThreads);
+    if (first >= step || unit * kUnitChannels >= slice.channels) {
+      if constexpr (kIn) commit_copies();
+      return;
+    }
     const int pitch = kIn ? layer.residual_pitch : layer.output_pitch;
-    for (int i = threadIdx.x; i < 4 * kTiles * units; i += kThreads) {
-      int unit = i;
-      const int line = layer.by_units.divide(unit);
-      const int quarter = line / kTiles, tile = line % kTiles;
+    const int channel = slice.first_channel + unit * kUnitChannels;
+    for (int tile = first; tile < kTiles; tile += step) {
       int tile_column = tile;
       const int tile_image = layer.by_block_tiles.divide(tile_column), tile_row = layer.by_block_columns.divide(tile_column);
-      const int image = at.image + tile_image, row = (at.row + tile_row) * 2 + quarter / 2, column = (at.column + tile_column) * 2 + quarter % 2;
-      if (tile_image >= layer.block_images || image >= layer.batch || row >= layer.out_height || column >= layer.out_width) continue;
-      if (unit * kUnitChannels >= slice.channels) continue;
+      const int image = at.image + tile_image, row = (at.row + tile_row) * 2, column = (at.column + tile_column) * 2;
+      if (tile_image >= layer.block_images || image >= layer.batch) break;
       const std::uint32_t pixel = static_cast<std::uint32_t>((image * layer.out_height + row) * layer.out_width + column);
-      const std::size_t element = static_cast<std::size_t>(pixel) * pitch + slice.first_channel + unit * kUnitChannels;
-      const std::uint32_t staged = stage + stage_offset(layer, quarter, tile, unit);
-      if constexpr (kIn) {
-        copy_async(staged, static_cast<const Storage*>(p.residual) + element, 16);
-      } else {
-        *reinterpret_cast<uint4*>(static_cast<Storage*>(p.output) + element) = load_shared(staged);
+      const std::size_t element = static_cast<std::size_t>(pixel) * pitch + channel;
+#pragma unroll
+      for (int q = 0; q < 4; ++q) {
+        if (row + q / 2 >= layer.out_height || column + q % 2 >= layer.out_width) continue;
+        const std::size_t from = element + static_cast<std::size_t>((q / 2 * layer.out_width + q % 2) * pitch);
+        const std::uint32_t staged = stage + stage_offset(units, q, tile, unit);
+        if constexpr (kIn) {
+          copy_async(staged, static_cast<const Storage*>(p.residual) + from, 16);
+        } else {
+          *reinterpret_cast<uint4*>(static_cast<Storage*>(p.output) + from) = load_shared(staged);
+        }
       }
     }
     if constexpr (kIn) commit_copies();
@@ -280,7 +289,7 @@ struct FusedKernel {
         uint4 words[kGroupWords];
         std::uint32_t at[kGroupWords];
 #pragma unroll
-        for (int w = 0; w < kGroupWords; ++w) at[w] = stage + stage_offset(layer, q, tile, group * kGroupWords + w);
+        for (int w = 0; w < kGroupWords; ++w) at[w] = stage + stage_offset(layer.slice_groups * kGroupWords, q, tile, group * kGroupWords + w);
         if (p.residual != nullptr) {
 #pragma unroll
           for (int w = 0; w < kGroupWords; ++w) words[w] = load_shared(at[w]);

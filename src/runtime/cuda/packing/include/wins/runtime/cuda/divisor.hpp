@@ -4,6 +4,12 @@
 #include <bit>
 #include <cstdint>
 
+#ifdef __CUDACC__
+#define WINS_DEVICE __host__ __device__
+#else
+#define WINS_DEVICE
+#endif
+
 namespace wins::runtime::cuda {
 
 /// Of all numbers below 2^31: the reciprocal 2^(31 + ceil(log2 d)) / d, rounded up, has 32 significant bits, and the
@@ -20,8 +26,8 @@ class Divisor {
     shift_ = static_cast<std::uint32_t>(bits - 1);
   }
 
-  /// What a kernel does in one instruction, for tests.
-  constexpr std::uint32_t quotient(std::uint32_t n) const {
+  /// n / divisor.
+  WINS_DEVICE constexpr std::uint32_t quotient(std::uint32_t n) const {
     return reciprocal_ == 0 ? n : static_cast<std::uint32_t>((static_cast<std::uint64_t>(n) * reciprocal_) >> 32) >> shift_;
   }
 

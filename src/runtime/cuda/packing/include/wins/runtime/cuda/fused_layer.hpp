@@ -9,12 +9,6 @@
 #include "wins/runtime/cuda/divisor.hpp"
 #include "wins/runtime/cuda/row_pack.hpp"
 
-#ifdef __CUDACC__
-#define WINS_DEVICE __host__ __device__
-#else
-#define WINS_DEVICE
-#endif
-
 namespace wins::runtime::cuda {
 
 /// What the epilogue applies; other functions need a step of their own.

@@ -1,0 +1,78 @@
+// The list of single layers (bench/layers/shapes.txt) on the GPU in every precision, against the float64 reference.
+#include <gtest/gtest.h>
+
+#include "contender.hpp"
+#include "operator_net.hpp"
+
+namespace wins::runtime::cuda_test {
+namespace {
+
+/// The reference is plain loops: larger layers take it too long.
+constexpr std::int64_t kLargest = 300'000'000;
+
+/// What rounding may cost: of factors, and, in fp32, of sums of 9 C products of three parts each.
+layers::Errors bound_of(Precision precision) {
+  switch (precision) {
+    case Precision::fp32: return {2e-5, 4e-5};
+    case Precision::tf32: return {2e-3, 4e-3};
+    case Precision::fp16: return {2e-3, 4e-3};
+    case Precision::bf16: return {1.6e-2, 3.2e-2};
+  }
+  return {};
+}
+
+bool is_fused(const ConvProblem& p) { return p.m == 2 && (p.kept.empty() || p.axis == winograd::Axis::row); }
+
+void check_layer(const ConvProblem& problem, const std::string& force, const std::string& kernel) {
+  const layers::Layer layer = layers::make_layer(problem);
+  const Tensor reference = layers::reference_output(layer);
+  for (const PrecisionCase& precision : kPrecisions) {
+    SCOPED_TRACE(text_of(problem) + " " + precision.name);
+    SessionOptions options;
+    options.backend = "cuda";
+    options.precision = precision.precision;
+    options.force_kernel = force;
+    Session session = Session::open(layer.graph, options);
+    const std::vector<Tensor> outputs = session.run(layer.inputs);
+    std::vector<wins::Shape> shapes;
+    for (const Tensor& input : layer.inputs) shapes.push_back(input.shape());
+    const std::string ran = kernel_of(session.plan(shapes), "conv");
+    EXPECT_EQ(ran.substr(0, kernel.size()), kernel);
+    const layers::Errors errors = layers::errors_of(outputs.at(0), reference), bound = bound_of(precision.precision);
+    EXPECT_LE(errors.relative_l2, bound.relative_l2) << ran;
+    EXPECT_LE(errors.max, bound.max) << ran;
+  }
+}
+
+class CudaLayers : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!unusable().empty()) GTEST_SKIP() << unusable();
+  }
+  static std::vector<ConvProblem> problems() {
+    auto all = layers::read_problems(WINS_SOURCE_DIR "/bench/layers/shapes.txt");
+    std::erase_if(all, [](const ConvProblem& p) { return p.direct_macs() > kLargest; });
+    return all;
+  }
+};
+
+TEST_F(CudaLayers, AreWithinTheBoundsOfTheirPrecision) {
+  for (const ConvProblem& problem : problems()) {
+    const bool fused = is_fused(problem);
+    check_layer(problem, fused ? "cuda:winograd_fused" : "", problem.m == 0 ? "cuda:" : fused ? "cuda:winograd_fused" : "cuda:direct_winograd");
+  }
+}
+
+TEST_F(CudaLayers, DenseConvolutionsRunByTheFusedKernelToo) {
+  using Pair = std::array<std::int64_t, 2>;
+  int count = 0;
+  for (const ConvProblem& problem : problems()) {
+    if (problem.m != 0 || problem.kernel != Pair{3, 3} || problem.stride != Pair{1, 1} || problem.dilation != Pair{1, 1} || problem.groups != 1) continue;
+    check_layer(problem, "cuda:winograd_fused", "cuda:winograd_fused");
+    ++count;
+  }
+  EXPECT_GT(count, 5);
+}
+
+}  // namespace
+}  // namespace wins::runtime::cuda_test
