@@ -1,7 +1,7 @@
 # Each target sets up what it needs first; that costs a moment when everything is there.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-asan test-tsan fuzz bench-cpu bench-layers docs-check install clean
+.PHONY: help setup build build-cuda demo test test-asan test-tsan test-cuda fuzz bench-cpu bench-cuda bench-layers docs-check install clean
 
 # WINS_FLAGS goes to every configure step, e.g. make build WINS_FLAGS=-DWINS_TRAINING=OFF
 WINS_FLAGS ?=
@@ -41,6 +41,21 @@ test-tsan: setup  ## the tests of the runtime and its threads under the thread s
 	cmake --preset tsan
 	cmake --build --preset tsan
 	ctest --preset tsan
+
+# CUDA 13 and cuDNN 9 come from NVIDIA, not from setup; CUDA_FLAGS="-DCMAKE_CUDA_ARCHITECTURES=90a-real" builds for one GPU alone.
+CUDA_FLAGS ?=
+build-cuda: setup  ## compile with the CUDA backend; the tool is build/cuda/wins
+	cmake --preset cuda $(CUDA_FLAGS)
+	cmake --build build/cuda
+
+test-cuda: build-cuda  ## the tests of the CUDA backend, and compute-sanitizer over its own kernels, on a machine with a GPU
+	build/cuda/test_runtime_cuda
+	compute-sanitizer --tool memcheck --error-exitcode 1 build/cuda/test_runtime_cuda --gtest_filter='CudaLayers.Dense*'
+	compute-sanitizer --tool racecheck --error-exitcode 1 build/cuda/test_runtime_cuda --gtest_filter='CudaLayers.Dense*'
+	compute-sanitizer --tool synccheck --error-exitcode 1 build/cuda/test_runtime_cuda --gtest_filter='CudaLayers.Dense*'
+
+bench-cuda: build-cuda  ## time the CUDA backend in turn with PyTorch (which must be there, with torchvision) on one GPU
+	python3 bench/cuda.py $(BENCH_FLAGS)
 
 fuzz: setup  ## each fuzz target for FUZZ_SECONDS (60), starting from fuzz/corpus
 	scripts/fuzz.sh $(FUZZ_SECONDS)

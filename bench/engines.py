@@ -232,6 +232,8 @@ class PyTorch:
         self.torch = torch
         torch.set_num_threads(threads)
         name = model.stem.split("-")[0]
+        if not hasattr(torchvision.models, name):
+            raise RuntimeError(f"torchvision has no network {name}")
         network = getattr(torchvision.models, name)(weights=None).eval()
         values = {t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).copy()) for t in onnx.load(str(model)).graph.initializer}
         state = network.state_dict()

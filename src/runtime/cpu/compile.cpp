@@ -166,11 +166,21 @@ class Compiler {
     return std::numeric_limits<double>::infinity();
   }
 
+  /// Whether the kernel that is forced pools too.
+  bool is_forced_together(const Problem& problem) const {
+    const std::string wanted = split_choice(env_.options.force_kernel).first;
+    const std::vector<Kernel> kernels = kernels_for(problem.node.op);
+    return std::any_of(kernels.begin(), kernels.end(), [&](const Kernel& kernel) {
+      return kernel.takes_max_pool && wanted == kernel.name && !kernel.refuse(problem);
+    });
+  }
+
   /// Keeps the max-pools that are predicted faster inside the convolution before them; they get no steps.
   void choose_max_pools() {
     std::erase_if(max_pools_, [&](const auto& entry) {
       const auto& [node, pool] = entry;
       if (prologues_.contains(node)) return true;
+      if (is_forced_together(problem_of(*node, pool))) return false;
       const double separate = predict_best(problem_of(*node)) + predict_best(problem_of(*pool));
       return !(predict_best(problem_of(*node, pool)) < separate);
     });

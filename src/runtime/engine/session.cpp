@@ -40,10 +40,6 @@ bool is_static(const graph::Graph& graph) {
 
 }  // namespace
 
-void Executable::enqueue(const std::vector<const void*>&, const std::vector<void*>&, void*) {
-  fail("this backend runs on the host: it has no device memory to run in");
-}
-
 struct Session::State {
   explicit State(Source from) : source(std::move(from)), cache(source) {}
   Source source;
