@@ -18,7 +18,7 @@ import numpy as np
 BINARY = os.environ.get("WINS_BIN", "build/release/wins")
 
 
-def wins(*arguments, cwd=None, timeout=300, environment=None, file_limit=None, tool=BINARY):
+def wins(*arguments, cwd=None, timeout=900, environment=None, file_limit=None, tool=BINARY):
     """Runs the tool with its output piped, as in a script; files of its own may have `file_limit` bytes."""
     def limit():
         # Ignored, the signal leaves the failing write with its error, as on a full disk.
