@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "activation_step.hpp"
+#include "fused_activation.hpp"
 #include "kernels.hpp"
 #include "winograd_fused.hpp"
 #include "wins/base/error.hpp"
@@ -11,8 +12,6 @@
 
 namespace wins::runtime::cuda {
 namespace {
-
-using graph::UnaryKind;
 
 /// What the kernel needs of a WinogradConv, or of a Conv that it takes as one.
 struct WinogradProblem {
@@ -51,16 +50,8 @@ FusedLayer layer_of(const Problem& problem, const WinogradProblem& given) {
   layer.input_pitch = static_cast<std::int32_t>(problem.inputs[0].pitch);
   layer.output_pitch = static_cast<std::int32_t>(problem.outputs[0].pitch);
   if (problem.has_input(3)) layer.residual_pitch = static_cast<std::int32_t>(problem.inputs[3].pitch);
-  const auto& f = given.activation;
-  if (f.kind == UnaryKind::relu) layer.activation = FusedActivation::relu;
-  if (f.kind == UnaryKind::clip || f.kind == UnaryKind::leaky_relu) layer.activation = FusedActivation::general;
-  if (f.kind == UnaryKind::clip) std::tie(layer.low, layer.high) = std::tuple(f.alpha, f.beta);
-  if (f.kind == UnaryKind::leaky_relu) layer.slope = f.alpha;
+  set_activation(given.activation, layer);
   return layer;
-}
-
-bool in_epilogue(UnaryKind kind) {
-  return kind == UnaryKind::identity || kind == UnaryKind::relu || kind == UnaryKind::clip || kind == UnaryKind::leaky_relu;
 }
 
 /// Microseconds of a cut: instructions of a warp by parts of the kernel (counted on an H200), over what a

@@ -12,7 +12,9 @@ struct Lister {
     return {};
   }
 
-  List operator()(const graph::Conv&) const { return {winograd_fused_kernel(), pointwise_kernel(), cudnn_convolution_kernel(), direct_convolution_kernel()}; }
+  List operator()(const graph::Conv&) const {
+    return {winograd_fused_kernel(), pointwise_kernel(), cudnn_convolution_kernel(), direct_convolution_kernel(), implicit_kernel()};
+  }
   List operator()(const graph::WinogradConv&) const { return {winograd_fused_kernel(), direct_winograd_kernel()}; }
   List operator()(const graph::ConvTranspose&) const { return {deconvolution_kernel()}; }
   List operator()(const graph::Pool&) const { return {pooling_kernel()}; }

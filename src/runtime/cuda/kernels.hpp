@@ -7,6 +7,8 @@ namespace wins::runtime::cuda {
 
 // kernel_winograd.cpp: row-pruned F(2,3) layers.
 Kernel winograd_fused_kernel();
+// kernel_implicit.cpp: every convolution with one group, on tensor cores.
+Kernel implicit_kernel();
 // kernel_convolution.cpp: cuDNN.
 Kernel cudnn_convolution_kernel();
 // kernel_linear.cpp: cuBLASLt.

@@ -74,5 +74,15 @@ TEST_F(CudaLayers, DenseConvolutionsRunByTheFusedKernelToo) {
   EXPECT_GT(count, 5);
 }
 
+TEST_F(CudaLayers, EveryConvolutionWithOneGroupRunsByTheImplicitProductToo) {
+  int count = 0;
+  for (const ConvProblem& problem : problems()) {
+    if (problem.m != 0 || problem.groups != 1) continue;
+    check_layer(problem, "cuda:implicit", "cuda:implicit");
+    ++count;
+  }
+  EXPECT_GT(count, 20);
+}
+
 }  // namespace
 }  // namespace wins::runtime::cuda_test

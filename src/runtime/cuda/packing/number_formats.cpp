@@ -1,6 +1,7 @@
 #include <bit>
 #include <cmath>
 
+#include "wins/base/error.hpp"
 #include "wins/runtime/cuda/row_pack.hpp"
 
 namespace wins::runtime::cuda {
@@ -48,6 +49,24 @@ std::uint16_t to_bfloat16(float value) {
 }
 
 float from_bfloat16(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+
+std::uint32_t operand_bits(float value, Operand operand, int part) {
+  require(std::isfinite(value), "a weight is {}", value);
+  switch (operand) {
+    case Operand::f16:
+      require(std::fabs(value) < 65520.0F, "the weight {} does not fit float16", value);
+      return to_float16(value);
+    case Operand::bf16:
+      return to_bfloat16(value);
+    case Operand::tf32:
+      return std::bit_cast<std::uint32_t>(to_tf32(value));
+    case Operand::f32: {
+      const float high = to_tf32(value);
+      return std::bit_cast<std::uint32_t>(part == 0 ? high : to_tf32(value - high));
+    }
+  }
+  return 0;
+}
 
 float to_tf32(float value) { return std::bit_cast<float>(round_fraction(std::bit_cast<std::uint32_t>(value), 13)); }
 

@@ -1,8 +1,6 @@
 #include "wins/runtime/cuda/row_pack.hpp"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 
 #include "wins/base/error.hpp"
 
@@ -89,27 +87,9 @@ class Packer {
       const std::int64_t channel = unit * unit_channels(pack_.operand) + quarter * elements + e;
       if (channel >= pack_.channels) continue;
       const float value = values_[static_cast<std::size_t>(row * pack_.channels + channel)];
-      word |= bits_of(value, part) << (16 * e);
+      word |= operand_bits(value, pack_.operand, part) << (16 * e);
     }
     return word;
-  }
-
-  std::uint32_t bits_of(float value, int part) const {
-    require(std::isfinite(value), "a weight is {}", value);
-    switch (pack_.operand) {
-      case Operand::f16:
-        require(std::fabs(value) < 65520.0F, "the weight {} does not fit float16", value);
-        return to_float16(value);
-      case Operand::bf16:
-        return to_bfloat16(value);
-      case Operand::tf32:
-        return std::bit_cast<std::uint32_t>(to_tf32(value));
-      case Operand::f32: {
-        const float high = to_tf32(value);
-        return std::bit_cast<std::uint32_t>(part == 0 ? high : to_tf32(value - high));
-      }
-    }
-    return 0;
   }
 
   std::span<const float> values_;

@@ -83,5 +83,8 @@ std::uint16_t to_bfloat16(float value);
 float from_bfloat16(std::uint16_t bits);
 /// The nearest number with 10 bits of fraction, ties to even.
 float to_tf32(float value);
+/// A weight as tensor cores take it; `part` 0 or 1 of an f32 one. Throws `Error` when it is not finite or does not
+/// fit float16.
+std::uint32_t operand_bits(float value, Operand operand, int part);
 
 }  // namespace wins::runtime::cuda
