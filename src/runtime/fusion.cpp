@@ -135,4 +135,15 @@ std::map<ValueId, Placement> find_placements(const graph::Graph& graph, int bloc
   return Slicer(graph, block).run();
 }
 
+bool is_placed_concat(const graph::Node& node, const std::map<ValueId, Placement>& placements) {
+  if (node.as<graph::Concat>() == nullptr) return false;
+  const auto root_of = [&](ValueId id) {
+    const auto placed = placements.find(id);
+    return placed != placements.end() ? placed->second.root : id;
+  };
+  const ValueId root = root_of(node.outputs[0]);
+  return std::all_of(node.inputs.begin(), node.inputs.end(),
+                     [&](ValueId id) { return placements.contains(id) && root_of(id) == root; });
+}
+
 }  // namespace wins::runtime

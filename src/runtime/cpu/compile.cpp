@@ -111,17 +111,8 @@ class Compiler {
 
   /// A concatenation whose inputs lie in place already, or are put there, needs no step.
   bool place_concat(const Node& node) {
-    if (node.as<graph::Concat>() == nullptr) return false;
+    if (!is_placed_concat(node, placements_)) return false;
     const ValueId output = node.outputs[0];
-    const auto root_of = [&](ValueId id) {
-      const auto placed = placements_.find(id);
-      return placed != placements_.end() ? placed->second.root : id;
-    };
-    const ValueId root = root_of(output);
-    const bool placed = std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
-      return placements_.contains(id) && root_of(id) == root;
-    });
-    if (!placed) return false;
     for (const ValueId id : node.inputs) buffer_of(id, Form::part);
     const Form form = placements_.contains(output) ? Form::part : Form::blocked;
     if (home(output).in(form) == kNoBuffer) add_buffer(output, form);

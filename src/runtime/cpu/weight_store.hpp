@@ -1,35 +1,18 @@
-// Packed weights of one session, and what tuning decided: made once and shared by its executables.
+// Packed weights of one session, and what tuning decided.
 #pragma once
 
-#include <map>
-#include <memory>
-#include <mutex>
-#include <string>
-
 #include "decisions.hpp"
-#include "wins/runtime/backend.hpp"
+#include "wins/runtime/shared_weights.hpp"
 
 namespace wins::runtime::cpu {
 
-class WeightStore : public WeightCache {
+class WeightStore : public SharedWeights {
  public:
-  /// What `make` gave for this key, now or earlier. The key names the node, the kernel and the
-  /// format, so one key always stands for one type.
-  template <class T, class Make>
-  std::shared_ptr<const T> get(const std::string& key, const Make& make) {
-    const std::lock_guard lock(mutex_);
-    std::shared_ptr<const void>& slot = entries_[key];
-    if (!slot) slot = std::make_shared<const T>(make());
-    return std::static_pointer_cast<const T>(slot);
-  }
-
   /// What tuning decided for this session.
   Decisions& decisions() { return decisions_; }
 
  private:
   Decisions decisions_;
-  std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<const void>> entries_;
 };
 
 }  // namespace wins::runtime::cpu

@@ -1,17 +1,12 @@
 #include "activation_step.hpp"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include <algorithm>
 
-#include "activation.cuh"
+#include "storage.cuh"
 #include "wins/runtime/cuda/divisor.hpp"
 
 namespace wins::runtime::cuda {
 namespace {
-
-constexpr int kThreads = 256;
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) activate(T* values, int pixels, int channels, int pitch, Divisor by_channels, DeviceActivation function) {
@@ -32,8 +27,7 @@ Step step_of(const Layout& layout, const DeviceActivation& function) {
   const auto pitch = static_cast<int>(pixels_apart ? layout.pitch : 1);
   return [=](const Arguments& arguments) {
     if (pixels * channels == 0) return;
-    const int blocks = std::min((pixels * channels + kThreads - 1) / kThreads, 16 * device().processors);
-    activate<<<blocks, kThreads, 0, arguments.stream>>>(static_cast<T*>(arguments.outputs[0]), pixels, channels, pitch, Divisor(channels), function);
+    activate<<<blocks_for(static_cast<std::uint32_t>(pixels * channels)), kThreads, 0, arguments.stream>>>(static_cast<T*>(arguments.outputs[0]), pixels, channels, pitch, Divisor(channels), function);
     check(cudaPeekAtLastError(), "activation");
   };
 }
@@ -41,12 +35,9 @@ Step step_of(const Layout& layout, const DeviceActivation& function) {
 }  // namespace
 
 Step activation_step(const Environment& env, const Layout& layout, const graph::Activation& function) {
-  const DeviceActivation on_device{function.kind, function.alpha, function.beta};
-  switch (env.operand) {
-    case Operand::f16: return step_of<__half>(layout, on_device);
-    case Operand::bf16: return step_of<__nv_bfloat16>(layout, on_device);
-    default: return step_of<float>(layout, on_device);
-  }
+  return with_storage(env.operand, [&](auto type) -> Step {
+    return step_of<typename decltype(type)::type>(layout, device_activation(function));
+  });
 }
 
 }  // namespace wins::runtime::cuda

@@ -232,11 +232,11 @@ class CudaBackend : public Backend {
  public:
   std::string name() const override { return "cuda"; }
   std::string unavailable() const override { return why_unusable(); }
-  std::shared_ptr<WeightCache> make_cache() const override { return std::make_shared<WeightStore>(); }
+  std::shared_ptr<WeightCache> make_cache() const override { return std::make_shared<SharedWeights>(); }
 
   std::unique_ptr<Executable> compile(const graph::Graph& graph, const SessionOptions& options,
                                       const std::shared_ptr<WeightCache>& cache) const override {
-    const auto store = std::dynamic_pointer_cast<WeightStore>(cache);
+    const auto store = std::dynamic_pointer_cast<SharedWeights>(cache);
     require(store != nullptr, "cuda: the weight cache belongs to another backend");
     const auto libraries = std::make_shared<Libraries>();
     const Environment environment{graph, options, operand_of(options.precision), *store, *libraries};

@@ -137,15 +137,9 @@ class Compiler {
 
   /// A concatenation whose inputs are written in place needs no step.
   bool place_concat(const Node& node) {
-    if (node.as<graph::Concat>() == nullptr) return false;
+    if (!is_placed_concat(node, placements_)) return false;
+    if (std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) { return value(id).constant.has_value(); })) return false;
     const ValueId output = node.outputs[0];
-    const auto root_of = [&](ValueId id) {
-      const auto placed = placements_.find(id);
-      return placed != placements_.end() ? placed->second.root : id;
-    };
-    for (const ValueId id : node.inputs) {
-      if (!placements_.contains(id) || root_of(id) != root_of(output) || value(id).constant) return false;
-    }
     if (buffer_of(output) == kNoBuffer) add_buffer(output);
     return true;
   }

@@ -17,7 +17,7 @@
 #include "wins/runtime/backend.hpp"
 #include "wins/runtime/cuda/row_pack.hpp"
 #include "wins/runtime/session.hpp"
-#include "weight_store.hpp"
+#include "wins/runtime/shared_weights.hpp"
 
 namespace wins::runtime::cuda {
 
@@ -26,7 +26,7 @@ struct Environment {
   const graph::Graph& graph;
   const SessionOptions& options;
   Operand operand;  ///< of the precision asked for
-  WeightStore& weights;
+  SharedWeights& weights;
   Libraries& libraries;
 
   /// Bytes of an element of a float value.

@@ -5,6 +5,7 @@
 
 #include "activation_step.hpp"
 #include "kernels.hpp"
+#include "problem_facts.hpp"
 #include "wins/base/error.hpp"
 #include "wins/runtime/problem.hpp"
 
@@ -173,8 +174,7 @@ Implementation build(const Problem& problem) {
   const bool residual = problem.has_input(3);
   Implementation result;
   result.name = fmt::format("cuda:cudnn_{}", static_cast<int>(algorithm.algorithm));
-  result.reads = {true, false, false, true};
-  result.reads.resize(problem.node.inputs.size());
+  result.reads = reads_of_convolution(problem);
   result.workspace_bytes = algorithm.workspace;
   result.weight_bytes = filters->size() + bias->size();
   result.step = [d, algorithm, filters, bias, after, residual, handle = problem.env.libraries.dnn()](const Arguments& arguments) {

@@ -5,6 +5,7 @@
 #include "fused_activation.hpp"
 #include "implicit_product.hpp"
 #include "kernels.hpp"
+#include "problem_facts.hpp"
 #include "wins/base/error.hpp"
 #include "wins/runtime/cuda/filter_pack.hpp"
 
@@ -73,17 +74,13 @@ Implementation build(const Problem& problem) {
   launch->fragments = env.weights.get<DeviceBuffer>(problem.node.name + "/implicit", [&] {
     return DeviceBuffer(pack->fragments.data(), pack->fragments.size() * sizeof(pack->fragments[0]));
   });
-  if (const Tensor* bias = problem.constant(2)) {
-    const auto values = bias->data<float>();
-    launch->bias = upload_floats(env, problem.node.name + "/bias", {values.begin(), values.end()});
-  }
+  launch->bias = upload_float_bias(problem);
   const auto& activation = problem.node.as<graph::Conv>()->activation;
   Step after;
   if (!in_epilogue(activation.kind)) after = activation_step(env, problem.outputs[0], activation);
   Implementation result;
   result.name = "cuda:implicit";
-  result.reads = {true, false, false, true};
-  result.reads.resize(problem.node.inputs.size());
+  result.reads = reads_of_convolution(problem);
   result.weight_bytes = launch->fragments->size();
   const bool residual = problem.has_input(3);
   result.step = [launch, after, residual](const Arguments& arguments) {

@@ -4,6 +4,7 @@
 
 #include "activation_step.hpp"
 #include "kernels.hpp"
+#include "problem_facts.hpp"
 #include "wins/base/error.hpp"
 
 namespace wins::runtime::cuda {
@@ -144,8 +145,7 @@ Implementation build_pointwise(const Problem& problem) {
   for (std::int64_t k = 0; k < K; ++k) std::copy_n(&from[static_cast<std::size_t>(k * C)], C, &to[static_cast<std::size_t>(k * p.inner)]);
   if (const Tensor* given = problem.constant(2)) std::ranges::copy(given->data<float>(), bias.mutable_data<float>().begin());
   Implementation result = build_product(problem, p, weights, bias, conv.activation);
-  result.reads = {true, false, false, true};
-  result.reads.resize(problem.node.inputs.size());
+  result.reads = reads_of_convolution(problem);
   return result;
 }
 
@@ -208,8 +208,7 @@ Implementation build_linear(const Problem& problem) {
     for (std::size_t n = 0; n < row.size(); ++n) row[n] = linear.beta * values[values.size() == 1 ? 0 : n];
   }
   Implementation result = build_product(problem, p, weights, bias, linear.activation);
-  result.reads = {true, false, false};
-  result.reads.resize(problem.node.inputs.size());
+  result.reads = reads_first(problem, 1);
   return result;
 }
 

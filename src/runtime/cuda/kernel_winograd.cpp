@@ -5,6 +5,7 @@
 #include "activation_step.hpp"
 #include "fused_activation.hpp"
 #include "kernels.hpp"
+#include "problem_facts.hpp"
 #include "winograd_fused.hpp"
 #include "wins/base/error.hpp"
 #include "wins/graph/passes.hpp"
@@ -21,11 +22,11 @@ struct WinogradProblem {
   graph::Activation activation;
 };
 
-std::optional<WinogradProblem> winograd_problem(const Problem& problem) {
-  if (const auto* conv = problem.node.as<graph::WinogradConv>()) return WinogradProblem{conv->stride, conv->pads, conv->mask, conv->activation};
+WinogradProblem winograd_problem(const Problem& problem) {
+  if (const auto* conv = problem.node.as<graph::WinogradConv>()) return {conv->stride, conv->pads, conv->mask, conv->activation};
   const auto* conv = problem.node.as<graph::Conv>();
   const Shape& weights = problem.input_shape(1);
-  return WinogradProblem{1, conv->window.pads, winograd::Mask::full(winograd::Axis::row, 16, weights[0], weights[1]), conv->activation};
+  return {1, conv->window.pads, winograd::Mask::full(winograd::Axis::row, 16, weights[0], weights[1]), conv->activation};
 }
 
 /// A way to cut the layer.
@@ -56,7 +57,7 @@ FusedLayer layer_of(const Problem& problem, const WinogradProblem& given) {
 
 /// Microseconds of a cut: instructions of a warp by parts of the kernel (counted on an H200), over what a
 /// multiprocessor issues.
-double predict_cut(const FusedLayer& layer, const PackSize& size, const Cut& cut, int stride, Operand operand) {
+double predict_cut(const FusedLayer& layer, const Cut& cut, int stride, Operand operand) {
   const std::size_t shared = fused_shared_bytes(layer, stride, cut.shape, storage_bytes(operand));
   if (shared > static_cast<std::size_t>(device().shared_bytes)) return std::numeric_limits<double>::infinity();
   const int resident = resident_blocks(static_cast<int>(shared), cut.shape.tiles, device().shared_bytes);
@@ -68,7 +69,6 @@ double predict_cut(const FusedLayer& layer, const PackSize& size, const Cut& cut
   const double waves = std::ceil(blocks / (device().processors * resident));
   // Blocks that have a multiprocessor to themselves wait for their own loads more.
   const double issue = 4 * (resident == 1 ? 0.3 : 0.36);
-  (void)size;
   return 3 + waves * resident * warp * warps / issue / 1750;
 }
 
@@ -91,7 +91,7 @@ Cut best_cut(const Problem& problem, const WinogradProblem& given) {
       if (size.max_items > shape.max_items()) continue;
       cut_tiles(layer, given.stride, shape.tiles, storage_bytes(problem.env.operand));
       Cut cut{shape, slice_channels};
-      cut.us = predict_cut(layer, size, cut, given.stride, problem.env.operand);
+      cut.us = predict_cut(layer, cut, given.stride, problem.env.operand);
       if (cut.us < best.us) best = cut;
     }
     if (channels >= filters) break;
@@ -113,14 +113,14 @@ std::optional<std::string> refuse(const Problem& problem) {
     if (extent_of(layout) * problem.env.element_bytes() >= INT32_MAX) return "2 GB or more";
     if (extent_of(layout) == 0) return "empty";
   }
-  const WinogradProblem given = *winograd_problem(problem);
+  const WinogradProblem given = winograd_problem(problem);
   const int words = (given.mask.positions + 3) / 4 * 4;
   if ((given.mask.rows + 31) / 32 * 4 * words > FusedGroups::kMax) return "too many output channels";
-  if (best_cut(problem, given).shape.tiles == 0 || best_cut(problem, given).us == std::numeric_limits<double>::infinity()) return "no cut fits";
+  if (best_cut(problem, given).us == std::numeric_limits<double>::infinity()) return "no cut fits";
   return std::nullopt;
 }
 
-double predict(const Problem& problem) { return best_cut(problem, *winograd_problem(problem)).us; }
+double predict(const Problem& problem) { return best_cut(problem, winograd_problem(problem)).us; }
 
 /// Everything that a launch needs.
 struct Launch {
@@ -158,21 +158,17 @@ std::shared_ptr<Launch> make_launch(const Problem& problem, const WinogradProble
   std::copy(pack->item_positions.begin(), pack->item_positions.end(), launch->groups.positions);
   launch->fragments = env.weights.get<DeviceBuffer>(
       key + "/fragments", [&] { return DeviceBuffer(pack->fragments.data(), pack->fragments.size() * sizeof(pack->fragments[0])); });
-  if (const Tensor* bias = problem.constant(2)) {
-    const auto values = bias->data<float>();
-    launch->bias = upload_floats(env, problem.node.name + "/bias", {values.begin(), values.end()});
-  }
+  launch->bias = upload_float_bias(problem);
   return launch;
 }
 
 Implementation build(const Problem& problem) {
-  const WinogradProblem given = *winograd_problem(problem);
+  const WinogradProblem given = winograd_problem(problem);
   const Cut cut = best_cut(problem, given);
   const auto launch = make_launch(problem, given, cut);
   Implementation result;
   result.name = fmt::format("cuda:winograd_fused_t{}i{}k{}", cut.shape.tiles, cut.shape.items_per_warp, cut.slice_channels);
-  result.reads = {true, false, false, true};
-  result.reads.resize(problem.node.inputs.size());
+  result.reads = reads_of_convolution(problem);
   result.weight_bytes = launch->fragments->size();
   Step after;
   if (!in_epilogue(given.activation.kind)) after = activation_step(problem.env, problem.outputs[0], given.activation);

@@ -60,6 +60,19 @@ std::vector<bool> reads_first(const Problem& problem, std::size_t count) {
   return reads;
 }
 
+std::vector<bool> reads_of_convolution(const Problem& problem) {
+  std::vector<bool> reads{true, false, false, true};
+  reads.resize(problem.node.inputs.size());
+  return reads;
+}
+
+std::shared_ptr<const DeviceBuffer> upload_float_bias(const Problem& problem) {
+  const Tensor* bias = problem.constant(2);
+  if (bias == nullptr) return nullptr;
+  const auto values = bias->data<float>();
+  return upload_floats(problem.env, problem.node.name + "/bias", {values.begin(), values.end()});
+}
+
 std::string constant_key(const Problem& problem, std::string_view kernel, std::string_view form, const std::vector<float>& values) {
   std::uint64_t hash = 14695981039346656037ULL;  // FNV-1a
   for (const float value : values) {

@@ -26,6 +26,11 @@ std::vector<float> numbers(const Problem& problem, std::size_t i);
 /// `reads` of a step that reads the first `count` inputs alone.
 std::vector<bool> reads_first(const Problem& problem, std::size_t count);
 
+/// `reads` of a convolution whose filters and bias are packed: its input and its residual.
+std::vector<bool> reads_of_convolution(const Problem& problem);
+/// The bias of a convolution as float32 on the device; null without one.
+std::shared_ptr<const DeviceBuffer> upload_float_bias(const Problem& problem);
+
 /// Name of a constant of a node in the weight store. The values count too: what `specialize` folded depends on
 /// the shapes of the inputs.
 std::string constant_key(const Problem& problem, std::string_view kernel, std::string_view form, const std::vector<float>& values);

@@ -33,4 +33,7 @@ struct Placement {
 /// that too. Of several images each lies in its image of `root`, so they are not next to each other.
 std::map<graph::ValueId, Placement> find_placements(const graph::Graph& graph, int block);
 
+/// Whether a node is a concatenation whose inputs all lie where its output does.
+bool is_placed_concat(const graph::Node& node, const std::map<graph::ValueId, Placement>& placements);
+
 }  // namespace wins::runtime

@@ -1,4 +1,4 @@
-// Weights of one session on the device: made once and shared by its executables.
+// Weights of one session, packed for its backend: made once and shared by its executables.
 #pragma once
 
 #include <map>
@@ -8,9 +8,9 @@
 
 #include "wins/runtime/backend.hpp"
 
-namespace wins::runtime::cuda {
+namespace wins::runtime {
 
-class WeightStore : public WeightCache {
+class SharedWeights : public WeightCache {
  public:
   /// What `make` gave for this key, now or earlier. The key names the node, the kernel and the format, so one
   /// key always stands for one type.
@@ -27,4 +27,4 @@ class WeightStore : public WeightCache {
   std::map<std::string, std::shared_ptr<const void>> entries_;
 };
 
-}  // namespace wins::runtime::cuda
+}  // namespace wins::runtime
