@@ -25,12 +25,7 @@ std::optional<std::string> refusal_of(const Kernel& kernel, const Problem& probl
 }  // namespace
 
 std::string Candidate::name() const {
-  return variant.empty() ? std::string(kernel.name) : std::string(kernel.name) + "/" + variant;
-}
-
-std::pair<std::string, std::string> split_choice(const std::string& choice) {
-  const std::size_t slash = choice.find('/');
-  return {choice.substr(0, slash), slash == std::string::npos ? std::string() : choice.substr(slash + 1)};
+  return join_choice(kernel.name, variant);
 }
 
 Candidates find_candidates(const Problem& problem) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernel.hpp"
+#include "wins/runtime/decisions.hpp"
 
 namespace wins::runtime::cpu {
 
@@ -28,8 +29,5 @@ Candidates find_candidates(const Problem& problem);
 
 /// All ways to cut the work of a candidate's kernel: the cost model's, then the others by prediction.
 std::vector<Candidate> variants_of(const Candidate& candidate, const Problem& problem);
-
-/// The parts of "kernel/variant".
-std::pair<std::string, std::string> split_choice(const std::string& choice);
 
 }  // namespace wins::runtime::cpu

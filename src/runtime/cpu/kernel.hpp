@@ -10,7 +10,7 @@
 
 #include "aligned.hpp"
 #include "cost.hpp"
-#include "weight_store.hpp"
+#include "wins/runtime/weight_store.hpp"
 #include "winograd_kernels.hpp"
 #include "wins/graph/graph.hpp"
 #include "wins/runtime/fusion.hpp"

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "candidates.hpp"
-#include "decisions.hpp"
-#include "tuning_table.hpp"
+#include "wins/runtime/decisions.hpp"
+#include "wins/runtime/tuning_table.hpp"
 
 namespace wins::runtime::cpu {
 

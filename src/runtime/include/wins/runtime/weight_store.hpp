@@ -1,10 +1,10 @@
 // Packed weights of one session, and what tuning decided.
 #pragma once
 
-#include "decisions.hpp"
+#include "wins/runtime/decisions.hpp"
 #include "wins/runtime/shared_weights.hpp"
 
-namespace wins::runtime::cpu {
+namespace wins::runtime {
 
 class WeightStore : public SharedWeights {
  public:
@@ -15,4 +15,4 @@ class WeightStore : public SharedWeights {
   Decisions decisions_;
 };
 
-}  // namespace wins::runtime::cpu
+}  // namespace wins::runtime

@@ -6,9 +6,9 @@
 #include <string>
 #include <string_view>
 
-namespace wins::runtime::cpu {
+namespace wins::runtime {
 
-/// Microseconds by machine, problem and choice (kernel and blocking, `Candidate::name`). What one
+/// Microseconds by machine, problem and choice (kernel and cut). What one
 /// machine measured says nothing about another; a file may hold several.
 class TuningTable {
  public:
@@ -41,4 +41,4 @@ TuningTable read_tuning(const std::filesystem::path& file);
 /// once each leaves a whole file. Makes the folder. Throws `Error` naming the file.
 void add_to_tuning(const std::filesystem::path& file, const TuningTable& measured);
 
-}  // namespace wins::runtime::cpu
+}  // namespace wins::runtime

@@ -1,4 +1,4 @@
-#include "tuning_table.hpp"
+#include "wins/runtime/tuning_table.hpp"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,7 @@
 #include "wins/base/error.hpp"
 #include "wins/base/files.hpp"
 
-namespace wins::runtime::cpu {
+namespace wins::runtime {
 namespace {
 
 constexpr std::string_view kHeader = "wins tuning 1";
@@ -118,4 +118,4 @@ void add_to_tuning(const std::filesystem::path& file, const TuningTable& measure
   write_file_atomically(file, all.text());
 }
 
-}  // namespace wins::runtime::cpu
+}  // namespace wins::runtime
