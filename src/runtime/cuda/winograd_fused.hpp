@@ -7,6 +7,7 @@
 // residual and activation, and each output pixel is written once. Neither V nor M is ever in device memory.
 #pragma once
 
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
@@ -22,6 +23,11 @@ struct FusedPointers {
   const void* residual = nullptr;  ///< or null
   const float* bias = nullptr;     ///< [filters], or null
   const std::uint32_t* fragments = nullptr;
+};
+
+/// The same for the copy engine of compute capability 9.0: rectangles of one block.
+struct FusedMaps {
+  CUtensorMap input, output, residual;
 };
 
 /// Enqueues the layer. False when there is no kernel for this shape or the device refused it.

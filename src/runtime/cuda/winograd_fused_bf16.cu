@@ -2,7 +2,7 @@
 
 namespace wins::runtime::cuda {
 
-template bool launch_shape<Operand::bf16, 1>(FusedShape, const FusedLayer&, const FusedPointers&, const FusedGroups&, cudaStream_t);
-template bool launch_shape<Operand::bf16, 2>(FusedShape, const FusedLayer&, const FusedPointers&, const FusedGroups&, cudaStream_t);
+template bool launch_shape<Operand::bf16, 1>(FusedShape, const FusedLayer&, const FusedPointers&, const FusedMaps&, const FusedGroups&, cudaStream_t);
+template bool launch_shape<Operand::bf16, 2>(FusedShape, const FusedLayer&, const FusedPointers&, const FusedMaps&, const FusedGroups&, cudaStream_t);
 
 }  // namespace wins::runtime::cuda

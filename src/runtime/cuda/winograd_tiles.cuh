@@ -15,6 +15,17 @@ __device__ inline uint4 sub(const uint4& x, const uint4& y) {
   return {F::sub(x.x, y.x), F::sub(x.y, y.y), F::sub(x.z, y.z), F::sub(x.w, y.w)};
 }
 
+template <class F, class T, int kCount>
+__device__ void add_rows(const T (&x)[kCount], const T (&y)[kCount], T (&sum)[kCount]) {
+#pragma unroll
+  for (int j = 0; j < kCount; ++j) sum[j] = add<F>(x[j], y[j]);
+}
+template <class F, class T, int kCount>
+__device__ void sub_rows(const T (&x)[kCount], const T (&y)[kCount], T (&difference)[kCount]) {
+#pragma unroll
+  for (int j = 0; j < kCount; ++j) difference[j] = sub<F>(x[j], y[j]);
+}
+
 template <int kStride>
 struct Tile;
 
@@ -36,12 +47,26 @@ struct Tile<1> {
     constexpr float kA[4][2] = {{1, 0}, {1, 1}, {1, -1}, {0, 1}};
     return kA[i][a];
   }
-  template <class F, class T>
-  static __device__ void input(T (&d)[4][4]) {
-#pragma unroll
-    for (int j = 0; j < 4; ++j) input<F>(d[0][j], d[1][j], d[2][j], d[3][j]);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) input<F>(d[i][0], d[i][1], d[i][2], d[i][3]);
+  /// B^T d B by rows, few of which live at once. `load(i, row)` gives row i of d, `emit(i, row)` takes row i of the result.
+  template <class F, class T, class Load, class Emit>
+  static __device__ void input_rows(const Load& load, const Emit& emit) {
+    T x0[4], x1[4], x2[4], y[4];
+    const auto load_row = [&](int i, T (&x)[4]) {
+      load(i, x);
+      input<F>(x[0], x[1], x[2], x[3]);
+    };
+    load_row(0, x0);
+    load_row(2, x2);
+    sub_rows<F>(x0, x2, y);
+    emit(0, y);
+    load_row(1, x1);
+    add_rows<F>(x1, x2, y);
+    emit(1, y);
+    sub_rows<F>(x2, x1, y);
+    emit(2, y);
+    load_row(3, x0);
+    sub_rows<F>(x0, x1, y);
+    emit(3, y);
   }
 };
 
@@ -62,12 +87,25 @@ struct Tile<2> {
     constexpr float kA[5][2] = {{1, 0}, {1, 1}, {0, -1}, {1, 0}, {0, 1}};
     return kA[i][a];
   }
-  template <class F, class T>
-  static __device__ void input(T (&d)[5][5]) {
-#pragma unroll
-    for (int j = 0; j < 5; ++j) input<F>(d[0][j], d[1][j], d[2][j], d[3][j], d[4][j]);
-#pragma unroll
-    for (int i = 0; i < 5; ++i) input<F>(d[i][0], d[i][1], d[i][2], d[i][3], d[i][4]);
+  template <class F, class T, class Load, class Emit>
+  static __device__ void input_rows(const Load& load, const Emit& emit) {
+    T x[5], x2[5], y[5];
+    const auto load_row = [&](int i, T (&row)[5]) {
+      load(i, row);
+      input<F>(row[0], row[1], row[2], row[3], row[4]);
+    };
+    load_row(0, x);
+    load_row(2, x2);
+    sub_rows<F>(x, x2, y);
+    emit(0, y);
+    emit(1, x2);
+    load_row(4, x);
+    sub_rows<F>(x2, x, y);
+    emit(2, y);
+    load_row(1, x2);
+    emit(3, x2);
+    load_row(3, x2);
+    emit(4, x2);
   }
 };
 

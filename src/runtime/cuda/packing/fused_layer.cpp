@@ -35,6 +35,8 @@ void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes) {
       }
     }
   }
+  layer.block_tiles = layer.block_images * layer.block_rows * layer.block_columns;
+  layer.rectangles = layer.grid_images * layer.grid_rows * layer.grid_columns;
   layer.by_block_tiles = Divisor(layer.block_rows * layer.block_columns);
   layer.by_block_columns = Divisor(layer.block_columns);
   layer.by_grid_rows = Divisor(layer.grid_rows);
@@ -44,8 +46,47 @@ void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes) {
   layer.by_units = Divisor(layer.slice_groups * kGroupChannels * element_bytes / 16);
 }
 
-std::size_t fused_shared_bytes(const FusedLayer& layer, int stride, FusedShape shape, int element_bytes) {
-  return static_cast<std::size_t>(FusedMemory(layer, stride, shape.tiles, element_bytes).bytes);
+namespace {
+
+BlockMemory memory_of(const FusedLayer& layer, int stride, int tiles, int element_bytes, int patch_buffers) {
+  BlockMemory memory;
+  memory.patch_buffers = patch_buffers;
+  memory.patch_row_bytes = patch_columns(layer, stride) * kPixelBytes;
+  memory.patch_bytes = patch_pixels(layer, stride) * kPixelBytes;
+  memory.V = divide_up(patch_buffers * memory.patch_bytes, 1024) * 1024;
+  memory.unit_bytes = (layer.block_tiles | 1) * 16;
+  memory.stage_columns = 2 * layer.block_columns;
+  const int slice_bytes = layer.slice_groups * kGroupChannels * element_bytes;
+  memory.stage_line_bytes = slice_bytes % 128 == 0 ? 128 : 64;
+  memory.stage_lines = divide_up(slice_bytes, memory.stage_line_bytes);
+  memory.stage_pitch = divide_up(4 * layer.block_tiles * memory.stage_line_bytes, 1024) * 1024;
+  // Fragments are read past the last tile.
+  const int V_bytes = layer.max_alive * kChunkUnits * memory.unit_bytes + (tiles - layer.block_tiles) * 16;
+  memory.stage = memory.V + divide_up(layer.max_items * kItemRows * m_pitch(tiles) * 4, 1024) * 1024;
+  const int end = std::max(memory.V + V_bytes, memory.stage + memory.stage_lines * memory.stage_pitch);
+  memory.barriers = divide_up(end, 8) * 8;
+  memory.bytes = memory.barriers + 3 * 8;
+  return memory;
+}
+
+int resident_blocks(const BlockMemory& memory, FusedShape shape, int element_bytes, const Multiprocessors& processors) {
+  constexpr int kSystemBytes = 1024;  // of each block
+  if (memory.bytes > processors.shared_bytes) return 0;
+  return std::min((processors.shared_bytes + kSystemBytes) / (memory.bytes + kSystemBytes),
+                  most_resident_blocks(shape.tiles, shape.items_per_warp, element_bytes));
+}
+
+}  // namespace
+
+int lay_out(FusedLayer& layer, int stride, FusedShape shape, int element_bytes, const Multiprocessors& processors) {
+  layer.memory = memory_of(layer, stride, shape.tiles, element_bytes, 1);
+  const int resident = resident_blocks(layer.memory, shape, element_bytes, processors);
+  if (resident == 0) return 0;
+  const BlockMemory two = memory_of(layer, stride, shape.tiles, element_bytes, 2);
+  if (layer.chunks > 1 && resident_blocks(two, shape, element_bytes, processors) == resident) layer.memory = two;
+  const std::int32_t at_once = std::max(1, resident * processors.count / layer.slices);
+  layer.grid_blocks = divide_up(layer.rectangles, divide_up(layer.rectangles, at_once));
+  return resident;
 }
 
 }  // namespace wins::runtime::cuda

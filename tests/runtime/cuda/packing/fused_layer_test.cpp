@@ -50,12 +50,61 @@ TEST(FusedLayer, BlocksOfResNetWasteFewTiles) {
   }
 }
 
-TEST(FusedLayer, SharedMemoryHoldsPatchesAndV) {
+constexpr Multiprocessors kHopper{132, 227 * 1024};
+
+TEST(FusedLayer, MemoryHoldsWhatABlockKeeps) {
+  for (const FusedShape& shape : fused_shapes()) {
+    for (const int bytes : {2, 4}) {
+      FusedLayer layer = layer_of(64, 56, 56);
+      layer.slices = 2;
+      cut_tiles(layer, 1, shape.tiles, bytes);
+      ASSERT_GT(lay_out(layer, 1, shape, bytes, kHopper), 0);
+      const BlockMemory& memory = layer.memory;
+      EXPECT_GE(memory.V, memory.patch_buffers * patch_pixels(layer, 1) * kPixelBytes);
+      EXPECT_GE(memory.unit_bytes, layer.block_tiles * 16);
+      EXPECT_EQ(memory.unit_bytes / 16 % 2, 1);
+      EXPECT_GE(memory.barriers, memory.V + layer.max_alive * kChunkUnits * memory.unit_bytes + (shape.tiles - layer.block_tiles) * 16);
+      EXPECT_GE(memory.stage, memory.V + layer.max_items * kItemRows * m_pitch(shape.tiles) * 4);
+      EXPECT_GE(memory.stage_lines * memory.stage_line_bytes, layer.slice_groups * kGroupChannels * bytes);
+      EXPECT_GE(memory.barriers, memory.stage + memory.stage_lines * memory.stage_pitch);
+      EXPECT_EQ(memory.stage % 1024, 0);
+      EXPECT_EQ(memory.stage_pitch % 1024, 0);
+      EXPECT_LE(memory.bytes, kHopper.shared_bytes);
+    }
+  }
+}
+
+TEST(FusedLayer, TwoPatchesOnlyWhereTheyCostNoResidentBlock) {
+  for (const int alive : {2, 9, 16}) {
+    FusedLayer layer = layer_of(64, 56, 56);
+    layer.slices = 1;
+    layer.max_alive = alive;
+    cut_tiles(layer, 1, 32, 2);
+    const int resident = lay_out(layer, 1, {32, 4}, 2, kHopper);
+    layer.chunks = 1;
+    EXPECT_EQ(lay_out(layer, 1, {32, 4}, 2, kHopper), resident) << alive;
+    EXPECT_EQ(layer.memory.patch_buffers, 1);
+  }
+}
+
+TEST(FusedLayer, RectanglesAreDealtOutEvenly) {
+  for (const int batch : {1, 3, 64}) {
+    FusedLayer layer = layer_of(batch, 56, 56);
+    layer.slices = 3;
+    cut_tiles(layer, 1, 32, 2);
+    const int resident = lay_out(layer, 1, {32, 4}, 2, kHopper);
+    const int rounds = (layer.rectangles + layer.grid_blocks - 1) / layer.grid_blocks;
+    EXPECT_LE(layer.grid_blocks * layer.slices, resident * kHopper.count);
+    EXPECT_LE(layer.grid_blocks, layer.rectangles);
+    EXPECT_GT(layer.rectangles, (rounds - 1) * layer.grid_blocks);
+  }
+}
+
+TEST(FusedLayer, NoBlockIsResidentWhereMemoryIsShort) {
   FusedLayer layer = layer_of(64, 56, 56);
+  layer.slices = 1;
   cut_tiles(layer, 1, 32, 2);
-  const std::size_t bytes = fused_shared_bytes(layer, 1, {32, 4}, 2);
-  EXPECT_GE(bytes, static_cast<std::size_t>(2 * patch_pixels(layer, 1) * kPixelBytes + layer.max_alive * kChunkUnits * unit_bytes(32)));
-  EXPECT_LT(bytes, 228U * 1024 / 2);
+  EXPECT_EQ(lay_out(layer, 1, {32, 4}, 2, {132, 16 * 1024}), 0);
 }
 
 TEST(Divisor, IsExactBelowTwoToThe31st) {

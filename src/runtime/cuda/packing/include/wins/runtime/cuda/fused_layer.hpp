@@ -2,6 +2,7 @@
 // tested without a GPU; the kernel reads these structs as they are.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -21,6 +22,30 @@ enum class FusedActivation : std::uint8_t {
 inline constexpr int kMaxSlices = 64;
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+/// A kernel that was built.
+struct FusedShape {
+  int tiles = 32;           ///< 32 or 64; a block has a quarter as many warps
+  int items_per_warp = 4;
+  int max_items() const { return items_per_warp * tiles / 4; }
+};
+
+/// What a block keeps where in shared memory, computed once per layer. Bytes, offsets from 0.
+///
+/// Patches come first; V lies behind them, M over V, and the *stage* behind M: residuals, then outputs of a block, as the copy
+/// engine takes them: [line][pixel][16-byte unit], where a line has 64 or 128 bytes of channels.
+struct BlockMemory {
+  std::int32_t patch_buffers = 1;  ///< 2: the next chunk's pixels arrive while this one is multiplied
+  std::int32_t patch_bytes = 0, patch_row_bytes = 0;
+  std::int32_t V = 0;
+  std::int32_t unit_bytes = 0;  ///< of one unit of V: 16 a tile, an odd number of them so that 8 units of one tile lie in different banks
+  std::int32_t stage = 0;
+  std::int32_t stage_columns = 0;  ///< pixels of a row
+  std::int32_t stage_line_bytes = 0, stage_lines = 0;
+  std::int32_t stage_pitch = 0;  ///< from line to line; the copy engine's order of units repeats every 1024 bytes
+  std::int32_t barriers = 0;     ///< 8 bytes each: one a patch, one of the residual
+  std::int32_t bytes = 0;
+};
+
 /// Shapes of a layer and how it is cut. Activations are NHWC; a pitch is elements from one pixel to the next, a
 /// multiple of 16 bytes; channels that fill the last 16 bytes are read and must be finite; they are written
 /// as zeros. A tensor has less than 2^31 bytes.
@@ -36,6 +61,10 @@ struct FusedLayer {
   std::int32_t block_images = 1, block_rows = 1, block_columns = 1;
   std::int32_t grid_images = 1, grid_rows = 1, grid_columns = 1;
   Divisor by_block_tiles, by_block_columns, by_grid_rows, by_grid_columns, by_patch_rows, by_patch_columns, by_units;
+  std::int32_t block_tiles = 1;   ///< product of block_*
+  std::int32_t rectangles = 1;    ///< product of grid_*
+  std::int32_t grid_blocks = 1;   ///< of one slice; each takes every grid_blocks-th rectangle
+  BlockMemory memory;
   // Of the pack:
   std::int32_t chunks = 0, slices = 0, max_items = 0, max_alive = 0, slice_groups = 0;
   RowSlice slice[kMaxSlices];
@@ -46,15 +75,8 @@ struct FusedLayer {
 struct FusedGroups {
   static constexpr int kMax = 2048;  ///< 8 KB: 1024 output channels, 584 with stride 2
   static constexpr int kMaxItems = 4096;  ///< of all slices, each counted as the largest
-  std::uint32_t words[kMax];
+  alignas(16) std::uint32_t words[kMax];
   std::uint8_t positions[kMaxItems];
-};
-
-/// A kernel that was built.
-struct FusedShape {
-  int tiles = 32;           ///< 32 or 64; a block has a quarter as many warps
-  int items_per_warp = 4;
-  int max_items() const { return items_per_warp * tiles / 4; }
 };
 
 /// p and the pixels from one tile to the next of F(2,3).
@@ -75,36 +97,16 @@ WINS_DEVICE constexpr int patch_pixels(const FusedLayer& layer, int stride) {
   return layer.block_images * patch_rows(layer, stride) * patch_columns(layer, stride);
 }
 
-/// Bytes of one unit of V: 16 a tile, and 16 more so that 8 units of one tile lie in different banks.
-WINS_DEVICE constexpr int unit_bytes(int tiles) { return tiles * 16 + 16; }
 /// Floats of one row of M: 4 more than the tiles, so that the 8 tiles and 4 row pairs of an accumulator lie in
 /// different banks.
 WINS_DEVICE constexpr int m_pitch(int tiles) { return tiles + 4; }
 
 inline constexpr int kPixelBytes = kChunkUnits * 16;
 
-/// Offsets in bytes. M at 0 and the stage behind it lie over patches and V.
-struct FusedMemory {
-  int patch_bytes = 0;  ///< one patch at 0, one behind it
-  int V = 0, stage = 0;
-  int bytes = 0;
-
-  WINS_DEVICE constexpr FusedMemory(const FusedLayer& layer, int stride, int tiles, int element_bytes) {
-    patch_bytes = patch_pixels(layer, stride) * kPixelBytes;
-    V = layer.chunks > 1 ? 2 * patch_bytes : patch_bytes;
-    const int V_end = V + layer.max_alive * kChunkUnits * unit_bytes(tiles);
-    stage = layer.max_items * kItemRows * m_pitch(tiles) * 4;
-    const int stage_end = stage + 4 * tiles * layer.slice_groups * kGroupChannels * element_bytes;
-    bytes = V_end > stage_end ? V_end : stage_end;
-  }
-};
-
-/// Blocks that a multiprocessor holds at once, by shared memory and registers.
-inline int resident_blocks(int block_bytes, int tiles, int shared_bytes) {
-  const int bytes = block_bytes + 1024;  // 1 KB of each block is the system's
-  return tiles == 32 && 2 * bytes <= shared_bytes + 1024 ? 2 : 1;
+/// Blocks that a multiprocessor holds at once, at most: what their registers allow.
+WINS_DEVICE constexpr int most_resident_blocks(int tiles, int items_per_warp, int element_bytes) {
+  return tiles == 64 ? 1 : element_bytes == 2 && items_per_warp <= 4 ? 3 : 2;
 }
-
 /// Those that were built, for every operand and stride.
 std::vector<FusedShape> fused_shapes();
 
@@ -112,7 +114,15 @@ std::vector<FusedShape> fused_shapes();
 /// everything of `layer` before `block_images`, and `slice_groups`.
 void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes);
 
-/// Shared memory of a block, bytes; more than a device has when the layer does not fit.
-std::size_t fused_shared_bytes(const FusedLayer& layer, int stride, FusedShape shape, int element_bytes);
+/// What the cut runs on.
+struct Multiprocessors {
+  int count = 1;
+  int shared_bytes = 0;  ///< of one block, at most
+};
+
+/// Lays out the memory of a block and deals the rectangles out; needs the tiles' cut and what is of the pack. Two patches
+/// where they leave as many blocks resident as one does. Gives the blocks that a multiprocessor holds at once, 0 when
+/// not even one fits.
+int lay_out(FusedLayer& layer, int stride, FusedShape shape, int element_bytes, const Multiprocessors& processors);
 
 }  // namespace wins::runtime::cuda

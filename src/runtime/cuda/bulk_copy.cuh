@@ -1,0 +1,60 @@
+// Bulk copies of tensor rectangles between device and shared memory (compute capability 9.0), and the barriers in shared
+// memory that they complete on.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+
+namespace wins::runtime::cuda {
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+
+/// A barrier for one arriving thread and the bytes that it expects.
+__device__ inline void init_barrier(std::uint32_t barrier) { asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(barrier) : "memory"); }
+/// Makes initialised barriers known to the copy engine.
+__device__ inline void publish_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+
+__device__ inline void expect_bytes(std::uint32_t barrier, std::uint32_t bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+}
+
+/// Waits for the end of the phase of this parity.
+__device__ inline void wait_barrier(std::uint32_t barrier, std::uint32_t parity) {
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "again:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@!done bra again;\n"
+      "}" ::"r"(barrier),
+      "r"(parity)
+      : "memory");
+}
+
+/// Coordinates in elements, the innermost first; what lies outside of the tensor is zero.
+__device__ inline void load_rectangle(std::uint32_t to, const CUtensorMap& map, int x, int y, int z, int w, std::uint32_t barrier) {
+  asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(to),
+               "l"(&map), "r"(x), "r"(y), "r"(z), "r"(w), "r"(barrier)
+               : "memory");
+}
+
+/// What lies outside of the tensor is not written.
+__device__ inline void store_rectangle(const CUtensorMap& map, int x, int y, int z, int w, std::uint32_t from) {
+  asm volatile("cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%1, %2, %3, %4}], [%5];" ::"l"(&map), "r"(x), "r"(y), "r"(z),
+               "r"(w), "r"(from)
+               : "memory");
+}
+
+/// Orders ordinary accesses to shared memory before later ones of the copy engine, behind a barrier of the block.
+__device__ inline void fence_copy_engine() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
+__device__ inline void commit_stores() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+/// Until all committed stores of this thread have read their shared memory.
+__device__ inline void wait_for_stores() {
+  asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+}
+
+#endif
+
+}  // namespace wins::runtime::cuda

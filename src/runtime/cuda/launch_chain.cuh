@@ -1,0 +1,42 @@
+// Kernels that start while the one before them still runs (programmatic dependent launch, compute capability 9.0).
+//
+// A kernel launched by `launch_early` may begin before its predecessor in the stream ended; whatever it reads or writes of the
+// predecessor's stands behind `wait_for_predecessor`, which every thread that does so calls. It may call
+// `let_successor_start` at any time: the successor waits for its end by itself.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <utility>
+
+namespace wins::runtime::cuda {
+
+__device__ inline void wait_for_predecessor() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+__device__ inline void let_successor_start() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+/// False when the device refused it. On older devices an ordinary launch.
+template <class... Parameters, class... Arguments>
+bool launch_early(void (*kernel)(Parameters...), dim3 grid, int threads, std::size_t shared_bytes, cudaStream_t stream, Arguments&&... arguments) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &early;
+  config.numAttrs = 1;
+  return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...) == cudaSuccess;
+}
+
+}  // namespace wins::runtime::cuda

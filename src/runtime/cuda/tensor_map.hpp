@@ -1,0 +1,29 @@
+// Descriptions of NHWC tensors for the copy engine of compute capability 9.0.
+#pragma once
+
+#include <cuda.h>
+
+#include <array>
+#include <cstdint>
+
+#include "wins/runtime/cuda/row_pack.hpp"
+
+namespace wins::runtime::cuda {
+
+/// Where 16-byte units of a line in shared memory lie: their index is combined (xor) with bits of the line's address.
+enum class Swizzle : std::uint8_t { none, bytes64, bytes128 };
+
+/// An NHWC tensor in device memory and the rectangle that one copy moves.
+struct TensorMapping {
+  Operand operand = Operand::f16;
+  const void* data = nullptr;           ///< 16-byte aligned
+  std::array<std::int32_t, 4> shape{};  ///< N, H, W, channels
+  std::int32_t pitch = 0;               ///< elements from pixel to pixel; a multiple of 16 bytes
+  std::array<std::int32_t, 4> box{};    ///< images, rows, columns, channels; none above 256
+  Swizzle swizzle = Swizzle::none;
+};
+
+/// False when the driver refuses or has no such copies.
+bool encode(const TensorMapping& mapping, CUtensorMap& map);
+
+}  // namespace wins::runtime::cuda

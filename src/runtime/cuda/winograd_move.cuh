@@ -1,0 +1,257 @@
+// How a block of the fused kernel moves pixels between device and shared memory: by the copy engine of compute capability 9.0, or
+// by its threads.
+#pragma once
+
+#include "bulk_copy.cuh"
+#include "tensor_core.cuh"
+#include "winograd_fused.hpp"
+#include "winograd_tiles.cuh"
+
+namespace wins::runtime::cuda {
+
+/// The first tile of a rectangle.
+struct Corner {
+  int image, row, column;
+};
+__device__ inline Corner corner_of(const FusedLayer& layer, int rectangle) {
+  int column = rectangle;
+  int row = layer.by_grid_columns.divide(column);
+  const int image = layer.by_grid_rows.divide(row);
+  return {image * layer.block_images, row * layer.block_rows, column * layer.block_columns};
+}
+
+/// A tile of a block.
+struct BlockTile {
+  int image, row, column;
+};
+__device__ inline BlockTile tile_of_block(const FusedLayer& layer, int tile) {
+  const int image = layer.by_block_tiles.divide(tile);
+  const int row = layer.by_block_columns.divide(tile);
+  return {image, row, tile};
+}
+/// Pixels of a block's outputs stand in one list, row by row: the first one of a tile.
+__device__ inline int stage_pixel(const FusedLayer& layer, const BlockTile& tile) {
+  return ((tile.image * layer.block_rows + tile.row) * 2) * layer.memory.stage_columns + tile.column * 2;
+}
+
+/// Where 16 bytes of a pixel lie in the stage: as the copy engine swizzles lines of 128 or 64 bytes.
+__device__ inline std::uint32_t in_stage(const BlockMemory& memory, std::uint32_t stage, int pixel, int unit) {
+  const bool wide = memory.stage_line_bytes == 128;
+  const int line = unit >> (wide ? 3 : 2), within = unit & (wide ? 7 : 3);
+  const int bits = wide ? pixel & 7 : pixel >> 1 & 3;
+  return stage + line * memory.stage_pitch + pixel * memory.stage_line_bytes + ((within ^ bits) << 4);
+}
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+
+/// One thread asks the copy engine for whole rectangles.
+template <Operand kOperand, int kStride, int kTiles>
+class BulkMover {
+ public:
+  /// `base`: of shared memory.
+  __device__ BulkMover(const FusedLayer& layer, const FusedPointers&, const FusedMaps& maps, std::uint32_t base)
+      : layer_(layer), maps_(maps), base_(base), next_rectangle_(static_cast<int>(blockIdx.x)) {
+    if (threadIdx.x != 0) return;
+    for (int b = 0; b < 3; ++b) init_barrier(barrier(b));
+    publish_barriers();
+    for (int b = 0; b < layer.memory.patch_buffers; ++b) load_next();
+  }
+
+  /// Waits for the patch of this turn; patches come chunk after chunk, rectangle after rectangle. Also a barrier of the block.
+  __device__ void wait_for_patch(int turn) {
+    if (threadIdx.x == 0) wait_for_stores();
+    __syncthreads();
+    wait_barrier(barrier(turn & (layer_.memory.patch_buffers - 1)), turn >> (layer_.memory.patch_buffers - 1) & 1);
+  }
+  /// Behind a barrier of the block after the last use of a patch: its buffer takes the next one.
+  __device__ void release_patch() {
+    if (threadIdx.x == 0) load_next();
+  }
+
+  /// Behind a barrier of the block, into what was V.
+  __device__ void load_residual(int rectangle, const RowSlice& slice) {
+    if (threadIdx.x != 0) return;
+    const BlockMemory& memory = layer_.memory;
+    expect_bytes(barrier(2), memory.stage_lines * 4 * layer_.block_tiles * memory.stage_line_bytes);
+    each_line(rectangle, slice, [&](int x, int y, int z, int w, std::uint32_t line) { load_rectangle(line, maps_.residual, x, y, z, w, barrier(2)); });
+  }
+  __device__ void wait_for_residual() {
+    wait_barrier(barrier(2), residuals_ & 1);
+    ++residuals_;
+  }
+
+  /// Begins with a barrier of the block.
+  __device__ void write(int rectangle, const RowSlice& slice) {
+    fence_copy_engine();
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    each_line(rectangle, slice, [&](int x, int y, int z, int w, std::uint32_t line) { store_rectangle(maps_.output, x, y, z, w, line); });
+    commit_stores();
+  }
+  /// Before shared memory is given back.
+  __device__ void end() {
+    if (threadIdx.x == 0) wait_for_stores();
+  }
+
+ private:
+  __device__ std::uint32_t barrier(int b) const { return base_ + layer_.memory.barriers + b * 8; }
+
+  __device__ void load_next() {
+    if (next_rectangle_ >= layer_.rectangles) return;
+    using T = Tile<kStride>;
+    const Corner at = corner_of(layer_, next_rectangle_);
+    const int buffer = loads_ & (layer_.memory.patch_buffers - 1);
+    expect_bytes(barrier(buffer), layer_.memory.patch_bytes);
+    load_rectangle(base_ + buffer * layer_.memory.patch_bytes, maps_.input, next_chunk_ * kChunkUnits * Format<kOperand>::kChannels,
+                   at.column * T::kStep - layer_.pad_left, at.row * T::kStep - layer_.pad_top, at.image, barrier(buffer));
+    ++loads_;
+    if (++next_chunk_ < layer_.chunks) return;
+    next_chunk_ = 0;
+    next_rectangle_ += static_cast<int>(gridDim.x);
+  }
+
+  template <class Move>
+  __device__ void each_line(int rectangle, const RowSlice& slice, const Move& move) {
+    const Corner at = corner_of(layer_, rectangle);
+    const BlockMemory& memory = layer_.memory;
+    const int channels = memory.stage_line_bytes / static_cast<int>(sizeof(typename Format<kOperand>::Storage));
+    for (int line = 0; line < memory.stage_lines; ++line) {
+      move(slice.first_channel + line * channels, at.column * 2, at.row * 2, at.image, base_ + memory.stage + line * memory.stage_pitch);
+    }
+  }
+
+  const FusedLayer& layer_;
+  const FusedMaps& maps_;
+  std::uint32_t base_;
+  int next_rectangle_, next_chunk_ = 0, loads_ = 0, residuals_ = 0;
+};
+
+#endif
+
+/// Eight threads take the eight units of a pixel.
+template <Operand kOperand, int kStride, int kTiles>
+class ThreadMover {
+ public:
+  using F = Format<kOperand>;
+  using Storage = typename F::Storage;
+  using T = Tile<kStride>;
+
+  __device__ ThreadMover(const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps&, std::uint32_t base)
+      : layer_(layer), pointers_(pointers), base_(base), next_rectangle_(static_cast<int>(blockIdx.x)) {
+    for (int b = 0; b < layer.memory.patch_buffers; ++b) load_next();
+  }
+
+  __device__ void wait_for_patch(int) {
+    if (layer_.memory.patch_buffers == 2) {
+      asm volatile("cp.async.wait_group 1;" ::: "memory");
+    } else {
+      wait_for_copies();
+    }
+    __syncthreads();
+  }
+  __device__ void release_patch() { load_next(); }
+
+  __device__ void load_residual(int rectangle, const RowSlice& slice) { move_pixels<true>(rectangle, slice); }
+  /// A barrier of the block follows.
+  __device__ void wait_for_residual() { wait_for_copies(); }
+
+  __device__ void write(int rectangle, const RowSlice& slice) {
+    __syncthreads();
+    move_pixels<false>(rectangle, slice);
+  }
+  __device__ void end() {}
+
+ private:
+  static constexpr int kThreads = kTiles * kChunkUnits;
+  static constexpr int kRounds = copy_rounds(kStride);
+  static constexpr std::uint32_t kOutside = 0xFFFFFFFFU;
+
+  /// Bytes from the input to each pixel of the patch that this thread copies, kOutside where the image ends.
+  __device__ void find_pixels() {
+    const Corner at = corner_of(layer_, next_rectangle_);
+    const int pixels = patch_pixels(layer_, kStride), unit = threadIdx.x % kChunkUnits;
+    const int top = at.row * T::kStep - layer_.pad_top, left = at.column * T::kStep - layer_.pad_left;
+#pragma unroll
+    for (int r = 0; r < kRounds; ++r) {
+      if (r * kTiles >= pixels) break;
+      int x = r * kTiles + static_cast<int>(threadIdx.x) / kChunkUnits;
+      offsets_[r] = kOutside;
+      int y = layer_.by_patch_columns.divide(x);
+      const int image = at.image + layer_.by_patch_rows.divide(y);
+      x += left;
+      y += top;
+      if (image >= layer_.batch || static_cast<unsigned>(y) >= static_cast<unsigned>(layer_.height) ||
+          static_cast<unsigned>(x) >= static_cast<unsigned>(layer_.width)) {
+        continue;
+      }
+      const int source = (image * layer_.height + y) * layer_.width + x;
+      offsets_[r] = (source * layer_.input_pitch + unit * F::kChannels) * static_cast<std::uint32_t>(sizeof(Storage));
+    }
+  }
+
+  /// One group of copies, an empty one past the last.
+  __device__ void load_next() {
+    if (next_rectangle_ < layer_.rectangles) {
+      if (next_chunk_ == 0) find_pixels();
+      copy_pixels(next_chunk_, base_ + (loads_ & (layer_.memory.patch_buffers - 1)) * layer_.memory.patch_bytes);
+      ++loads_;
+      if (++next_chunk_ == layer_.chunks) {
+        next_chunk_ = 0;
+        next_rectangle_ += static_cast<int>(gridDim.x);
+      }
+    }
+    commit_copies();
+  }
+
+  __device__ void copy_pixels(int chunk, std::uint32_t patch) {
+    const int units = (layer_.channels + F::kChannels - 1) / F::kChannels, pixels = patch_pixels(layer_, kStride);
+    const bool channels_left = chunk * kChunkUnits + static_cast<int>(threadIdx.x) % kChunkUnits < units;
+#pragma unroll
+    for (int r = 0; r < kRounds; ++r) {
+      if (r * kTiles >= pixels) break;
+      if (r * kTiles + static_cast<int>(threadIdx.x) / kChunkUnits >= pixels) continue;
+      const bool inside = channels_left && offsets_[r] != kOutside;
+      copy_async(patch + r * kTiles * kPixelBytes + threadIdx.x * 16,
+                 static_cast<const std::byte*>(pointers_.input) + (inside ? offsets_[r] + chunk * kPixelBytes : 0), inside ? 16 : 0);
+    }
+  }
+
+  /// Residuals from device memory into the stage, or outputs from there to device memory, whole lines at a time: a
+  /// thread has one unit of the four pixels of a tile.
+  template <bool kIn>
+  __device__ void move_pixels(int rectangle, const RowSlice& slice) {
+    const Corner at = corner_of(layer_, rectangle);
+    int unit = threadIdx.x;
+    const int first = layer_.by_units.divide(unit), step = layer_.by_units.quotient(kThreads);
+    if (first >= step || unit * F::kChannels >= slice.channels) return;
+    const int pitch = kIn ? layer_.residual_pitch : layer_.output_pitch;
+    const int channel = slice.first_channel + unit * F::kChannels;
+    for (int t = first; t < layer_.block_tiles; t += step) {
+      const BlockTile tile = tile_of_block(layer_, t);
+      const int image = at.image + tile.image, row = (at.row + tile.row) * 2, column = (at.column + tile.column) * 2;
+      if (image >= layer_.batch) break;
+      const std::uint32_t pixel = static_cast<std::uint32_t>((image * layer_.out_height + row) * layer_.out_width + column);
+      const std::size_t element = static_cast<std::size_t>(pixel) * pitch + channel;
+#pragma unroll
+      for (int q = 0; q < 4; ++q) {
+        if (row + q / 2 >= layer_.out_height || column + q % 2 >= layer_.out_width) continue;
+        const std::size_t from = element + static_cast<std::size_t>((q / 2 * layer_.out_width + q % 2) * pitch);
+        const int within = stage_pixel(layer_, tile) + q / 2 * layer_.memory.stage_columns + q % 2;
+        const std::uint32_t staged = in_stage(layer_.memory, base_ + layer_.memory.stage, within, unit);
+        if constexpr (kIn) {
+          copy_async(staged, static_cast<const Storage*>(pointers_.residual) + from, 16);
+        } else {
+          *reinterpret_cast<uint4*>(static_cast<Storage*>(pointers_.output) + from) = load_shared(staged);
+        }
+      }
+    }
+  }
+
+  const FusedLayer& layer_;
+  const FusedPointers& pointers_;
+  std::uint32_t base_;
+  int next_rectangle_, next_chunk_ = 0, loads_ = 0;
+  std::uint32_t offsets_[kRounds];
+};
+
+}  // namespace wins::runtime::cuda
