@@ -50,9 +50,9 @@ build-cuda: setup  ## compile with the CUDA backend; the tool is build/cuda/wins
 
 test-cuda: build-cuda  ## the tests of the CUDA backend, and compute-sanitizer over its own kernels, on a machine with a GPU
 	build/cuda/test_runtime_cuda
-	compute-sanitizer --tool memcheck --error-exitcode 1 build/cuda/test_runtime_cuda --gtest_filter='CudaLayers.Dense*'
-	compute-sanitizer --tool racecheck --error-exitcode 1 build/cuda/test_runtime_cuda --gtest_filter='CudaLayers.Dense*'
-	compute-sanitizer --tool synccheck --error-exitcode 1 build/cuda/test_runtime_cuda --gtest_filter='CudaLayers.Dense*'
+	compute-sanitizer --tool memcheck --error-exitcode 1 build/cuda/test_runtime_cuda --gtest_filter='CudaLayers.*'
+	WINS_TEST_LARGEST_LAYER=1000000 compute-sanitizer --tool racecheck --error-exitcode 1 build/cuda/test_runtime_cuda --gtest_filter='CudaLayers.*'
+	compute-sanitizer --tool synccheck --error-exitcode 1 build/cuda/test_runtime_cuda --gtest_filter='CudaLayers.*'
 
 bench-cuda: build-cuda  ## time the CUDA backend in turn with PyTorch (which must be there, with torchvision) on one GPU
 	python3 bench/cuda.py $(BENCH_FLAGS)

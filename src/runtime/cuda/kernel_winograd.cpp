@@ -61,12 +61,12 @@ FusedLayer layer_of(const Problem& problem, const WinogradProblem& given) {
 double predict_cut(const FusedLayer& layer, const Cut& cut, int stride, Operand operand, int resident) {
   if (resident == 0) return std::numeric_limits<double>::infinity();
   const bool narrow = storage_bytes(operand) == 2;
-  const double warps = cut.shape.tiles / 4.0;
+  const double warps = cut.shape.warps();
   const double products = operand == Operand::f32 ? 19.6 : operand == Operand::tf32 ? 6 : 2.1;
-  const double items = cut.shape.items_per_warp * (11.5 + cut.shape.tiles / 16.0 * 4 * products);
-  const double chunk = 75 + (stride == 1 ? 145 : 222) + 1.1 * layer.max_alive + items;
+  const double items = cut.shape.items_per_warp * (11.5 + cut.shape.tiles / 16.0 * 4 * products) * (cut.shape.units / kChunkUnits);
+  const double turn = 75 + (stride == 1 ? 145 : 222) + 1.1 * layer.max_alive + items;
   const double groups = std::max(1.0, cut.slice_channels / 8.0 * (cut.shape.tiles / 32.0) / warps);
-  const double rectangle = 270 + layer.chunks * chunk + groups * (narrow ? 425 : 300);
+  const double rectangle = 270 + layer.turns * turn + groups * (narrow ? 425 : 300);
   const int rounds = (layer.rectangles + layer.grid_blocks - 1) / layer.grid_blocks;
   const double used = std::min<double>(resident, std::ceil(static_cast<double>(layer.grid_blocks) * layer.slices / device().processors));
   const double scheduler_warps = used * warps / 4;
@@ -80,7 +80,7 @@ Cut best_cut(const Problem& problem, const WinogradProblem& given) {
   FusedLayer layer = layer_of(problem, given);
   const std::int64_t chunk = problem.env.unit() * kChunkUnits;
   layer.chunks = static_cast<std::int32_t>((layer.channels + chunk - 1) / chunk);
-  for (const int channels : {32, 64, 96, 128, 192, 256, 512}) {
+  for (const int channels : {16, 32, 64, 96, 128, 192, 256, 512}) {
     const int slice_channels = std::min(channels, (filters + 7) / 8 * 8);
     const PackSize size = pack_size(given.mask, slice_channels);
     if (size.slices > kMaxSlices) continue;
@@ -171,7 +171,7 @@ Implementation build(const Problem& problem) {
   const Cut cut = best_cut(problem, given);
   const auto launch = make_launch(problem, given, cut);
   Implementation result;
-  result.name = fmt::format("cuda:winograd_fused_t{}i{}k{}", cut.shape.tiles, cut.shape.items_per_warp, cut.slice_channels);
+  result.name = fmt::format("cuda:winograd_fused_t{}i{}u{}k{}", cut.shape.tiles, cut.shape.items_per_warp, cut.shape.units, cut.slice_channels);
   result.reads = reads_of_convolution(problem);
   result.weight_bytes = launch->fragments->size();
   Step after;

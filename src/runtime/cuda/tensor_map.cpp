@@ -26,6 +26,7 @@ CUtensorMapDataType type_of(Operand operand) {
 
 CUtensorMapSwizzle swizzle_of(Swizzle swizzle) {
   switch (swizzle) {
+    case Swizzle::bytes32: return CU_TENSOR_MAP_SWIZZLE_32B;
     case Swizzle::bytes64: return CU_TENSOR_MAP_SWIZZLE_64B;
     case Swizzle::bytes128: return CU_TENSOR_MAP_SWIZZLE_128B;
     default: return CU_TENSOR_MAP_SWIZZLE_NONE;

@@ -11,7 +11,7 @@
 namespace wins::runtime::cuda {
 
 /// Where 16-byte units of a line in shared memory lie: their index is combined (xor) with bits of the line's address.
-enum class Swizzle : std::uint8_t { none, bytes64, bytes128 };
+enum class Swizzle : std::uint8_t { none, bytes32, bytes64, bytes128 };
 
 /// An NHWC tensor in device memory and the rectangle that one copy moves.
 struct TensorMapping {

@@ -13,15 +13,15 @@ bool launch_shape(FusedShape shape, const FusedLayer& layer, const FusedPointers
 namespace {
 
 /// Rectangles as the kernel asks for them. False when the driver refuses.
-bool encode_maps(Operand operand, int stride, const FusedLayer& layer, const FusedPointers& pointers, FusedMaps& maps) {
+bool encode_maps(Operand operand, int stride, FusedShape shape, const FusedLayer& layer, const FusedPointers& pointers, FusedMaps& maps) {
   const auto unit = unit_channels(operand), bytes = storage_bytes(operand);
   const auto padded = [&](std::int32_t channels) { return (channels + unit - 1) / unit * unit; };
   TensorMapping input{operand, pointers.input, {layer.batch, layer.height, layer.width, padded(layer.channels)}, layer.input_pitch};
-  input.box = {layer.block_images, patch_rows(layer, stride), patch_columns(layer, stride), kChunkUnits * unit};
+  input.box = {layer.block_images, patch_rows(layer, stride), patch_columns(layer, stride), shape.units * unit};
   const int line = layer.memory.stage_line_bytes;
   TensorMapping output{operand, pointers.output, {layer.batch, layer.out_height, layer.out_width, padded(layer.filters)}, layer.output_pitch};
   output.box = {layer.block_images, 2 * layer.block_rows, 2 * layer.block_columns, line / bytes};
-  output.swizzle = line == 128 ? Swizzle::bytes128 : Swizzle::bytes64;
+  output.swizzle = line == 128 ? Swizzle::bytes128 : line == 64 ? Swizzle::bytes64 : Swizzle::bytes32;
   TensorMapping residual = output;
   residual.data = pointers.residual;
   residual.pitch = layer.residual_pitch;
@@ -31,7 +31,7 @@ bool encode_maps(Operand operand, int stride, const FusedLayer& layer, const Fus
 template <Operand kOperand>
 bool launch(int stride, FusedShape shape, const FusedLayer& layer, const FusedPointers& pointers, const FusedGroups& groups, cudaStream_t stream) {
   FusedMaps maps{};
-  if (device().major >= 9 && !encode_maps(kOperand, stride, layer, pointers, maps)) return false;
+  if (device().major >= 9 && !encode_maps(kOperand, stride, shape, layer, pointers, maps)) return false;
   return stride == 1 ? launch_shape<kOperand, 1>(shape, layer, pointers, maps, groups, stream)
                      : launch_shape<kOperand, 2>(shape, layer, pointers, maps, groups, stream);
 }

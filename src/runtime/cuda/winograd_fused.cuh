@@ -9,26 +9,27 @@
 
 namespace wins::runtime::cuda {
 
-template <Operand kOperand, int kStride, int kTiles, int kItems>
+template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits>
 struct FusedKernel {
   using F = Format<kOperand>;
   using Storage = typename F::Storage;
   using T = Tile<kStride>;
   static constexpr int kSize = T::kSize;
   static constexpr int kPositions = kSize * kSize;
-  static constexpr int kThreads = kTiles * kChunkUnits;
+  static constexpr int kThreads = kTiles * kUnits;
+  static constexpr int kHalves = kUnits / 4;  ///< of chunks, between two barriers
   static constexpr int kWarps = kThreads / 32;
-  static constexpr int kResident = most_resident_blocks(kTiles, kItems, sizeof(Storage));
+  static constexpr int kResident = most_resident_blocks(kThreads, kItems, sizeof(Storage));
   static constexpr int kBlocks = kTiles / 16;  ///< of rows of the product
   static constexpr int kParts = kOperand == Operand::f32 ? 2 : 1;
-  static constexpr bool kEarlyWeights = kTiles == 64 && kItems * kParts <= 3;
+  static constexpr bool kEarlyWeights = kTiles * kUnits > 256 && kItems * kParts <= 3;
   static constexpr int kUnitChannels = F::kChannels;
   static constexpr int kGroupWords = kGroupChannels * static_cast<int>(sizeof(Storage)) / 16;
   static constexpr int kGroupWordsOf = (kPositions + 3) / 4 * 4;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-  using Mover = ThreadMover<kOperand, kStride, kTiles>;
+  using Mover = ThreadMover<kOperand, kStride, kTiles, kUnits>;
 #else
-  using Mover = BulkMover<kOperand, kStride, kTiles>;
+  using Mover = BulkMover<kOperand, kStride, kTiles, kUnits>;
 #endif
 
   /// The same in all lanes, as the compiler sees it too.
@@ -39,7 +40,7 @@ struct FusedKernel {
     T::template input_rows<F, uint4>(
         [&](int i, uint4 (&row)[kSize]) {
 #pragma unroll
-          for (int j = 0; j < kSize; ++j) row[j] = load_shared(patch + i * row_bytes + j * kPixelBytes);
+          for (int j = 0; j < kSize; ++j) row[j] = load_shared(patch + i * row_bytes + j * kUnits * 16);
         },
         [&](int i, const uint4 (&row)[kSize]) {
 #pragma unroll
@@ -114,10 +115,10 @@ struct FusedKernel {
     bool has_tile;
   };
   static __device__ Place place_of_thread(const FusedLayer& layer, std::uint32_t V) {
-    const int unit = threadIdx.x % kChunkUnits, t = threadIdx.x / kChunkUnits;
+    const int unit = threadIdx.x % kUnits, t = threadIdx.x / kUnits;
     const BlockTile tile = tile_of_block(layer, t);
     const int line = tile.image * patch_rows(layer, kStride) + tile.row * T::kStep;
-    return {line * layer.memory.patch_row_bytes + tile.column * T::kStep * kPixelBytes + unit * 16, V + unit * layer.memory.unit_bytes + t * 16,
+    return {line * layer.memory.patch_row_bytes + tile.column * T::kStep * kUnits * 16 + unit * 16, V + unit * layer.memory.unit_bytes + t * 16,
             t < layer.block_tiles};
   }
 
@@ -132,7 +133,7 @@ struct FusedKernel {
 #pragma unroll
     for (int s = 0; s < kItems; ++s) {
       item[s] = min(warp * kItems + s, slice.items - 1);
-      place[s] = groups.positions[blockIdx.y * layer.max_items + item[s]] * kChunkUnits * unit;
+      place[s] = groups.positions[blockIdx.y * layer.max_items + item[s]] * kUnits * unit;
     }
     const int half_weights = slice.items * kParts * 32;
     const Place mine = place_of_thread(layer, base + memory.V);
@@ -145,27 +146,33 @@ struct FusedKernel {
     for (int rectangle = static_cast<int>(blockIdx.x); rectangle < layer.rectangles; rectangle += static_cast<int>(gridDim.x)) {
       const uint4* fragments = reinterpret_cast<const uint4*>(p.fragments + slice.first_fragment) + lane;
       float sums[kItems][kBlocks][4] = {};
-      for (int chunk = 0; chunk < layer.chunks; ++chunk, ++turn) {
-        Weights first, second;
+      for (int t = 0; t < layer.turns; ++t, ++turn) {
+        Weights weights[2];
         // Where registers allow, before the wait.
-        if constexpr (kEarlyWeights) load_weights(fragments, item, first);
+        if constexpr (kEarlyWeights) load_weights(fragments, item, weights[0]);
         mover.wait_for_patch(turn);
         if (mine.has_tile) {
           const int patch = (turn & (memory.patch_buffers - 1)) * memory.patch_bytes + mine.patch;
-          transform(base + patch, memory.patch_row_bytes, slice.alive_mask, mine.V, kChunkUnits * unit);
+          transform(base + patch, memory.patch_row_bytes, slice.alive_mask, mine.V, kUnits * unit);
         }
-        if constexpr (!kEarlyWeights) load_weights(fragments, item, first);
+        if constexpr (!kEarlyWeights) load_weights(fragments, item, weights[0]);
         fragments += half_weights;
         __syncthreads();
         mover.release_patch();
-        load_weights(fragments, item, second);
-        fragments += half_weights;
-        multiply_half(V, unit, place, first, sums);
-        multiply_half(V + 4 * unit, unit, place, second, sums);
+        const int halves = 2 * layer.chunks - t * kHalves;
+#pragma unroll
+        for (int half = 0; half < kHalves; ++half) {
+          if (kHalves > 2 && half >= halves) break;
+          if (half + 1 < kHalves && (kHalves == 2 || half + 1 < halves)) {
+            load_weights(fragments, item, weights[(half + 1) % 2]);
+            fragments += half_weights;
+          }
+          multiply_half(V + 4 * half * unit, unit, place, weights[half % 2], sums);
+        }
       }
       // Not earlier: a successor's blocks would be placed unevenly beside those that run.
       if (rectangle + static_cast<int>(gridDim.x) >= layer.rectangles) let_successor_start();
-      if (p.residual != nullptr) fence_copy_engine();
+      if (p.residual != nullptr) mover.prepare_residual();
       __syncthreads();
       if (p.residual != nullptr) mover.load_residual(rectangle, slice);
       store_sums(sums, item, slice.items, M);
@@ -287,34 +294,38 @@ struct FusedKernel {
   }
 };
 
-template <Operand kOperand, int kStride, int kTiles, int kItems>
-__global__ void __launch_bounds__(FusedKernel<kOperand, kStride, kTiles, kItems>::kThreads, FusedKernel<kOperand, kStride, kTiles, kItems>::kResident)
+template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits>
+__global__ void __launch_bounds__(FusedKernel<kOperand, kStride, kTiles, kItems, kUnits>::kThreads, FusedKernel<kOperand, kStride, kTiles, kItems, kUnits>::kResident)
     winograd_fused(const __grid_constant__ FusedLayer layer, const __grid_constant__ FusedPointers pointers,
                    const __grid_constant__ FusedMaps maps, const __grid_constant__ FusedGroups groups) {
-  FusedKernel<kOperand, kStride, kTiles, kItems>::run(layer, pointers, maps, groups);
+  FusedKernel<kOperand, kStride, kTiles, kItems, kUnits>::run(layer, pointers, maps, groups);
 }
 
 /// Launches one shape; raises its limit of shared memory, which is per device, each time.
-template <Operand kOperand, int kStride, int kTiles, int kItems>
+template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits>
 bool launch_one(const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups, cudaStream_t stream) {
-  const auto kernel = &winograd_fused<kOperand, kStride, kTiles, kItems>;
+  const auto kernel = &winograd_fused<kOperand, kStride, kTiles, kItems, kUnits>;
   if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, layer.memory.bytes) != cudaSuccess) return false;
   const dim3 grid(static_cast<unsigned>(layer.grid_blocks), static_cast<unsigned>(layer.slices));
-  return launch_early(kernel, grid, kTiles * kChunkUnits, static_cast<std::size_t>(layer.memory.bytes), stream, layer, pointers, maps, groups);
+  return launch_early(kernel, grid, kTiles * kUnits, static_cast<std::size_t>(layer.memory.bytes), stream, layer, pointers, maps, groups);
 }
 
 template <Operand kOperand, int kStride>
 bool launch_shape(FusedShape shape, const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups,
                   cudaStream_t stream) {
-  const auto is = [&](int tiles, int items) { return shape.tiles == tiles && shape.items_per_warp == items; };
-  if (is(32, 2)) return launch_one<kOperand, kStride, 32, 2>(layer, pointers, maps, groups, stream);
-  if (is(32, 3)) return launch_one<kOperand, kStride, 32, 3>(layer, pointers, maps, groups, stream);
-  if (is(32, 4)) return launch_one<kOperand, kStride, 32, 4>(layer, pointers, maps, groups, stream);
-  if (is(32, 6)) return launch_one<kOperand, kStride, 32, 6>(layer, pointers, maps, groups, stream);
-  if (is(64, 1)) return launch_one<kOperand, kStride, 64, 1>(layer, pointers, maps, groups, stream);
-  if (is(64, 2)) return launch_one<kOperand, kStride, 64, 2>(layer, pointers, maps, groups, stream);
-  if (is(64, 3)) return launch_one<kOperand, kStride, 64, 3>(layer, pointers, maps, groups, stream);
-  if (is(64, 4)) return launch_one<kOperand, kStride, 64, 4>(layer, pointers, maps, groups, stream);
+  const auto is = [&](int tiles, int items, int units) { return shape.tiles == tiles && shape.items_per_warp == items && shape.units == units; };
+  if (is(32, 2, 8)) return launch_one<kOperand, kStride, 32, 2, 8>(layer, pointers, maps, groups, stream);
+  if (is(32, 3, 8)) return launch_one<kOperand, kStride, 32, 3, 8>(layer, pointers, maps, groups, stream);
+  if (is(32, 4, 8)) return launch_one<kOperand, kStride, 32, 4, 8>(layer, pointers, maps, groups, stream);
+  if (is(32, 6, 8)) return launch_one<kOperand, kStride, 32, 6, 8>(layer, pointers, maps, groups, stream);
+  if (is(64, 2, 8)) return launch_one<kOperand, kStride, 64, 2, 8>(layer, pointers, maps, groups, stream);
+  if (is(64, 3, 8)) return launch_one<kOperand, kStride, 64, 3, 8>(layer, pointers, maps, groups, stream);
+  if (is(64, 4, 8)) return launch_one<kOperand, kStride, 64, 4, 8>(layer, pointers, maps, groups, stream);
+  if (is(32, 1, 16)) return launch_one<kOperand, kStride, 32, 1, 16>(layer, pointers, maps, groups, stream);
+  if (is(32, 2, 16)) return launch_one<kOperand, kStride, 32, 2, 16>(layer, pointers, maps, groups, stream);
+  if (is(32, 3, 16)) return launch_one<kOperand, kStride, 32, 3, 16>(layer, pointers, maps, groups, stream);
+  if (is(32, 4, 16)) return launch_one<kOperand, kStride, 32, 4, 16>(layer, pointers, maps, groups, stream);
+  if (is(32, 6, 16)) return launch_one<kOperand, kStride, 32, 6, 16>(layer, pointers, maps, groups, stream);
   return false;
 }
 

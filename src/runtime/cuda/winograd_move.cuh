@@ -34,18 +34,17 @@ __device__ inline int stage_pixel(const FusedLayer& layer, const BlockTile& tile
   return ((tile.image * layer.block_rows + tile.row) * 2) * layer.memory.stage_columns + tile.column * 2;
 }
 
-/// Where 16 bytes of a pixel lie in the stage: as the copy engine swizzles lines of 128 or 64 bytes.
+/// Where 16 bytes of a pixel lie in the stage: as the copy engine swizzles lines of 128, 64 or 32 bytes.
 __device__ inline std::uint32_t in_stage(const BlockMemory& memory, std::uint32_t stage, int pixel, int unit) {
-  const bool wide = memory.stage_line_bytes == 128;
-  const int line = unit >> (wide ? 3 : 2), within = unit & (wide ? 7 : 3);
-  const int bits = wide ? pixel & 7 : pixel >> 1 & 3;
-  return stage + line * memory.stage_pitch + pixel * memory.stage_line_bytes + ((within ^ bits) << 4);
+  const int bits = memory.stage_line_bits, mask = (1 << bits) - 1;
+  const int within = (unit & mask) ^ (pixel >> (3 - bits) & mask);
+  return stage + (unit >> bits) * memory.stage_pitch + (pixel << (bits + 4)) + (within << 4);
 }
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 
 /// One thread asks the copy engine for whole rectangles.
-template <Operand kOperand, int kStride, int kTiles>
+template <Operand kOperand, int kStride, int kTiles, int kUnits>
 class BulkMover {
  public:
   /// `base`: of shared memory.
@@ -57,7 +56,7 @@ class BulkMover {
     for (int b = 0; b < layer.memory.patch_buffers; ++b) load_next();
   }
 
-  /// Waits for the patch of this turn; patches come chunk after chunk, rectangle after rectangle. Also a barrier of the block.
+  /// Waits for the patch of this turn; patches come channels after channels, rectangle after rectangle. Also a barrier of the block.
   __device__ void wait_for_patch(int turn) {
     if (threadIdx.x == 0) wait_for_stores();
     __syncthreads();
@@ -68,7 +67,8 @@ class BulkMover {
     if (threadIdx.x == 0) load_next();
   }
 
-  /// Behind a barrier of the block, into what was V.
+  /// Before a barrier of the block; then `load_residual` may overwrite what was V.
+  __device__ void prepare_residual() { fence_copy_engine(); }
   __device__ void load_residual(int rectangle, const RowSlice& slice) {
     if (threadIdx.x != 0) return;
     const BlockMemory& memory = layer_.memory;
@@ -102,11 +102,11 @@ class BulkMover {
     const Corner at = corner_of(layer_, next_rectangle_);
     const int buffer = loads_ & (layer_.memory.patch_buffers - 1);
     expect_bytes(barrier(buffer), layer_.memory.patch_bytes);
-    load_rectangle(base_ + buffer * layer_.memory.patch_bytes, maps_.input, next_chunk_ * kChunkUnits * Format<kOperand>::kChannels,
+    load_rectangle(base_ + buffer * layer_.memory.patch_bytes, maps_.input, next_turn_ * kUnits * Format<kOperand>::kChannels,
                    at.column * T::kStep - layer_.pad_left, at.row * T::kStep - layer_.pad_top, at.image, barrier(buffer));
     ++loads_;
-    if (++next_chunk_ < layer_.chunks) return;
-    next_chunk_ = 0;
+    if (++next_turn_ < layer_.turns) return;
+    next_turn_ = 0;
     next_rectangle_ += static_cast<int>(gridDim.x);
   }
 
@@ -123,13 +123,13 @@ class BulkMover {
   const FusedLayer& layer_;
   const FusedMaps& maps_;
   std::uint32_t base_;
-  int next_rectangle_, next_chunk_ = 0, loads_ = 0, residuals_ = 0;
+  int next_rectangle_, next_turn_ = 0, loads_ = 0, residuals_ = 0;
 };
 
 #endif
 
-/// Eight threads take the eight units of a pixel.
-template <Operand kOperand, int kStride, int kTiles>
+/// As many threads as a pixel has units take them.
+template <Operand kOperand, int kStride, int kTiles, int kUnits>
 class ThreadMover {
  public:
   using F = Format<kOperand>;
@@ -151,6 +151,7 @@ class ThreadMover {
   }
   __device__ void release_patch() { load_next(); }
 
+  __device__ void prepare_residual() {}
   __device__ void load_residual(int rectangle, const RowSlice& slice) { move_pixels<true>(rectangle, slice); }
   /// A barrier of the block follows.
   __device__ void wait_for_residual() { wait_for_copies(); }
@@ -162,19 +163,19 @@ class ThreadMover {
   __device__ void end() {}
 
  private:
-  static constexpr int kThreads = kTiles * kChunkUnits;
+  static constexpr int kThreads = kTiles * kUnits;
   static constexpr int kRounds = copy_rounds(kStride);
   static constexpr std::uint32_t kOutside = 0xFFFFFFFFU;
 
   /// Bytes from the input to each pixel of the patch that this thread copies, kOutside where the image ends.
   __device__ void find_pixels() {
     const Corner at = corner_of(layer_, next_rectangle_);
-    const int pixels = patch_pixels(layer_, kStride), unit = threadIdx.x % kChunkUnits;
+    const int pixels = patch_pixels(layer_, kStride), unit = threadIdx.x % kUnits;
     const int top = at.row * T::kStep - layer_.pad_top, left = at.column * T::kStep - layer_.pad_left;
 #pragma unroll
     for (int r = 0; r < kRounds; ++r) {
       if (r * kTiles >= pixels) break;
-      int x = r * kTiles + static_cast<int>(threadIdx.x) / kChunkUnits;
+      int x = r * kTiles + static_cast<int>(threadIdx.x) / kUnits;
       offsets_[r] = kOutside;
       int y = layer_.by_patch_columns.divide(x);
       const int image = at.image + layer_.by_patch_rows.divide(y);
@@ -192,27 +193,27 @@ class ThreadMover {
   /// One group of copies, an empty one past the last.
   __device__ void load_next() {
     if (next_rectangle_ < layer_.rectangles) {
-      if (next_chunk_ == 0) find_pixels();
-      copy_pixels(next_chunk_, base_ + (loads_ & (layer_.memory.patch_buffers - 1)) * layer_.memory.patch_bytes);
+      if (next_turn_ == 0) find_pixels();
+      copy_pixels(next_turn_, base_ + (loads_ & (layer_.memory.patch_buffers - 1)) * layer_.memory.patch_bytes);
       ++loads_;
-      if (++next_chunk_ == layer_.chunks) {
-        next_chunk_ = 0;
+      if (++next_turn_ == layer_.turns) {
+        next_turn_ = 0;
         next_rectangle_ += static_cast<int>(gridDim.x);
       }
     }
     commit_copies();
   }
 
-  __device__ void copy_pixels(int chunk, std::uint32_t patch) {
+  __device__ void copy_pixels(int turn, std::uint32_t patch) {
     const int units = (layer_.channels + F::kChannels - 1) / F::kChannels, pixels = patch_pixels(layer_, kStride);
-    const bool channels_left = chunk * kChunkUnits + static_cast<int>(threadIdx.x) % kChunkUnits < units;
+    const bool channels_left = turn * kUnits + static_cast<int>(threadIdx.x) % kUnits < units;
 #pragma unroll
     for (int r = 0; r < kRounds; ++r) {
       if (r * kTiles >= pixels) break;
-      if (r * kTiles + static_cast<int>(threadIdx.x) / kChunkUnits >= pixels) continue;
+      if (r * kTiles + static_cast<int>(threadIdx.x) / kUnits >= pixels) continue;
       const bool inside = channels_left && offsets_[r] != kOutside;
-      copy_async(patch + r * kTiles * kPixelBytes + threadIdx.x * 16,
-                 static_cast<const std::byte*>(pointers_.input) + (inside ? offsets_[r] + chunk * kPixelBytes : 0), inside ? 16 : 0);
+      copy_async(patch + r * kTiles * kUnits * 16 + threadIdx.x * 16,
+                 static_cast<const std::byte*>(pointers_.input) + (inside ? offsets_[r] + turn * kUnits * 16 : 0), inside ? 16 : 0);
     }
   }
 
@@ -250,7 +251,7 @@ class ThreadMover {
   const FusedLayer& layer_;
   const FusedPointers& pointers_;
   std::uint32_t base_;
-  int next_rectangle_, next_chunk_ = 0, loads_ = 0;
+  int next_rectangle_, next_turn_ = 0, loads_ = 0;
   std::uint32_t offsets_[kRounds];
 };
 

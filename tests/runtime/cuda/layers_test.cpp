@@ -1,14 +1,20 @@
 // The list of single layers (bench/layers/shapes.txt) on the GPU in every precision, against the float64 reference.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "contender.hpp"
 #include "operator_net.hpp"
 
 namespace wins::runtime::cuda_test {
 namespace {
 
-/// The reference is plain loops: larger layers take it too long.
-constexpr std::int64_t kLargest = 300'000'000;
+/// Multiply-adds. The reference is plain loops: larger layers take it too long. WINS_TEST_LARGEST_LAYER sets less, for
+/// tools that slow the GPU down.
+std::int64_t largest() {
+  const char* text = std::getenv("WINS_TEST_LARGEST_LAYER");
+  return text != nullptr ? std::strtoll(text, nullptr, 10) : 300'000'000;
+}
 
 /// What rounding may cost: of factors, and, in fp32, of sums of 9 C products of three parts each.
 layers::Errors bound_of(Precision precision) {
@@ -51,7 +57,7 @@ class CudaLayers : public testing::Test {
   }
   static std::vector<ConvProblem> problems() {
     auto all = layers::read_problems(WINS_SOURCE_DIR "/bench/layers/shapes.txt");
-    std::erase_if(all, [](const ConvProblem& p) { return p.direct_macs() > kLargest; });
+    std::erase_if(all, [largest = largest()](const ConvProblem& p) { return p.direct_macs() > largest; });
     return all;
   }
 };

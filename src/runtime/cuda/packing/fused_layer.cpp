@@ -11,7 +11,7 @@ constexpr std::int32_t divide_up(std::int32_t a, std::int32_t b) { return (a + b
 }  // namespace
 
 std::vector<FusedShape> fused_shapes() {
-  return {{32, 2}, {32, 3}, {32, 4}, {32, 6}, {64, 1}, {64, 2}, {64, 3}, {64, 4}};
+  return {{32, 2}, {32, 3}, {32, 4}, {32, 6}, {64, 2}, {64, 3}, {64, 4}, {32, 1, 16}, {32, 2, 16}, {32, 3, 16}, {32, 4, 16}, {32, 6, 16}};
 }
 
 void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes) {
@@ -48,21 +48,22 @@ void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes) {
 
 namespace {
 
-BlockMemory memory_of(const FusedLayer& layer, int stride, int tiles, int element_bytes, int patch_buffers) {
+BlockMemory memory_of(const FusedLayer& layer, int stride, FusedShape shape, int element_bytes, int patch_buffers) {
   BlockMemory memory;
   memory.patch_buffers = patch_buffers;
-  memory.patch_row_bytes = patch_columns(layer, stride) * kPixelBytes;
-  memory.patch_bytes = patch_pixels(layer, stride) * kPixelBytes;
+  memory.patch_row_bytes = patch_columns(layer, stride) * shape.units * 16;
+  memory.patch_bytes = patch_pixels(layer, stride) * shape.units * 16;
   memory.V = divide_up(patch_buffers * memory.patch_bytes, 1024) * 1024;
   memory.unit_bytes = (layer.block_tiles | 1) * 16;
   memory.stage_columns = 2 * layer.block_columns;
   const int slice_bytes = layer.slice_groups * kGroupChannels * element_bytes;
-  memory.stage_line_bytes = slice_bytes % 128 == 0 ? 128 : 64;
+  memory.stage_line_bits = slice_bytes % 128 == 0 ? 3 : slice_bytes % 64 == 0 ? 2 : 1;
+  memory.stage_line_bytes = 16 << memory.stage_line_bits;
   memory.stage_lines = divide_up(slice_bytes, memory.stage_line_bytes);
   memory.stage_pitch = divide_up(4 * layer.block_tiles * memory.stage_line_bytes, 1024) * 1024;
   // Fragments are read past the last tile.
-  const int V_bytes = layer.max_alive * kChunkUnits * memory.unit_bytes + (tiles - layer.block_tiles) * 16;
-  memory.stage = memory.V + divide_up(layer.max_items * kItemRows * m_pitch(tiles) * 4, 1024) * 1024;
+  const int V_bytes = layer.max_alive * shape.units * memory.unit_bytes + (shape.tiles - layer.block_tiles) * 16;
+  memory.stage = memory.V + divide_up(layer.max_items * kItemRows * m_pitch(shape.tiles) * 4, 1024) * 1024;
   const int end = std::max(memory.V + V_bytes, memory.stage + memory.stage_lines * memory.stage_pitch);
   memory.barriers = divide_up(end, 8) * 8;
   memory.bytes = memory.barriers + 3 * 8;
@@ -73,17 +74,18 @@ int resident_blocks(const BlockMemory& memory, FusedShape shape, int element_byt
   constexpr int kSystemBytes = 1024;  // of each block
   if (memory.bytes > processors.shared_bytes) return 0;
   return std::min((processors.shared_bytes + kSystemBytes) / (memory.bytes + kSystemBytes),
-                  most_resident_blocks(shape.tiles, shape.items_per_warp, element_bytes));
+                  most_resident_blocks(32 * shape.warps(), shape.items_per_warp, element_bytes));
 }
 
 }  // namespace
 
 int lay_out(FusedLayer& layer, int stride, FusedShape shape, int element_bytes, const Multiprocessors& processors) {
-  layer.memory = memory_of(layer, stride, shape.tiles, element_bytes, 1);
+  layer.turns = divide_up(layer.chunks * kChunkUnits, shape.units);
+  layer.memory = memory_of(layer, stride, shape, element_bytes, 1);
   const int resident = resident_blocks(layer.memory, shape, element_bytes, processors);
   if (resident == 0) return 0;
-  const BlockMemory two = memory_of(layer, stride, shape.tiles, element_bytes, 2);
-  if (layer.chunks > 1 && resident_blocks(two, shape, element_bytes, processors) == resident) layer.memory = two;
+  const BlockMemory two = memory_of(layer, stride, shape, element_bytes, 2);
+  if (layer.turns > 1 && resident_blocks(two, shape, element_bytes, processors) == resident) layer.memory = two;
   const std::int32_t at_once = std::max(1, resident * processors.count / layer.slices);
   layer.grid_blocks = divide_up(layer.rectangles, divide_up(layer.rectangles, at_once));
   return resident;

@@ -24,15 +24,17 @@ inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 /// A kernel that was built.
 struct FusedShape {
-  int tiles = 32;           ///< 32 or 64; a block has a quarter as many warps
+  int tiles = 32;  ///< 32 or 64
   int items_per_warp = 4;
-  int max_items() const { return items_per_warp * tiles / 4; }
+  int units = kChunkUnits;  ///< of channels between two barriers: 8 or 16; a block has a thread for each tile and unit
+  int warps() const { return tiles * units / 32; }
+  int max_items() const { return items_per_warp * warps(); }
 };
 
 /// What a block keeps where in shared memory, computed once per layer. Bytes, offsets from 0.
 ///
 /// Patches come first; V lies behind them, M over V, and the *stage* behind M: residuals, then outputs of a block, as the copy
-/// engine takes them: [line][pixel][16-byte unit], where a line has 64 or 128 bytes of channels.
+/// engine takes them: [line][pixel][16-byte unit], where a line has 32, 64 or 128 bytes of channels.
 struct BlockMemory {
   std::int32_t patch_buffers = 1;  ///< 2: the next chunk's pixels arrive while this one is multiplied
   std::int32_t patch_bytes = 0, patch_row_bytes = 0;
@@ -40,6 +42,7 @@ struct BlockMemory {
   std::int32_t unit_bytes = 0;  ///< of one unit of V: 16 a tile, an odd number of them so that 8 units of one tile lie in different banks
   std::int32_t stage = 0;
   std::int32_t stage_columns = 0;  ///< pixels of a row
+  std::int32_t stage_line_bits = 0;  ///< of the index of a unit in a line: 1, 2 or 3
   std::int32_t stage_line_bytes = 0, stage_lines = 0;
   std::int32_t stage_pitch = 0;  ///< from line to line; the copy engine's order of units repeats every 1024 bytes
   std::int32_t barriers = 0;     ///< 8 bytes each: one a patch, one of the residual
@@ -66,6 +69,7 @@ struct FusedLayer {
   std::int32_t grid_blocks = 1;   ///< of one slice; each takes every grid_blocks-th rectangle
   BlockMemory memory;
   // Of the pack:
+  std::int32_t turns = 0;  ///< FusedShape::units at a time, over the chunks
   std::int32_t chunks = 0, slices = 0, max_items = 0, max_alive = 0, slice_groups = 0;
   RowSlice slice[kMaxSlices];
 };
@@ -101,11 +105,9 @@ WINS_DEVICE constexpr int patch_pixels(const FusedLayer& layer, int stride) {
 /// different banks.
 WINS_DEVICE constexpr int m_pitch(int tiles) { return tiles + 4; }
 
-inline constexpr int kPixelBytes = kChunkUnits * 16;
-
 /// Blocks that a multiprocessor holds at once, at most: what their registers allow.
-WINS_DEVICE constexpr int most_resident_blocks(int tiles, int items_per_warp, int element_bytes) {
-  return tiles == 64 ? 1 : element_bytes == 2 && items_per_warp <= 4 ? 3 : 2;
+WINS_DEVICE constexpr int most_resident_blocks(int threads, int items_per_warp, int element_bytes) {
+  return threads > 256 ? 1 : element_bytes == 2 && items_per_warp <= 4 ? 3 : 2;
 }
 /// Those that were built, for every operand and stride.
 std::vector<FusedShape> fused_shapes();
