@@ -182,7 +182,7 @@ def parse():
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 64, 128])
     parser.add_argument("--precisions", nargs="+", default=list(DTYPE), choices=list(DTYPE))
-    parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=models.METHODS)
+    parser.add_argument("--variants", nargs="*", choices=models.METHODS, help="default: " + " ".join(VARIANTS))
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--compile", nargs="+", default=["*"], metavar="PATTERN",
                         help="cases that get torch.compile (minutes each), as NETWORK/BATCH/PRECISION with wildcards")
@@ -196,7 +196,8 @@ def parse():
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.networks, arguments.batches, arguments.compile = ["resnet18"], [64], []
-        arguments.variants = ["wins", "wins-b", "fp"]
+    if arguments.variants is None:
+        arguments.variants = ("wins", "wins-b", "fp") if arguments.quick else VARIANTS
     if arguments.compile_cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(arguments.compile_cache)
     reason = OnnxRuntimeCuda.missing()

@@ -12,6 +12,7 @@ import statistics
 import subprocess
 
 import torch
+import torch._inductor.config
 
 from engines import _Tensor
 
@@ -141,6 +142,7 @@ class TorchCompile(Peer):
     def __init__(self, network, x, dtype):
         self.x = x.to(dtype).contiguous(memory_format=torch.channels_last)
         super().__init__()
+        torch._inductor.config.autotune_num_choices_displayed = 0
         torch._dynamo.mark_static_address(self.x)  # else every run copies it
         network = copy.deepcopy(network).to(device="cuda", dtype=dtype, memory_format=torch.channels_last)
         self.network = torch.compile(network, mode="max-autotune")
