@@ -22,7 +22,6 @@ import fnmatch
 import json
 import os
 import pathlib
-import shlex
 import sys
 import tempfile
 import time
@@ -159,7 +158,7 @@ class Record:
         self.path = arguments.output
         self.earlier = json.loads(self.path.read_text()) if arguments.add and self.path.exists() else {"runs": [], "rows": []}
         self.rows = []
-        self.run = {"command": shlex.join(["bench/cuda.py", *sys.argv[1:]]), "version": library.wins_version().decode(),
+        self.run = {"command": record.command("bench/cuda.py"), "version": library.wins_version().decode(),
                     "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "torch": torch.__version__,
                     "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(), "before": gpu_state()}
 

@@ -20,7 +20,6 @@ import json
 import math
 import pathlib
 import re
-import shlex
 import statistics
 import sys
 import tempfile
@@ -237,7 +236,7 @@ def main():
     options = parse()
     library = gpu_engines.load_library(options.lib)
     earlier = json.loads(options.output.read_text()) if options.add and options.output.exists() else {"runs": [], "rows": []}
-    run = {"command": shlex.join(["bench/cuda_layers.py", *sys.argv[1:]]), "torch": torch.__version__, "cudnn": torch.backends.cudnn.version(),
+    run = {"command": record.command("bench/cuda_layers.py"), "torch": torch.__version__, "cudnn": torch.backends.cudnn.version(),
            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "before": gpu_state(), "ceilings": measure_ceilings()}
     print(json.dumps(run["ceilings"]))
     rows = []

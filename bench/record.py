@@ -1,6 +1,17 @@
 """Result files of the benchmarks."""
 
 import json
+import shlex
+import sys
+
+# Options whose value is a place on the machine.
+PLACES = ("--tool", "--lib", "--output", "--compile-cache")
+
+
+def command(script):
+    """The command line without the machine's paths."""
+    words = [word for i, word in enumerate(sys.argv) if i > 0 and word not in PLACES and sys.argv[i - 1] not in PLACES]
+    return shlex.join([script, *words])
 
 
 def kept_rows(earlier, rows, keys):
