@@ -77,9 +77,10 @@ std::vector<BatchedProduct> dense_products(const ProductShape& shape, const Tens
     check(cublasLtMatmulPreferenceSetAttribute(raw, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace, sizeof(kWorkspace)), "a preference");
     std::array<cublasLtMatmulHeuristicResult_t, kAlgorithms> found{};
     int count = 0;
-    check(cublasLtMatmulAlgoGetHeuristic(blas, gemm->product.get(), gemm->a.get(), gemm->b.get(), gemm->m.get(), gemm->m.get(), raw, kAlgorithms,
-                                         found.data(), &count),
-          "a product");
+    if (cublasLtMatmulAlgoGetHeuristic(blas, gemm->product.get(), gemm->a.get(), gemm->b.get(), gemm->m.get(), gemm->m.get(), raw, kAlgorithms,
+                                       found.data(), &count) != CUBLAS_STATUS_SUCCESS) {
+      continue;  // none in this layout
+    }
     for (int i = 0; i < count; ++i) {
       const cublasLtMatmulAlgo_t algorithm = found[static_cast<std::size_t>(i)].algo;
       products.push_back({fmt::format("cublas {} {}", row_major ? "rows" : "columns", i), row_major,

@@ -52,6 +52,13 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+/// Of a random layer, without zeros: every position has the same number of entries then, as a batch of CSR must.
+Tensor random_weights(const GemmCurveProblem& problem) {
+  Tensor U = winograd::transform_weights(winograd::algorithm(2, 3), random_normal({problem.filters, problem.channels, 3, 3}, problem.seed + 1));
+  for (float& value : U.mutable_data<float>()) value = value == 0 ? 1e-3F : value;
+  return U;
+}
+
 /// V and M on the device, and what V holds.
 class Operands {
  public:
@@ -118,7 +125,7 @@ class Curve {
  public:
   Curve(const GemmCurveProblem& problem, const ProductShape& shape)
       : problem_(problem), shape_(shape), operands_(shape, problem.seed),
-        U_(winograd::transform_weights(winograd::algorithm(2, 3), random_normal({problem.filters, problem.channels, 3, 3}, problem.seed + 1))),
+        U_(random_weights(problem)),
         dense_(choose(dense_products(shape_, U_, libraries_.blas()), shape_, U_)) {}
 
   int cusparse_version() const { return sparse_.version(); }
@@ -142,16 +149,22 @@ class Curve {
     return timer_.time(stream_.get(), count, [&] { product.enqueue(operands_.V(), operands_.M(), stream_.get()); });
   }
 
-  /// The fastest of several ways; each is checked first.
+  /// The fastest of several ways; each is checked first, and left out where its library does not take it.
   Chosen choose(const std::vector<BatchedProduct>& products, const ProductShape& shape, const Tensor& U) const {
-    require(!products.empty(), "there is no product for {}x{}x{}", shape.rows, shape.inner, shape.columns);
+    std::string reason = "no algorithm";
     const BatchedProduct* best = nullptr;
     double least = std::numeric_limits<double>::infinity();
     for (const BatchedProduct& product : products) {
-      operands_.verify(product, shape, U, stream_.get());
+      try {
+        operands_.verify(product, shape, U, stream_.get());
+      } catch (const Error& error) {
+        reason = error.what();
+        continue;
+      }
       const double us = std::min(time(product, 1), time(product, 1));
       if (us < least) std::tie(least, best) = std::pair(us, &product);
     }
+    require(best != nullptr, "a product {}x{} by {}x{}: {}", shape.rows, shape.inner, shape.inner, shape.columns, reason);
     return {*best};
   }
 
