@@ -54,8 +54,9 @@ test-cuda: build-cuda  ## the tests of the CUDA backend, and compute-sanitizer o
 	WINS_TEST_LARGEST_LAYER=1000000 compute-sanitizer --tool racecheck --error-exitcode 1 build/cuda/test_runtime_cuda --gtest_filter='CudaLayers.*'
 	compute-sanitizer --tool synccheck --error-exitcode 1 build/cuda/test_runtime_cuda --gtest_filter='CudaLayers.*'
 
-bench-cuda: build-cuda  ## time the CUDA backend in turn with PyTorch (which must be there, with torchvision) on one GPU
+bench-cuda: build-cuda  ## time the CUDA backend in turn with PyTorch (which must be there, with torchvision) on one GPU, and single layers
 	python3 bench/cuda.py $(BENCH_FLAGS)
+	python3 bench/cuda_layers.py
 
 fuzz: setup  ## each fuzz target for FUZZ_SECONDS (60), starting from fuzz/corpus
 	scripts/fuzz.sh $(FUZZ_SECONDS)

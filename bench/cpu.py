@@ -26,8 +26,10 @@ import time
 
 import numpy as np
 
-import noise
+import models
+import record
 from engines import ENGINES
+from models import METHODS, variants_of
 from ratios import RATIO
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -40,11 +42,6 @@ PEERS = ("onnxruntime", "openvino", "ncnn", "mnn", "pytorch", "onnxruntime-int8"
 TRAINED = {"fashion-resnet": ROOT / "models/fashion-resnet.onnx"}
 SHAPE = {"fashion-resnet": (1, 28, 28)}
 ZOO_SHAPE = (3, 224, 224)
-BCBP_RATIO = 0.8
-# Behind a plus: what is pruned besides the stride-1 3x3 layers, for the networks that have it.
-EXTRA = {"bcbp": ("--bcbp", BCBP_RATIO), "strided": ("--strided",)}
-EXTRA_NETWORKS = {"wins-ab+bcbp": ("resnet50",), "wins-ab+strided": ("resnet18",), "wins-ab+bcbp+strided": ("resnet50",)}
-METHODS = ("wins", "wins-b", "wins-ab", *EXTRA_NETWORKS, "fp", "wwp")
 ONE_THREAD = ("dense", "wins")  # variants that run on one thread too, at SCALING_BATCH
 SCALING_BATCH = 8
 
@@ -78,24 +75,7 @@ class Worker:
 
 
 def wins(*words):
-    done = subprocess.run([ROOT / "build/release/wins", *map(str, words), "--quiet"], capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"cpu.py: {done.stderr.strip()}")
-
-
-def variants_of(network, variants):
-    """Those that this network has."""
-    return [variant for variant in variants if network in EXTRA_NETWORKS.get(variant, (network,))]
-
-
-def prune_words(network, variant, folder, threads):
-    """Options of `wins prune`."""
-    method, *extras = variant.split("+")
-    words = ["--method", method, "--criterion", "l2", "--ratio", RATIO[network] / 100, "--training", "none"]
-    if variant.startswith("wins-ab"):
-        pictures = noise.image_folder(folder / "noise")
-        words += ["--data", pictures, "--calibration", 2, "--held-out", 0.5, "--no-refit", "--threads", threads]
-    return words + [word for extra in extras for word in EXTRA[extra]]
+    models.wins(ROOT / "build/release/wins", *words)
 
 
 def models_of(network, folder, variants, threads):
@@ -105,8 +85,7 @@ def models_of(network, folder, variants, threads):
         wins("zoo", network, "-o", dense)
     files = {"dense": dense}
     for variant in variants_of(network, variants):
-        files[variant] = folder / f"{network}-{variant}.onnx"
-        wins("prune", dense, *prune_words(network, variant, folder, threads), "-o", files[variant])
+        files[variant] = models.prune(ROOT / "build/release/wins", network, variant, dense, folder, ["--threads", threads])
     return files
 
 
@@ -245,16 +224,11 @@ def table(rows):
 
 def store(rows, earlier, path):
     """Rows of an `earlier` record stay where this run has none of the same network and batch."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cases = {(row["network"], row["batch"]) for row in rows}
-    kept = [row for row in earlier.get("rows", []) if (row["network"], row["batch"]) not in cases]
+    kept = record.kept_rows(earlier, rows, ("network", "batch"))
     command = shlex.join(["bench/cpu.py", *sys.argv[1:]])
     if kept:
         command = f"{earlier['command']} && {command}"
-    record = {"command": command, "host": host(), "date": datetime.date.today().isoformat(), "rows": kept + rows}
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1) + "\n")
-    temporary.replace(path)
+    record.write(path, {"command": command, "host": host(), "date": datetime.date.today().isoformat(), "rows": kept + rows})
 
 
 def host():

@@ -1,25 +1,30 @@
 #!/usr/bin/env python3
-"""Times this engine and dense PyTorch on one NVIDIA GPU, in turn, in one process; writes bench/results/cuda.json.
+"""Times this engine and dense peers on one NVIDIA GPU, in turn, in one process; writes bench/results/cuda.json.
 
-    bench/cuda.py --tool build/cuda/wins --lib build/cuda/libwins.so [--networks resnet18 ...] [--batches 1 64]
+    bench/cuda.py [--quick] [--networks resnet18 ...] [--batches 1 64] [--precisions fp16] [--add] [--missing] [--minutes 9]
 
-Networks come from `wins zoo` with random weights, 224x224, the pruned ones from `wins prune` on those weights.
-PyTorch's network has the same weights, folded batch norm, channels last, and runs as a CUDA graph; with --compile also
-by torch.compile (max-autotune). Inputs and outputs lie in device memory: PyTorch's in its precision and layout, ours in
-float32 NCHW, whose conversion is part of our time. Every output is compared with PyTorch's in float32 first.
+Networks come from `wins zoo` with random weights, 224x224, the pruned ones from `wins prune` on those weights, at the
+paper's ratios. Peers are PyTorch with the same weights and folded batch norm: in a CUDA graph with cuDNN's search, channels last
+and, in fp32, contiguous too; and by torch.compile (max-autotune); and ONNX Runtime where it has CUDA. Inputs and
+outputs lie in device memory: PyTorch's in its precision and layout, ours in float32 NCHW, whose conversion is part of our time.
+
+Every session is checked before and after it is timed, all pictures of its batch: dense networks against PyTorch in float32, pruned
+ones against this engine's CPU backend on the same file. What is not within the bound of its precision is not written.
+
+A whole run takes longer than an hour, most of it for torch.compile: --add keeps the rows of other cases in the file,
+--missing leaves out cases that it has, --minutes starts no case after that time, and --compile says which cases get torch.compile.
 """
 
 import argparse
-import contextlib
-import ctypes
+import concurrent.futures
 import datetime
+import fnmatch
 import json
+import os
 import pathlib
-import shlex
-import statistics
-import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 import onnx
@@ -28,212 +33,197 @@ import torch
 import torchvision
 from torch.fx.experimental.optimization import fuse
 
-from engines import _Tensor
+import cuda_table
+import gpu_engines
+import models
+import record
+from gpu_engines import BOUND, DTYPE, PICTURES, OnnxRuntimeCuda, TorchCompile, TorchGraph, Wins, gpu_state, precision_of_torch, relative_l2
 from ratios import RATIO
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-DTYPE = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-# Relative L2 of the network's dense output against PyTorch in float32.
-BOUND = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 8e-2}
-WARM_UP = 10
-PRUNED = ("wins", "wins-b", "wins-ab", "fp")
+NETWORKS = ("resnet18", "vgg16", "resnet50", "squeezenet1_0", "densenet121")
+VARIANTS = ("wins", "wins-b", "wins-ab", "wins-ab+bcbp", "fp", "wwp")
 
 
-class Wins:
-    """Our engine on the caller's stream and memory."""
-
-    def __init__(self, library, model, x, precision, options=""):
-        self.library = library
-        self.model = ctypes.c_void_p()
-        text = ",".join(filter(None, ["backend=cuda", f"precision={precision}", options]))
-        self._check(library.wins_open(str(model).encode(), text.encode(), ctypes.byref(self.model)))
-        self.x = x
-        self.y = torch.empty((x.shape[0], 1000), dtype=torch.float32, device="cuda")
-        self.input, self.output = self._describe(self.x), self._describe(self.y)
-
-    def __del__(self):
-        self.library.wins_free(self.model)
-
-    @staticmethod
-    def _describe(tensor):
-        shape = (ctypes.c_int64 * 8)(*tensor.shape)
-        return _Tensor(tensor.data_ptr(), tensor.numel() * 4, 0, tensor.dim(), shape)
-
-    def _check(self, status):
-        if status != 0:
-            raise RuntimeError(self.library.wins_last_error().decode())
-
-    def run(self):
-        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
-        self._check(self.library.wins_enqueue(self.model, ctypes.byref(self.input), ctypes.c_size_t(1),
-                                              ctypes.byref(self.output), ctypes.c_size_t(1), stream))
-        return self.y
-
-    def plan(self):
-        return self.library.wins_plan_text(self.model, ctypes.byref(self.input), ctypes.c_size_t(1)).decode()
+def distinct_pictures():
+    return np.random.default_rng(0).standard_normal((PICTURES, 3, 224, 224)).astype(np.float32)
 
 
 def torch_network(model, name):
-    """torchvision's network with the file's weights, batch norm folded, in float32 on the GPU."""
+    """torchvision's network with the file's weights, batch norm folded."""
     network = getattr(torchvision.models, name)(weights=None).eval()
     values = {t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).copy()) for t in onnx.load(str(model)).graph.initializer}
     state = network.state_dict()
     network.load_state_dict({key: values.get(key, state[key]) for key in state})
-    return fuse(network).cuda().to(memory_format=torch.channels_last)
+    return fuse(network)
 
 
-class TorchGraph:
-    """PyTorch captured in a CUDA graph: cuDNN's kernels, chosen by its own search."""
+class Network:
+    """Files of a network by variant, and what each should answer to the pictures."""
 
-    def __init__(self, network, x):
-        self.x = x.contiguous(memory_format=torch.channels_last)
-        stream = torch.cuda.Stream()
-        with torch.inference_mode(), torch.cuda.stream(stream):
-            for _ in range(3):
-                network(self.x)
-        torch.cuda.synchronize()
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.inference_mode(), torch.cuda.graph(self.graph):
-            self.y = network(self.x)
+    def __init__(self, tool, name, variants, folder):
+        self.name, self.tool, self.folder = name, tool, folder
+        dense = folder / f"{name}.onnx"
+        models.wins(tool, "zoo", name, "--classes", 1000, "-o", dense)
+        if "wins-ab" in {variant.split("+")[0] for variant in variants}:
+            models.noise.image_folder(folder / "noise")  # before several prune at once
+        self.files = {"dense": dense}
+        with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, (os.cpu_count() or 2) // 2)) as pool:
+            work = {variant: pool.submit(models.prune, tool, name, variant, dense, folder, ["--backend", "cuda", "--timing-batch", 64])
+                    for variant in models.variants_of(name, variants)}
+            self.files |= {variant: job.result() for variant, job in work.items()}
+        self.pictures = distinct_pictures()
+        np.save(folder / "pictures.npy", self.pictures)
+        self.torch = torch_network(dense, name)
+        self.expected = {variant: self._answer(variant) for variant in self.files}
+        self.expected["dense-direct"] = self.expected["dense"]
 
-    def run(self):
-        self.graph.replay()
-        return self.y
+    def _answer(self, variant):
+        if variant == "dense":
+            with precision_of_torch("fp32"), torch.inference_mode():
+                return self.torch.cuda()(torch.from_numpy(self.pictures).cuda()).float()
+        out = self.folder / f"{variant}.npy"
+        models.wins(self.tool, "run", self.files[variant], "--input", self.folder / "pictures.npy", "--output", out)
+        return torch.from_numpy(np.load(out).reshape(PICTURES, -1)).cuda()
 
+    def of_batch(self, values, batch):
+        return values[torch.arange(batch) % PICTURES]
 
-class TorchCompile:
-    def __init__(self, network, x):
-        self.x = x.contiguous(memory_format=torch.channels_last)
-        self.network = torch.compile(network, mode="max-autotune")
-        for _ in range(3):
-            self.run()
-
-    def run(self):
-        with torch.inference_mode():
-            return self.network(self.x)
-
-
-@contextlib.contextmanager
-def precision_of_torch(precision):
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    torch.backends.cudnn.benchmark = True
-    yield
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    def error(self, variant, y):
+        return relative_l2(y.reshape(y.shape[0], -1), self.of_batch(self.expected[variant], y.shape[0]))
 
 
-def microseconds(contender):
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    start.record()
-    contender.run()
-    end.record()
-    end.synchronize()
-    return start.elapsed_time(end) * 1e3
+def makers(arguments, library, network, x, batch, precision):
+    """{(engine, variant): how it is made}."""
+    dtype, files = DTYPE[precision], network.files
+    result = {("torch-graph", "dense"): lambda: TorchGraph(network.torch, x, dtype)}
+    if precision == "fp32":
+        result["torch-graph-nchw", "dense"] = lambda: TorchGraph(network.torch, x, dtype, torch.contiguous_format)
+    if any(fnmatch.fnmatch(f"{network.name}/{batch}/{precision}", pattern) for pattern in arguments.compile):
+        result["torch-compile", "dense"] = lambda: TorchCompile(network.torch, x, dtype)
+    if arguments.onnxruntime:
+        result["onnxruntime", "dense"] = lambda: OnnxRuntimeCuda(files["dense"], x, precision)
+    for variant, file in files.items():
+        result["wins", variant] = lambda file=file: Wins(library, file, x, precision)
+    result["wins", "dense-direct"] = lambda: Wins(library, files["dense"], x, precision, "winograd=0")
+    return result
 
 
-def time_in_turn(contenders, rounds):
-    times = {name: [] for name in contenders}
-    for contender in contenders.values():
-        for _ in range(WARM_UP):
-            contender.run()
-    torch.cuda.synchronize()
-    for _ in range(rounds):
-        for name, contender in contenders.items():
-            times[name].append(microseconds(contender))
-    return times
-
-
-def make_models(arguments, name, folder):
-    """Files by variant: the dense network, and pruned ones at the paper's ratio."""
-    files = {"dense": folder / f"{name}.onnx"}
-    run = lambda *words: subprocess.run([arguments.tool, *map(str, words), "--quiet"], check=True, stdout=subprocess.DEVNULL)
-    run("zoo", name, "--classes", 1000, "-o", files["dense"])
-    for variant in arguments.variants:
-        words = variant.split("+")
-        files[variant] = folder / f"{name}-{variant}.onnx"
-        extra = ["--strided"] if "strided" in words else []
-        # Without pictures WINS-AB has nothing to weigh and keeps WINS.
-        run("prune", files["dense"], "--method", words[0], "--criterion", "l2", "--ratio", RATIO[name] / 100, "--training", "none",
-            "-o", files[variant], *extra)
-    return files
-
-
-def gpu_state():
-    query = "name,driver_version,clocks.sm,clocks.mem,temperature.gpu,power.draw"
-    values = subprocess.run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"], capture_output=True, text=True).stdout
-    return dict(zip(query.split(","), (v.strip() for v in values.strip().split(","))))
-
-
-def relative_l2(got, want):
-    return float((got.double() - want.double()).norm() / want.double().norm())
-
-
-def bench_case(arguments, library, files, name, batch, precision):
-    torch.manual_seed(0)
-    x = torch.randn(batch, 3, 224, 224, device="cuda")
-    network = torch_network(files["dense"], name)
-    with precision_of_torch("fp32"), torch.inference_mode():
-        reference = network(x.contiguous(memory_format=torch.channels_last)).float()
-    dtype = DTYPE[precision]
+def open_contenders(arguments, library, network, x, batch, precision):
+    """({key: contender}, {key: error}) of those whose output is right; the others get a line."""
     contenders, errors = {}, {}
+    for key, make in makers(arguments, library, network, x, batch, precision).items():
+        what = f"{network.name} batch {batch} {precision}: {' '.join(key)} left out"
+        try:
+            contender = make()
+            error = network.error(key[1], contender.run())
+        except Exception as failure:
+            print(f"{what}: {str(failure).splitlines()[0]}", file=sys.stderr, flush=True)
+            continue
+        if error <= BOUND[precision]:
+            contenders[key], errors[key] = contender, error
+        else:
+            print(f"{what}: its output is off by {error:.1e}", file=sys.stderr, flush=True)
+            contender.close()
+    return contenders, errors
+
+
+def bench_case(arguments, library, network, batch, precision):
+    x = network.of_batch(torch.from_numpy(network.pictures).cuda(), batch).contiguous()
+    rows, device = [], torch.cuda.get_device_name()
     with precision_of_torch(precision):
-        contenders["torch-graph", "dense"] = TorchGraph(network.to(dtype), x.to(dtype))
-        if arguments.compile:
-            contenders["torch-compile", "dense"] = TorchCompile(network.to(dtype), x.to(dtype))
-        for variant, file in files.items():
-            contenders["wins", variant] = Wins(library, file, x, precision)
-        contenders["wins", "dense-direct"] = Wins(library, files["dense"], x, precision, "winograd=0")
+        contenders, errors = open_contenders(arguments, library, network, x, batch, precision)
+        times = gpu_engines.time_in_turn(contenders, arguments.rounds)
+        if arguments.plans:
+            print("\n".join(contender.plan() for contender in contenders.values() if isinstance(contender, Wins)))
         for key, contender in contenders.items():
-            if key[1].startswith("dense"):
-                errors[key] = relative_l2(contender.run(), reference)
-                if not errors[key] <= BOUND[precision]:
-                    raise RuntimeError(f"{name} batch {batch} {precision}: {key} is off by {errors[key]:.1e}")
-        times = time_in_turn(contenders, arguments.rounds)
-    rows = []
-    for (engine, variant), values in times.items():
-        rows.append({"network": name, "batch": batch, "precision": precision, "engine": engine, "variant": variant,
-                     "version": torch.__version__ if engine.startswith("torch") else library.wins_version().decode(),
-                     "ratio": RATIO[name] if not variant.startswith("dense") else 0, "median_ms": round(statistics.median(values) / 1e3, 4),
-                     "min_ms": round(min(values) / 1e3, 4), "error": errors.get((engine, variant))})
-    best = min(row["median_ms"] for row in rows if row["engine"] != "wins")
-    for row in rows:
-        print(f"{name:14} {batch:4} {precision} {row['engine']:14} {row['variant']:14} {row['median_ms']:9.3f} ms {best / row['median_ms']:6.2f}x", flush=True)
-    if arguments.plans:
-        print(contenders["wins", arguments.variants[0]].plan())
+            errors[key] = max(errors[key], network.error(key[1], contender.run()))
+        for (engine, variant), contender in contenders.items():
+            error, version = errors[engine, variant], contender.version()
+            memory = contender.close()
+            if not error <= BOUND[precision]:
+                print(f"{network.name} batch {batch} {precision}: {engine} {variant} left out: off by {error:.1e} at the end", file=sys.stderr)
+                continue
+            rows.append({"network": network.name, "batch": batch, "precision": precision, "device": device, "engine": engine, "version": version,
+                         "variant": variant, "ratio": 0 if variant.startswith("dense") else RATIO[network.name],
+                         **gpu_engines.summary(times[engine, variant]), "memory_mb": round(memory, 1), "error": float(f"{error:.2g}")})
+    print(cuda_table.text(rows), flush=True)
     return rows
+
+
+class Record:
+    """The result file, written after every case."""
+
+    def __init__(self, arguments, library):
+        self.path = arguments.output
+        self.earlier = json.loads(self.path.read_text()) if arguments.add and self.path.exists() else {"runs": [], "rows": []}
+        self.rows = []
+        self.run = {"command": record.command("bench/cuda.py"), "version": library.wins_version().decode(),
+                    "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "torch": torch.__version__,
+                    "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(), "before": gpu_state()}
+
+    def has(self, network, batch, precision):
+        case = (torch.cuda.get_device_name(), network, batch, precision)
+        return case in cuda_table.by_case(self.earlier["rows"])
+
+    def add(self, rows):
+        self.rows += rows
+        self.run["after"] = gpu_state()
+        kept = record.kept_rows(self.earlier, self.rows, cuda_table.CASE)
+        record.write(self.path, {"runs": [*self.earlier["runs"], self.run], "rows": kept + self.rows})
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tool", default=ROOT / "build/cuda/wins")
     parser.add_argument("--lib", default=ROOT / "build/cuda/libwins.so")
-    parser.add_argument("--networks", nargs="+", default=["resnet18", "vgg16", "resnet50", "squeezenet1_0", "densenet121"])
+    parser.add_argument("--quick", action="store_true", help="ResNet-18 at batch 64, without torch.compile: less than three minutes")
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 64, 128])
     parser.add_argument("--precisions", nargs="+", default=list(DTYPE), choices=list(DTYPE))
-    parser.add_argument("--variants", nargs="+", default=["wins", "wins-b", "fp"],
-                        help="methods, and with +strided the layers of stride 2 too")
+    parser.add_argument("--variants", nargs="*", choices=models.METHODS, help="default: " + " ".join(VARIANTS))
     parser.add_argument("--rounds", type=int, default=50)
-    parser.add_argument("--compile", action="store_true", help="torch.compile too: minutes for each case")
-    parser.add_argument("--plans", action="store_true", help="print the plan of the first variant")
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "bench/results/cuda.json")
-    return parser.parse_args()
+    parser.add_argument("--compile", nargs="+", default=["*"], metavar="PATTERN",
+                        help="cases that get torch.compile (minutes each), as NETWORK/BATCH/PRECISION with wildcards")
+    parser.add_argument("--no-compile", dest="compile", action="store_const", const=[])
+    parser.add_argument("--compile-cache", type=pathlib.Path, help="folder for what torch.compile makes (TORCHINDUCTOR_CACHE_DIR)")
+    parser.add_argument("--plans", action="store_true", help="print our plans")
+    parser.add_argument("--add", action="store_true", help="keep the rows of other cases in --output")
+    parser.add_argument("--missing", action="store_true", help="with --add: leave out cases that --output has")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no case after so many")
+    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "bench/results/cuda.json")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.networks, arguments.batches, arguments.compile = ["resnet18"], [64], []
+    if arguments.variants is None:
+        arguments.variants = ("wins", "wins-b", "fp") if arguments.quick else VARIANTS
+    if arguments.compile_cache:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(arguments.compile_cache)
+    reason = OnnxRuntimeCuda.missing()
+    arguments.onnxruntime = not reason
+    if reason:
+        print(f"onnxruntime left out: {reason}", file=sys.stderr)
+    return arguments
 
 
 def main():
+    end = time.monotonic()
     arguments = parse()
-    library = ctypes.CDLL(str(arguments.lib))
-    for function in ("wins_version", "wins_last_error", "wins_plan_text"):
-        getattr(library, function).restype = ctypes.c_char_p
-    record = {"command": shlex.join(sys.argv), "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-              "device": gpu_state(), "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(), "rows": []}
-    with tempfile.TemporaryDirectory() as folder:
-        for name in arguments.networks:
-            files = make_models(arguments, name, pathlib.Path(folder))
-            for batch in arguments.batches:
-                for precision in arguments.precisions:
-                    record["rows"] += bench_case(arguments, library, files, name, batch, precision)
-    record["device_after"] = gpu_state()
-    arguments.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"wrote {arguments.out}")
+    end += arguments.minutes * 60
+    library = gpu_engines.load_library(arguments.lib)
+    results = Record(arguments, library)
+    for name in arguments.networks:
+        cases = [(batch, precision) for batch in arguments.batches for precision in arguments.precisions
+                 if not (arguments.missing and results.has(name, batch, precision))]
+        if not cases or time.monotonic() > end:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            network = Network(arguments.tool, name, arguments.variants, pathlib.Path(folder))
+            for batch, precision in cases:
+                if time.monotonic() < end:
+                    results.add(bench_case(arguments, library, network, batch, precision))
+    if results.rows:
+        print(f"\n{cuda_table.text(results.rows)}\nwrote {arguments.output}")
 
 
 if __name__ == "__main__":

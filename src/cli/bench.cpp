@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "figure.hpp"
 #include "onnxruntime_peer.hpp"
 #include "timing.hpp"
 #include "verbs.hpp"
@@ -19,6 +20,7 @@ namespace {
 struct Options {
   Common common;
   std::string model;
+  std::string figure;
   std::string against;
   std::string peer = "onnxruntime";
   std::string batches = "1";
@@ -98,6 +100,7 @@ void bench_batch(const Options& options, const ModelFile& model, const std::opti
 }
 
 void run_bench(const Options& options) {
+  if (options.model.empty()) throw UsageError("bench: give a MODEL, or --figure 3c");
   Json record = run_header(options.common);
   record["model"] = options.model;
   record["against"] = options.against;
@@ -114,11 +117,14 @@ void run_bench(const Options& options) {
 void add_bench(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("bench", "time per layer and end to end, against others in one run");
-  verb->add_option("MODEL", options->model, "ONNX file")->required();
+  CLI::Option* model = verb->add_option("MODEL", options->model, "ONNX file");
+  verb->add_option("--figure", options->figure,
+                   "in place of a model: 3c, the paper's curve of irregular and regular pruning (CUDA, cuSPARSE; batch 64 unless --batch says otherwise)")
+      ->check(CLI::IsMember({"3c"}))->excludes(model);
   verb->add_option("--against", options->against, "another ONNX file (the dense network)")->type_name("FILE");
   verb->add_option("--peer", options->peer, "onnxruntime (runs the --against file) or none")
       ->check(CLI::IsMember({"onnxruntime", "none"}))->capture_default_str();
-  verb->add_option("--batch", options->batches, "comma list")->capture_default_str();
+  CLI::Option* batch = verb->add_option("--batch", options->batches, "comma list")->capture_default_str();
   verb->add_option("--backend", options->backend, "cpu, ref or cuda")->capture_default_str();
   verb->add_option("--rounds", options->rounds, "timed rounds")->check(CLI::Range(1, 1000000))->capture_default_str();
   verb->add_flag("!--no-layers", options->layers, "leave the layer table out");
@@ -127,7 +133,12 @@ void add_bench(CLI::App& app) {
   add_weight_storage(*verb, options->common);
   add_precision(*verb, options->common);
   add_tuning(*verb, options->common);
-  verb->callback([options] { run_bench(*options); });
+  verb->callback([options, batch] {
+    if (options->figure.empty()) return run_bench(*options);
+    std::optional<std::int64_t> pictures;
+    if (batch->count() > 0) pictures = parse_list(options->batches, "--batch").front();
+    run_figure(options->figure, options->common, pictures, options->rounds);
+  });
 }
 
 }  // namespace wins::cli

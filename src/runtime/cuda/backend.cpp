@@ -133,9 +133,20 @@ class CudaExecutable : public Executable {
   }
 
  private:
+  /// Shapes of the inputs, for messages.
+  std::string shapes() const {
+    std::string text;
+    for (const HostValue& input : program_.inputs) text += (text.empty() ? "" : ", ") + to_string(input.shape);
+    return text;
+  }
+
   void prepare() {
-    arena_ = DeviceBuffer(program_.plan.arena_bytes);
-    workspace_ = DeviceBuffer(program_.plan.workspace_bytes);
+    try {
+      arena_ = DeviceBuffer(program_.plan.arena_bytes);
+      workspace_ = DeviceBuffer(program_.plan.workspace_bytes);
+    } catch (const Error& error) {
+      fail("input {}: {}", shapes(), error.what());
+    }
     // Reads of what nothing wrote must not depend on what was there before.
     check(cudaMemsetAsync(arena_.data(), 0, arena_.size(), stream_.get()), "memory");
     check(cudaStreamSynchronize(stream_.get()), "memory");
@@ -159,9 +170,8 @@ class CudaExecutable : public Executable {
 
   /// Captures a run over the caller's memory, whose contents other streams may still write.
   void record(const std::vector<const void*>& inputs, const std::vector<void*>& outputs, std::vector<const void*> key, cudaStream_t stream) {
-    for (const void* pointer : key) {
-      require(reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0, "an input or output in device memory is not 16-byte aligned");
-    }
+    for (std::size_t i = 0; i < inputs.size(); ++i) check_pointer(inputs[i], program_.inputs[i].shape, "input");
+    for (std::size_t i = 0; i < outputs.size(); ++i) check_pointer(outputs[i], program_.outputs[i].shape, "output");
     const std::vector<void*> own = pointers_;
     for (std::size_t i = 0; i < inputs.size(); ++i) pointers_[program_.inputs[i].buffer] = const_cast<void*>(inputs[i]);  // only read
     for (std::size_t i = 0; i < outputs.size(); ++i) pointers_[program_.outputs[i].buffer] = outputs[i];
@@ -174,6 +184,15 @@ class CudaExecutable : public Executable {
       throw;
     }
     pointers_ = own;
+  }
+
+  /// A kernel that reads what is no memory costs the process its GPU.
+  static void check_pointer(const void* pointer, const Shape& shape, const char* what) {
+    if (element_count(shape) == 0) return;
+    require(reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0, "an {} in device memory is not 16-byte aligned", what);
+    cudaPointerAttributes attributes{};
+    check(cudaPointerGetAttributes(&attributes, pointer), "the memory of an input or output");
+    require(attributes.type != cudaMemoryTypeUnregistered, "an {} is not in memory of the GPU", what);
   }
 
   void copy_in(const std::vector<Tensor>& inputs) {
@@ -233,6 +252,7 @@ class CudaBackend : public Backend {
   std::string name() const override { return "cuda"; }
   std::string unavailable() const override { return why_unusable(); }
   std::shared_ptr<WeightCache> make_cache() const override { return std::make_shared<SharedWeights>(); }
+  std::size_t memory_bytes() const override { return device_memory(); }
 
   std::unique_ptr<Executable> compile(const graph::Graph& graph, const SessionOptions& options,
                                       const std::shared_ptr<WeightCache>& cache) const override {

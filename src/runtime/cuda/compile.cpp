@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <set>
@@ -37,6 +38,12 @@ bool is_plain(const Layout& layout) {
     if (layout.shape[d] > 1 && layout.strides[d] != plain.strides[d]) return false;
   }
   return true;
+}
+
+/// Nodes whose constants are weights.
+bool has_weights(const Node& node) {
+  return node.as<graph::Conv>() != nullptr || node.as<graph::WinogradConv>() != nullptr || node.as<graph::ConvTranspose>() != nullptr ||
+         node.as<graph::Gemm>() != nullptr || node.as<graph::MatMul>() != nullptr;
 }
 
 class Compiler {
@@ -131,7 +138,11 @@ class Compiler {
     line.kernel = std::move(name);
     line.problem = to_string(value(id).shape.value());
     line.predicted_us = predict_bytes(8.0 * static_cast<double>(element_count(value(id).shape.value())));
-    program_.steps.push_back({copy_step(std::move(copy)), {from}, {to}});
+    try {
+      program_.steps.push_back({copy_step(std::move(copy)), {from}, {to}});
+    } catch (const Error& error) {
+      fail("{}: {}", line.node, error.what());
+    }
     program_.plan.layers.push_back(std::move(line));
   }
 
@@ -153,7 +164,19 @@ class Compiler {
     return true;
   }
 
+  /// Constants of other nodes may be infinite, as those of masks are. Looked through once a session.
+  void check_weights(const Node& node) const {
+    for (const ValueId id : node.inputs) {
+      if (id == kNone || !value(id).constant || !is_float(value(id))) continue;
+      env_.weights.get<bool>(node.name + "/finite/" + value(id).name, [&] {
+        for (const float weight : value(id).constant->data<float>()) require(std::isfinite(weight), "{}: a weight is {}", node.name, weight);
+        return true;
+      });
+    }
+  }
+
   void add_node(const Node& node) {
+    if (has_weights(node)) check_weights(node);
     Problem problem{env_, node, {}, {}};
     for (const ValueId id : node.inputs) problem.inputs.push_back(id != kNone && is_float(value(id)) ? layout(id) : Layout{});
     for (const ValueId id : node.outputs) problem.outputs.push_back(id != kNone ? layout(id) : Layout{});

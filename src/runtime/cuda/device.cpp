@@ -1,5 +1,6 @@
 #include "device.hpp"
 
+#include "build_check.hpp"
 #include "wins/base/error.hpp"
 
 namespace wins::runtime::cuda {
@@ -10,6 +11,10 @@ std::string device_name() {
   cudaDeviceProp properties{};
   if (cudaGetDevice(&index) != cudaSuccess || cudaGetDeviceProperties(&properties, index) != cudaSuccess) return "CUDA";
   return properties.name;
+}
+
+const char* lost_text(cudaError_t status) {
+  return loses_context(status) ? "; this process cannot use the GPU any more: start it again" : "";
 }
 
 Device read_device() {
@@ -37,7 +42,7 @@ Device read_device() {
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // what can be cleared is
-  fail("{}: {}: {}", device_name(), what, cudaGetErrorString(status));
+  fail("{}: {}: {}{}", device_name(), what, cudaGetErrorString(status), lost_text(status));
 }
 
 void check(cudnnStatus_t status, const char* what) {
@@ -53,16 +58,62 @@ const Device& device() {
   return result;
 }
 
+std::string driver_reason(cudaError_t status, int driver, int runtime) {
+  if (status != cudaErrorInsufficientDriver) return cudaGetErrorString(status);
+  if (driver == 0) return "there is no NVIDIA driver";
+  return fmt::format("the NVIDIA driver is too old: it has CUDA {}.{}, this build needs {}.{}", driver / 1000, driver % 1000 / 10,
+                     runtime / 1000, runtime % 1000 / 10);
+}
+
+std::string capability_reason(const std::string& name, int major, int minor) {
+  if (major >= 8) return {};
+  return fmt::format("{} has compute capability {}.{}, 8.0 is needed", name, major, minor);
+}
+
+bool loses_context(cudaError_t status) {
+  switch (status) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorAssert:
+    case cudaErrorECCUncorrectable: return true;
+    default: return false;
+  }
+}
+
 std::string why_unusable() {
   int count = 0;
-  const cudaError_t status = cudaGetDeviceCount(&count);
-  if (status != cudaSuccess) {
+  if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess) {
     cudaGetLastError();
-    return cudaGetErrorString(status);
+    int driver = 0, runtime = 0;
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    return driver_reason(status, driver, runtime);
   }
   if (count == 0) return "there is no NVIDIA GPU";
-  if (device().major < 8) return fmt::format("{} has compute capability {}.{}, 8.0 is needed", device().name, device().major, device().minor);
+  // Makes the context: that fails where another process has the GPU for itself, and after a fault in this one.
+  if (const cudaError_t status = cudaFree(nullptr); status != cudaSuccess) {
+    cudaGetLastError();
+    return fmt::format("{}: {}{}", device_name(), cudaGetErrorString(status), lost_text(status));
+  }
+  if (std::string reason = capability_reason(device().name, device().major, device().minor); !reason.empty()) return reason;
+  if (const cudaError_t status = find_device_code(); status != cudaSuccess) {
+    cudaGetLastError();
+    return fmt::format("this build has no code for {} (compute capability {}.{}): {}", device().name, device().major, device().minor,
+                       cudaGetErrorString(status));
+  }
   return {};
+}
+
+std::size_t device_memory() {
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "the device's memory");
+  return total;
 }
 
 DeviceBuffer::DeviceBuffer(std::size_t bytes) : size_(bytes) {
@@ -71,7 +122,10 @@ DeviceBuffer::DeviceBuffer(std::size_t bytes) : size_(bytes) {
   const cudaError_t status = cudaMalloc(&pointer, bytes);
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    fail("{}: out of memory: {:.1f} MB cannot be had", device_name(), static_cast<double>(bytes) * 1e-6);
+    std::size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    fail("{}: out of memory: {:.1f} MB cannot be had, {:.1f} of {:.1f} MB are free", device_name(), static_cast<double>(bytes) * 1e-6,
+         static_cast<double>(free) * 1e-6, static_cast<double>(total) * 1e-6);
   }
   check(status, "memory");
   data_.reset(pointer);

@@ -11,7 +11,7 @@
 
 namespace wins::runtime::cuda {
 
-/// Throws `Error` naming the device and what was tried.
+/// Throws `Error` naming the device and what was tried, and whether the process can go on with it.
 void check(cudaError_t status, const char* what);
 void check(cudnnStatus_t status, const char* what);
 void check(cublasStatus_t status, const char* what);
@@ -30,6 +30,17 @@ const Device& device();
 
 /// Why no network can run here; empty when it can.
 std::string why_unusable();
+/// Bytes, of the current device.
+std::size_t device_memory();
+
+// Its parts, which need no GPU.
+
+/// Why CUDA finds no device; versions as CUDA counts them (13000), `driver` 0 for none.
+std::string driver_reason(cudaError_t status, int driver, int runtime);
+/// Why a device of this compute capability will not do; empty when it will.
+std::string capability_reason(const std::string& name, int major, int minor);
+/// Whether an error leaves the process without its GPU.
+bool loses_context(cudaError_t status);
 
 /// Owned device memory, 256-byte aligned.
 class DeviceBuffer {

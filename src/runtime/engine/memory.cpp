@@ -35,8 +35,9 @@ std::size_t control_group_bytes() {
 
 }  // namespace
 
-MemoryLimit memory_limit(const SessionOptions& options) {
+MemoryLimit memory_limit(const SessionOptions& options, const Backend& backend) {
   if (options.memory_limit > 0) return {options.memory_limit, "the memory limit"};
+  if (const std::size_t bytes = backend.memory_bytes(); bytes > 0) return {bytes, "the GPU's memory"};
   return {std::min(physical_bytes(), control_group_bytes()), "this machine's memory"};
 }
 

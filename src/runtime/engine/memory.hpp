@@ -5,16 +5,16 @@
 #include <string>
 
 #include "wins/graph/graph.hpp"
-#include "wins/runtime/session.hpp"
+#include "wins/runtime/backend.hpp"
 
 namespace wins::runtime {
 
-/// `options.memory_limit`, or the machine's memory (this process's control group counts) without one.
 struct MemoryLimit {
   std::size_t bytes = 0;
-  std::string name;  ///< for messages: "the memory limit", "this machine's memory"
+  std::string name;  ///< for messages: "the memory limit", "this machine's memory", "the GPU's memory"
 };
-MemoryLimit memory_limit(const SessionOptions& options);
+/// `options.memory_limit`, else the memory of the backend's device, else the machine's (this process's control group counts).
+MemoryLimit memory_limit(const SessionOptions& options, const Backend& backend);
 
 /// Throws `Error` when some node's own activations alone exceed the limit: called before anything
 /// is allocated. `graph` is specialised.

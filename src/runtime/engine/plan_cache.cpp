@@ -14,7 +14,7 @@ std::unique_ptr<Executable> ShapePlan::take() {
     idle_.pop_back();
     return executable;
   }
-  const MemoryLimit limit = memory_limit(source_.options);
+  const MemoryLimit limit = memory_limit(source_.options, *source_.backend);
   if (!ready_) {
     graph::Graph specialised = graph::specialize(source_.graph, shapes_);
     check_largest_node(specialised, limit);

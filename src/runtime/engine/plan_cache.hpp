@@ -1,6 +1,7 @@
 // Compiled plans by input shape: the last few, each with a pool of executables.
 #pragma once
 
+#include <exception>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -42,11 +43,14 @@ class ShapePlan {
   std::vector<std::unique_ptr<Executable>> idle_;
 };
 
-/// Takes an executable on construction and gives it back at the end of the scope.
+/// Takes an executable on construction and gives it back at the end of the scope; one whose run threw is
+/// dropped: it may be half set up, and hold memory.
 class Lease {
  public:
   explicit Lease(std::shared_ptr<ShapePlan> plan) : plan_(std::move(plan)), executable_(plan_->take()) {}
-  ~Lease() { plan_->give_back(std::move(executable_)); }
+  ~Lease() {
+    if (std::uncaught_exceptions() == exceptions_) plan_->give_back(std::move(executable_));
+  }
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
   Executable* operator->() const { return executable_.get(); }
@@ -54,6 +58,7 @@ class Lease {
  private:
   std::shared_ptr<ShapePlan> plan_;
   std::unique_ptr<Executable> executable_;
+  const int exceptions_ = std::uncaught_exceptions();
 };
 
 /// The most recently used plans. Thread-safe; a plan that is dropped lives until its runs end.

@@ -1,6 +1,7 @@
 // What a backend implements; the Session drives it.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,6 +38,8 @@ class Backend {
   /// Empty when usable on this machine, else the reason (no driver, no such device).
   virtual std::string unavailable() const = 0;
   virtual std::shared_ptr<WeightCache> make_cache() const = 0;
+  /// Memory that plans live in, bytes, where it is not the host's; else 0.
+  virtual std::size_t memory_bytes() const { return 0; }
   /// `graph` is specialised. Throws `Error` listing every node no kernel takes. The kernel of a
   /// node depends on the node, its shapes and the options alone, so that `verify` can run it apart; with
   /// `tune` also on what was measured, and forcing the `choice` of its line gives the same.

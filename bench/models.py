@@ -1,0 +1,41 @@
+"""Networks of the benchmarks: dense ones from `wins zoo` with random weights, pruned ones from `wins prune` on those."""
+
+import subprocess
+import sys
+
+import noise
+from ratios import RATIO
+
+BCBP_RATIO = 0.8
+# Behind a plus: what is pruned besides the stride-1 3x3 layers, for the networks that have it.
+EXTRA = {"bcbp": ("--bcbp", BCBP_RATIO), "strided": ("--strided",)}
+EXTRA_NETWORKS = {"wins-ab+bcbp": ("resnet50",), "wins-ab+strided": ("resnet18",), "wins-ab+bcbp+strided": ("resnet50",)}
+METHODS = ("wins", "wins-b", "wins-ab", *EXTRA_NETWORKS, "fp", "wwp")
+
+
+def wins(tool, *words):
+    """Runs the tool; its error line ends the program."""
+    done = subprocess.run([str(tool), *map(str, words), "--quiet"], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{sys.argv[0]}: {done.stderr.strip()}")
+
+
+def variants_of(network, variants):
+    """Those that this network has."""
+    return [variant for variant in variants if network in EXTRA_NETWORKS.get(variant, (network,))]
+
+
+def prune_words(network, variant, folder, measure):
+    """Options of `wins prune`; `measure`: how WINS-AB, which compares accuracies on a few pictures of noise, takes its times."""
+    method, *extras = variant.split("+")
+    words = ["--method", method, "--criterion", "l2", "--ratio", RATIO[network] / 100, "--training", "none"]
+    if method == "wins-ab":
+        words += ["--data", noise.image_folder(folder / "noise"), "--calibration", 2, "--held-out", 0.5, "--no-refit", *measure]
+    return words + [word for extra in extras for word in EXTRA[extra]]
+
+
+def prune(tool, network, variant, dense, folder, measure):
+    """The file of a variant."""
+    file = folder / f"{network}-{variant}.onnx"
+    wins(tool, "prune", dense, *prune_words(network, variant, folder, measure), "-o", file)
+    return file
