@@ -21,9 +21,15 @@ layers::Errors bound_of(Precision precision) {
   return {};
 }
 
-bool is_fused(const ConvProblem& p) { return p.m == 2 && (p.kept.empty() || p.axis == winograd::Axis::row); }
+bool has_rows(const ConvProblem& p) { return p.kept.empty() || p.axis == winograd::Axis::row; }
+bool is_fused(const ConvProblem& p) { return p.m == 2 && has_rows(p); }
 
-void check_layer(const ConvProblem& problem, const std::string& force, const std::string& kernel) {
+bool is_dense_3x3(const ConvProblem& p) {
+  using Pair = std::array<std::int64_t, 2>;
+  return p.m == 0 && p.kernel == Pair{3, 3} && p.stride == Pair{1, 1} && p.dilation == Pair{1, 1} && p.groups == 1;
+}
+
+void check_layer(const ConvProblem& problem, const std::string& force, const std::string& kernel, int force_m = 0) {
   const layers::Layer layer = layers::make_layer(problem);
   const Tensor reference = layers::reference_output(layer);
   for (const PrecisionCase& precision : kPrecisions) {
@@ -32,6 +38,7 @@ void check_layer(const ConvProblem& problem, const std::string& force, const std
     options.backend = "cuda";
     options.precision = precision.precision;
     options.force_kernel = force;
+    options.force_m = force_m;
     Session session = Session::open(layer.graph, options);
     const std::vector<Tensor> outputs = session.run(layer.inputs);
     std::vector<wins::Shape> shapes;
@@ -59,16 +66,39 @@ class CudaLayers : public testing::Test {
 TEST_F(CudaLayers, AreWithinTheBoundsOfTheirPrecision) {
   for (const ConvProblem& problem : problems()) {
     const bool fused = is_fused(problem);
-    check_layer(problem, fused ? "cuda:winograd_fused" : "", problem.m == 0 ? "cuda:" : fused ? "cuda:winograd_fused" : "cuda:direct_winograd");
+    const bool staged = problem.m == 4 && has_rows(problem);
+    check_layer(problem, fused ? "cuda:winograd_fused" : "",
+                problem.m == 0 ? "cuda:" : fused ? "cuda:winograd_fused" : staged ? "cuda:winograd_staged" : "cuda:direct_winograd");
   }
 }
 
 TEST_F(CudaLayers, DenseConvolutionsRunByTheFusedKernelToo) {
-  using Pair = std::array<std::int64_t, 2>;
   int count = 0;
   for (const ConvProblem& problem : problems()) {
-    if (problem.m != 0 || problem.kernel != Pair{3, 3} || problem.stride != Pair{1, 1} || problem.dilation != Pair{1, 1} || problem.groups != 1) continue;
+    if (!is_dense_3x3(problem)) continue;
     check_layer(problem, "cuda:winograd_fused", "cuda:winograd_fused");
+    ++count;
+  }
+  EXPECT_GT(count, 5);
+}
+
+TEST_F(CudaLayers, RowPrunedLayersRunInStagesToo) {
+  int small = 0, large = 0;
+  for (const ConvProblem& problem : problems()) {
+    if ((problem.m != 2 && problem.m != 4) || !has_rows(problem)) continue;
+    check_layer(problem, "cuda:winograd_staged", problem.m == 2 ? "cuda:winograd_staged_m2" : "cuda:winograd_staged_m4");
+    ++(problem.m == 2 ? small : large);
+  }
+  EXPECT_GT(small, 20);
+  EXPECT_GT(large, 5);
+}
+
+TEST_F(CudaLayers, DenseConvolutionsRunInStagesToo) {
+  int count = 0;
+  for (const ConvProblem& problem : problems()) {
+    if (!is_dense_3x3(problem)) continue;
+    check_layer(problem, "cuda:winograd_staged", "cuda:winograd_staged_m2", 2);
+    check_layer(problem, "cuda:winograd_staged", "cuda:winograd_staged_m4", 4);
     ++count;
   }
   EXPECT_GT(count, 5);
