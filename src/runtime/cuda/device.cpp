@@ -94,14 +94,8 @@ Libraries::Libraries() {
   check(cublasLtCreate(&blas_), "cuBLAS");
 }
 Libraries::~Libraries() {
-  if (products_ != nullptr) cublasDestroy(products_);
   if (blas_ != nullptr) cublasLtDestroy(blas_);
   if (dnn_ != nullptr) cudnnDestroy(dnn_);
-}
-
-cublasHandle_t Libraries::products() {
-  if (products_ == nullptr) check(cublasCreate(&products_), "cuBLAS");
-  return products_;
 }
 
 }  // namespace wins::runtime::cuda

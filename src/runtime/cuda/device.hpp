@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cublasLt.h>
-#include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 
@@ -73,13 +72,10 @@ class Libraries {
   Libraries& operator=(const Libraries&) = delete;
   cudnnHandle_t dnn() const { return dnn_; }
   cublasLtHandle_t blas() const { return blas_; }
-  /// Of the older interface, which has grouped products; made when first asked for.
-  cublasHandle_t products();
 
  private:
   cudnnHandle_t dnn_ = nullptr;
   cublasLtHandle_t blas_ = nullptr;
-  cublasHandle_t products_ = nullptr;
 };
 
 }  // namespace wins::runtime::cuda

@@ -1,8 +1,8 @@
 #include "winograd_staged.hpp"
 
+#include "staged_multiply.cuh"
 #include "staged_tiles.cuh"
 #include "storage.cuh"
-#include "tensor_core.cuh"
 
 namespace wins::runtime::cuda {
 namespace {
@@ -10,8 +10,6 @@ namespace {
 /// Channels that a thread transforms: as many as its registers hold.
 template <class Tile>
 inline constexpr int kLanes = Tile::kSize == 4 ? 4 : 2;
-template <class Tile>
-inline constexpr int kOutputLanes = Tile::kSize == 6 ? 1 : 2;
 
 /// `kCount` elements, aligned to as many.
 template <class T, int kCount>
@@ -34,7 +32,7 @@ __device__ void store_lanes(T* to, const Lanes<kCount>& lanes) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
     float x = lanes.x[i];
-    // Libraries cut what does not fit TF32 off; here it is rounded.
+    // Tensor cores cut off what does not fit TF32.
     if constexpr (kRound) x = __uint_as_float(FloatFormat::round(__float_as_uint(x)));
     pack.x[i] = from_float<T>(x);
   }
@@ -51,22 +49,11 @@ struct TilePlace {
   }
 };
 
-__device__ inline void write_pointers(const StagedProducts& products, const StagedLayer& layer, const void* V, int element_bytes) {
-  const int i = static_cast<int>(threadIdx.x);
-  if (blockIdx.x != 0 || products.weights == nullptr || i >= products.count) return;
-  const std::int64_t row = products.first_row[i];
-  products.weights[i] = static_cast<const char*>(products.first_weights) + row * products.weight_bytes;
-  products.V[i] = static_cast<const char*>(V) + i * layer.position_elements * element_bytes;
-  products.M[i] = static_cast<char*>(products.first_M) + row * products.product_bytes;
-}
-
 /// A thread takes one tile and a few channels.
 template <class Tile, bool kRound, class T>
 __global__ void __launch_bounds__(kThreads)
-    staged_input(const __grid_constant__ StagedLayer layer, const T* input, T* V, Divisor by_groups, std::uint32_t threads,
-                 const __grid_constant__ StagedProducts products) {
+    staged_input(const __grid_constant__ StagedLayer layer, const T* input, T* V, Divisor by_groups, std::uint32_t threads) {
   constexpr int p = Tile::kSize, lanes = kLanes<Tile>;
-  write_pointers(products, layer, V, sizeof(T));
   std::uint32_t group = blockIdx.x * kThreads + threadIdx.x;
   if (group >= threads) return;
   const int tile = static_cast<int>(by_groups.divide(group)), channel = static_cast<int>(group) * lanes;
@@ -96,81 +83,130 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Bias, residual and activation of a few channels of one pixel. NaN stays NaN.
-template <class T, int kCount>
-__device__ void finish_lanes(const StagedLayer& layer, int channel, const Lanes<kCount>& bias, const T* residual, Lanes<kCount>& y) {
-  if (residual != nullptr) y = add<void>(y, load_lanes<T, kCount>(residual));
-#pragma unroll
-  for (int k = 0; k < kCount; ++k) {
-    float x = y.x[k] + bias.x[k];
-    if (layer.activation == FusedActivation::relu) x = x < 0 ? 0 : x;
-    if (layer.activation == FusedActivation::general) x = clamp(x < 0 ? x * layer.slope : x, layer.low, layer.high);
-    y.x[k] = channel + k < layer.filters ? x : 0;
-  }
+template <Operand kOperand, class Product>
+__global__ void __launch_bounds__(StagedMultiply<kOperand>::kThreadCount, 2)
+    staged_products(const __grid_constant__ StagedProducts products, const typename StagedMultiply<kOperand>::Storage* U,
+                    const typename StagedMultiply<kOperand>::Storage* V, Product* M) {
+  extern __shared__ float4 staged_memory[];
+  StagedMultiply<kOperand>::run(products, U, V, M, reinterpret_cast<float*>(staged_memory));
 }
 
-/// A^T M A of one tile, whose channels have the columns given; rows of M that are missing are zero.
-template <class Tile, class Product, int kCount>
-__device__ void invert(const Product* row, const Pack<std::uint16_t, kCount> (&columns)[Tile::kSize * Tile::kSize],
-                       Lanes<kCount> (&y)[Tile::kOutputs][Tile::kOutputs]) {
-  constexpr int p = Tile::kSize, m = Tile::kOutputs;
-#pragma unroll
-  for (int i = 0; i < p; ++i) {
-    Lanes<kCount> t[m] = {};
-#pragma unroll
-    for (int j = 0; j < p; ++j) {
-#pragma unroll
-      for (int k = 0; k < kCount; ++k) {
-        const std::uint32_t column = columns[i * p + j].x[k];
-        const float x = column != kNoColumn ? to_float(row[column]) : 0.0F;
-#pragma unroll
-        for (int b = 0; b < m; ++b) add_scaled(Tile::A(j, b), x, t[b].x[k]);
-      }
-    }
-#pragma unroll
-    for (int a = 0; a < m; ++a) {
-#pragma unroll
-      for (int b = 0; b < m; ++b) {
-#pragma unroll
-        for (int k = 0; k < kCount; ++k) add_scaled(Tile::A(i, a), t[b].x[k], y[a][b].x[k]);
-      }
-    }
-  }
-}
-
-/// A thread takes a few channels of a few tiles, whose columns of M it looks up once.
+/// The output transform: a block takes 32 tiles and a slice of output channels. A warp inverts a group of channels, a lane one
+/// tile, so that all lanes have the same rows; the pixels go through shared memory, so that whole lines are written.
 template <class Tile, class T, class Product>
-__global__ void __launch_bounds__(kThreads, Tile::kSize == 4 ? 3 : 2)
-    staged_output(const __grid_constant__ StagedLayer layer, const __grid_constant__ StagedOutput pointers, Divisor by_groups,
-                  std::uint32_t threads, int tiles_at_once, int tiles) {
-  constexpr int p = Tile::kSize, m = Tile::kOutputs, lanes = kOutputLanes<Tile>;
-  using Columns = Pack<std::uint16_t, lanes>;
-  std::uint32_t group = blockIdx.x * kThreads + threadIdx.x;
-  if (group >= threads) return;
-  const int first = static_cast<int>(by_groups.divide(group)) * tiles_at_once, channel = static_cast<int>(group) * lanes;
-  Columns columns[p * p];
+struct StagedFinish {
+  static constexpr int p = Tile::kSize, m = Tile::kOutputs;
+  static constexpr int kGroup = staged_group(p * p);
+  static constexpr int kSlice = kThreads / 32 * kGroup;  ///< output channels
+  static constexpr int kPitch = kSlice + 4;              ///< floats of a pixel: eight lanes' 16 bytes lie in different banks
+  static constexpr int kBytes = m * m * 32 * kPitch * 4;
+
+  /// A^T M A. `M` is that of the lane's tile; rows that are missing are zero.
+  static __device__ void invert(const StagedLayer& layer, const Product* M, const std::uint32_t* groups, std::int64_t group_count,
+                                float (&y)[m][m][kGroup]) {
+    const auto pitch = static_cast<std::uint32_t>(layer.tile_pitch);
+    std::uint32_t words[2][p];
+    load_words(groups, group_count, words[0]);
 #pragma unroll
-  for (int xi = 0; xi < p * p; ++xi) columns[xi] = *reinterpret_cast<const Columns*>(pointers.columns + xi * layer.packed_filters + channel);
-  Lanes<lanes> bias;
+    for (int i = 0; i < p; ++i) {
+      if (i + 1 < p) load_words(groups + (i + 1) * p * group_count, group_count, words[(i + 1) % 2]);
+      float t[m][kGroup] = {};
 #pragma unroll
-  for (int k = 0; k < lanes; ++k) bias.x[k] = pointers.bias != nullptr && channel + k < layer.filters ? pointers.bias[channel + k] : 0;
-  for (int tile = first; tile < min(first + tiles_at_once, tiles); ++tile) {
-    Lanes<lanes> y[m][m] = {};
-    invert<Tile>(static_cast<const Product*>(pointers.M) + static_cast<std::int64_t>(tile) * layer.rows, columns, y);
-    const TilePlace at(layer, tile);
+      for (int j = 0; j < p; ++j) {
+        const std::uint32_t word = words[i % 2][j];
+        std::uint32_t at = (word >> 16) * pitch;
 #pragma unroll
-    for (int a = 0; a < m; ++a) {
+        for (int k = 0; k < kGroup; ++k) {
+          float x = 0;
+          if ((word >> k & 1U) != 0) {
+            x = to_float(M[at]);
+            at += pitch;
+          }
 #pragma unroll
-      for (int b = 0; b < m; ++b) {
-        const int oy = at.row * m + a, ox = at.column * m + b;
-        if (oy >= layer.out_height || ox >= layer.out_width) continue;
-        const std::int64_t pixel = (static_cast<std::int64_t>(at.image) * layer.out_height + oy) * layer.out_width + ox;
-        const T* residual = pointers.residual != nullptr ? static_cast<const T*>(pointers.residual) + pixel * layer.residual_pitch + channel : nullptr;
-        finish_lanes(layer, channel, bias, residual, y[a][b]);
-        store_lanes<false>(static_cast<T*>(pointers.output) + pixel * layer.output_pitch + channel, y[a][b]);
+          for (int b = 0; b < m; ++b) add_scaled(Tile::A(j, b), x, t[b][k]);
+        }
+      }
+#pragma unroll
+      for (int a = 0; a < m; ++a) {
+#pragma unroll
+        for (int b = 0; b < m; ++b) {
+#pragma unroll
+          for (int k = 0; k < kGroup; ++k) add_scaled(Tile::A(i, a), t[b][k], y[a][b][k]);
+        }
+      }
+      // Loads of more than a row of positions at once would not find registers.
+      asm volatile("" ::: "memory");
+    }
+  }
+
+  static __device__ void load_words(const std::uint32_t* groups, std::int64_t group_count, std::uint32_t (&words)[p]) {
+#pragma unroll
+    for (int j = 0; j < p; ++j) words[j] = groups[j * group_count];
+  }
+
+  /// Pixels of the lane's tile to shared memory [pixel of a tile][tile][channel].
+  static __device__ void stage(const float (&y)[m][m][kGroup], float* shared) {
+    float* to = shared + threadIdx.x % 32 * kPitch + threadIdx.x / 32 * kGroup;
+#pragma unroll
+    for (int q = 0; q < m * m; ++q) {
+#pragma unroll
+      for (int k = 0; k < kGroup; k += 4) {
+        const float(&x)[kGroup] = y[q / m][q % m];
+        *reinterpret_cast<float4*>(to + q * 32 * kPitch + k) = float4{x[k], x[k + 1], x[k + 2], x[k + 3]};
       }
     }
   }
+
+  /// Bias, residual and activation of 16 bytes. NaN stays NaN.
+  static __device__ void finish_unit(const StagedLayer& layer, const StagedOutput& pointers, int channel, std::int64_t pixel, const float* shared) {
+    constexpr int kCount = kUnit<T>;
+    float y[kCount], residual[kCount] = {};
+    if (pointers.residual != nullptr) load_unit(static_cast<const T*>(pointers.residual) + pixel * layer.residual_pitch + channel, residual);
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) {
+      const bool real = channel + k < layer.filters;
+      float x = shared[k] + residual[k];
+      if (pointers.bias != nullptr && real) x += pointers.bias[channel + k];
+      if (layer.activation == FusedActivation::relu) x = x < 0 ? 0 : x;
+      if (layer.activation == FusedActivation::general) x = clamp(x < 0 ? x * layer.slope : x, layer.low, layer.high);
+      y[k] = real ? x : 0;
+    }
+    store_unit(static_cast<T*>(pointers.output) + pixel * layer.output_pitch + channel, y);
+  }
+
+  static __device__ void write(const StagedLayer& layer, const StagedOutput& pointers, const float* shared) {
+    constexpr int kUnits = kSlice / kUnit<T>;
+    const int unit = static_cast<int>(threadIdx.x) % kUnits, channel = static_cast<int>(blockIdx.y) * kSlice + unit * kUnit<T>;
+    if (channel >= layer.filters) return;
+    for (int i = static_cast<int>(threadIdx.x) / kUnits; i < m * m * 32; i += kThreads / kUnits) {
+      const int q = i % (m * m), tile = static_cast<int>(blockIdx.x) * 32 + i / (m * m);
+      if (tile >= layer.tiles()) return;
+      const TilePlace at(layer, tile);
+      const int y = at.row * m + q / m, x = at.column * m + q % m;
+      if (y >= layer.out_height || x >= layer.out_width) continue;
+      const std::int64_t pixel = (static_cast<std::int64_t>(at.image) * layer.out_height + y) * layer.out_width + x;
+      finish_unit(layer, pointers, channel, pixel, shared + (q * 32 + i / (m * m)) * kPitch + unit * kUnit<T>);
+    }
+  }
+
+  static __device__ void run(const StagedLayer& layer, const StagedOutput& pointers, float* shared) {
+    const int group = static_cast<int>(blockIdx.y) * (kSlice / kGroup) + static_cast<int>(threadIdx.x) / 32;
+    const std::int64_t group_count = (layer.filters + kGroup - 1) / kGroup;
+    if (group < group_count) {
+      float y[m][m][kGroup] = {};
+      const Product* M = static_cast<const Product*>(pointers.M) + blockIdx.x * 32 + threadIdx.x % 32;
+      invert(layer, M, pointers.groups + group, group_count, y);
+      stage(y, shared);
+    }
+    __syncthreads();
+    write(layer, pointers, shared);
+  }
+};
+
+template <class Tile, class T, class Product>
+__global__ void __launch_bounds__(kThreads, 2) staged_output(const __grid_constant__ StagedLayer layer, const __grid_constant__ StagedOutput pointers) {
+  extern __shared__ float4 staged_memory[];
+  StagedFinish<Tile, T, Product>::run(layer, pointers, reinterpret_cast<float*>(staged_memory));
 }
 
 unsigned blocks_of(std::uint32_t threads) { return (threads + kThreads - 1) / kThreads; }
@@ -184,26 +220,71 @@ bool with_tile(const StagedLayer& layer, const Body& body) {
   return false;
 }
 
+/// Launches with more shared memory than a kernel has by default; its limit is per device, and raised each time.
+template <class... Parameters, class... Given>
+bool launch(void (*kernel)(Parameters...), dim3 grid, int threads, int bytes, cudaStream_t stream, const Given&... given) {
+  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes) != cudaSuccess) return false;
+  kernel<<<grid, static_cast<unsigned>(threads), static_cast<std::size_t>(bytes), stream>>>(given...);
+  return cudaPeekAtLastError() == cudaSuccess;
+}
+
+template <Operand kOperand>
+bool launch_products(int m, const StagedProducts& products, const void* weights, const void* V, void* M, cudaStream_t stream) {
+  using Multiply = StagedMultiply<kOperand>;
+  using T = typename Multiply::Storage;
+  static_assert(Multiply::kRows == staged_rows(kOperand));
+  const auto run = [&](auto* to) {
+    using Product = std::remove_pointer_t<decltype(to)>;
+    return launch(&staged_products<kOperand, Product>, dim3(static_cast<unsigned>(products.blocks)), Multiply::kThreadCount, Multiply::kBytes, stream,
+                  products, static_cast<const T*>(weights), static_cast<const T*>(V), to);
+  };
+  return narrow_products(m) ? run(static_cast<T*>(M)) : run(static_cast<float*>(M));
+}
+
 }  // namespace
 
-bool launch_staged_input(Operand operand, const StagedLayer& layer, const void* input, void* V, const StagedProducts& products,
-                         cudaStream_t stream) {
+StagedProducts::StagedProducts(const StagedPack& pack, const StagedLayer& layer) {
+  count = static_cast<std::int32_t>(pack.alive.size());
+  tiles = layer.tiles();
+  channels = layer.packed_channels;
+  all_rows = pack.rows;
+  position_elements = layer.position_elements;
+  tile_pitch = layer.tile_pitch;
+  const int block_rows = staged_rows(pack.operand), tile_blocks = (tiles + kStagedTiles - 1) / kStagedTiles;
+  for (std::size_t i = 0; i < pack.alive.size(); ++i) {
+    first_row[i] = pack.alive[i].first_row;
+    rows[i] = pack.alive[i].rows;
+    first_block[i] = blocks;
+    blocks += (rows[i] + block_rows - 1) / block_rows * tile_blocks;
+  }
+}
+
+bool launch_staged_input(Operand operand, const StagedLayer& layer, const void* input, void* V, cudaStream_t stream) {
   return with_storage(operand, [&](auto type) {
     using T = typename decltype(type)::type;
     return with_tile(layer, [&](auto tile) {
       using Tile = decltype(tile);
-      const Divisor by_groups(layer.packed_channels / kLanes<Tile>);
-      const auto threads = static_cast<std::uint32_t>(layer.tiles()) * static_cast<std::uint32_t>(layer.packed_channels / kLanes<Tile>);
-      const auto launch = [&](auto kernel) {
-        kernel<<<blocks_of(threads), kThreads, 0, stream>>>(layer, static_cast<const T*>(input), static_cast<T*>(V), by_groups, threads, products);
-        return cudaPeekAtLastError() == cudaSuccess;
+      const int groups = layer.packed_channels / kLanes<Tile>;
+      const auto threads = static_cast<std::uint32_t>(layer.tiles()) * static_cast<std::uint32_t>(groups);
+      const auto run = [&](auto kernel) {
+        return launch(kernel, dim3(blocks_of(threads)), kThreads, 0, stream, layer, static_cast<const T*>(input), static_cast<T*>(V), Divisor(groups), threads);
       };
       if constexpr (sizeof(T) == 4) {
-        if (operand == Operand::tf32) return launch(&staged_input<Tile, true, T>);
+        if (operand == Operand::tf32) return run(&staged_input<Tile, true, T>);
       }
-      return launch(&staged_input<Tile, false, T>);
+      return run(&staged_input<Tile, false, T>);
     });
   });
+}
+
+bool launch_staged_products(Operand operand, int m, const StagedProducts& products, const void* weights, const void* V, void* M, cudaStream_t stream) {
+  switch (operand) {
+    case Operand::f16: return launch_products<Operand::f16>(m, products, weights, V, M, stream);
+    case Operand::bf16: return launch_products<Operand::bf16>(m, products, weights, V, M, stream);
+    case Operand::tf32: return launch_products<Operand::tf32>(m, products, weights, V, M, stream);
+    case Operand::f32: return launch_products<Operand::f32>(m, products, weights, V, M, stream);
+  }
+  return false;
 }
 
 bool launch_staged_output(Operand operand, const StagedLayer& layer, const StagedOutput& pointers, cudaStream_t stream) {
@@ -212,13 +293,9 @@ bool launch_staged_output(Operand operand, const StagedLayer& layer, const Stage
     return with_tile(layer, [&](auto tile) {
       using Tile = decltype(tile);
       using Product = std::conditional_t<narrow_products(Tile::kOutputs), T, float>;
-      const auto groups = static_cast<std::uint32_t>(layer.packed_filters / kOutputLanes<Tile>), tiles = static_cast<std::uint32_t>(layer.tiles());
-      // As many at once as leave the processors full: each group of tiles reads its columns once.
-      const std::uint32_t wanted = groups * tiles / (2048U * 2 * static_cast<unsigned>(device().processors));
-      const std::uint32_t at_once = std::clamp(wanted, 1U, 8U), threads = (tiles + at_once - 1) / at_once * groups;
-      staged_output<Tile, T, Product><<<blocks_of(threads), kThreads, 0, stream>>>(layer, pointers, Divisor(groups), threads,
-                                                                                   static_cast<int>(at_once), static_cast<int>(tiles));
-      return cudaPeekAtLastError() == cudaSuccess;
+      using Finish = StagedFinish<Tile, T, Product>;
+      const dim3 grid(static_cast<unsigned>((layer.tiles() + 31) / 32), static_cast<unsigned>((layer.filters + Finish::kSlice - 1) / Finish::kSlice));
+      return launch(&staged_output<Tile, T, Product>, grid, kThreads, Finish::kBytes, stream, layer, pointers);
     });
   });
 }

@@ -1,5 +1,5 @@
-// The first and the last part of a Winograd layer in stages: V and M go through device memory, and a library multiplies
-// in between.
+// A Winograd layer in stages, V and M in device memory: input transform, one launch for the products of all positions,
+// output transform.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -24,43 +24,50 @@ struct StagedLayer {
   float slope = 1, low = -kInfinity, high = kInfinity;  ///< of FusedActivation::general
   std::int32_t tile_rows = 1, tile_columns = 1;         ///< of an image
   Divisor by_tile_rows, by_tile_columns;
-  std::int32_t packed_channels = 0, packed_filters = 0;  ///< C and K filled up to 16 bytes
-  std::int32_t rows = 0;                                 ///< elements of a tile in M
-  std::uint64_t alive_mask = 0;                          ///< bit xi
-  std::int64_t position_elements = 0;                    ///< of V, from one position that has rows to the next
+  std::int32_t packed_channels = 0;       ///< C filled up to 16 bytes
+  std::uint64_t alive_mask = 0;           ///< bit xi
+  std::int64_t position_elements = 0;     ///< of V, from one position that has rows to the next
+  std::int64_t tile_pitch = 0;            ///< of M, from one row to the next: a multiple of kStagedTiles
 
-  std::int32_t tiles() const { return batch * tile_rows * tile_columns; }
+  WINS_DEVICE std::int32_t tiles() const { return batch * tile_rows * tile_columns; }
 };
+
+/// Tiles of a block that multiplies.
+inline constexpr int kStagedTiles = 128;
 
 /// Whether M lies in memory as 16-bit numbers where activations do: F(4,3) magnifies its rounding too much.
 constexpr bool narrow_products(int m) { return m == 2; }
 
-/// Of a grouped product: the kernel that makes V also writes the pointers that it reads, since the workspace's place is
-/// known only then.
+/// Rows of a block that multiplies.
+constexpr int staged_rows(Operand operand) { return operand == Operand::f32 ? 64 : 128; }
+
+/// Products of positions: rows [first_row, first_row + rows) of the weights by the position's part of V.
 struct StagedProducts {
-  const void** weights = nullptr;  ///< device memory for `count` pointers each, or null: none are written
-  const void** V = nullptr;
-  void** M = nullptr;
-  const void* first_weights = nullptr;
-  void* first_M = nullptr;
   std::int32_t count = 0;
-  std::int32_t weight_bytes = 0;  ///< of one row
-  std::int32_t product_bytes = 0;  ///< of one element of M
-  std::int32_t first_row[kMaxStagedPositions] = {};
+  std::int32_t tiles = 0, channels = 0;  ///< channels filled up to 16 bytes
+  std::int32_t all_rows = 0;
+  std::int32_t blocks = 0;
+  std::int64_t position_elements = 0, tile_pitch = 0;  ///< as in StagedLayer
+  std::int32_t first_row[kMaxStagedPositions] = {}, rows[kMaxStagedPositions] = {}, first_block[kMaxStagedPositions] = {};
+
+  StagedProducts(const StagedPack& pack, const StagedLayer& layer);
 };
 
 struct StagedOutput {
   const void* M = nullptr;
-  const std::uint16_t* columns = nullptr;  ///< StagedPack::columns
-  const float* bias = nullptr;             ///< [filters], or null
-  const void* residual = nullptr;          ///< or null
+  const std::uint32_t* groups = nullptr;  ///< StagedPack::groups
+  const float* bias = nullptr;            ///< [filters], or null
+  const void* residual = nullptr;         ///< or null
   void* output = nullptr;
 };
 
-/// Enqueues V [position that has rows][tile][packed_channels] in the storage type. False when the device refused it.
-bool launch_staged_input(Operand operand, const StagedLayer& layer, const void* input, void* V, const StagedProducts& products,
-                         cudaStream_t stream);
-/// Enqueues inverse transform, bias, residual and activation from M [tile][rows].
+// Each enqueues; false when the device refused it.
+
+/// V [position that has rows][tile][packed_channels] in the storage type.
+bool launch_staged_input(Operand operand, const StagedLayer& layer, const void* input, void* V, cudaStream_t stream);
+/// M [row][tile_pitch] from StagedPack::weights.
+bool launch_staged_products(Operand operand, int m, const StagedProducts& products, const void* weights, const void* V, void* M, cudaStream_t stream);
+/// Inverse transform, bias, residual and activation.
 bool launch_staged_output(Operand operand, const StagedLayer& layer, const StagedOutput& pointers, cudaStream_t stream);
 
 }  // namespace wins::runtime::cuda

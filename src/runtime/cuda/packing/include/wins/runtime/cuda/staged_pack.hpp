@@ -1,7 +1,7 @@
 // Kept rows of a Winograd layer as the staged form multiplies them: one product for each position that has rows.
 //
-// The rows of all positions stand below each other in one matrix of weights, and their results beside each other in
-// M [tile][column], so that a row and its column have the same index.
+// The rows of all positions stand below each other in one matrix of weights, and their results in M [row][tile], so
+// that a row of weights and of M have the same index.
 #pragma once
 
 #include <cstddef>
@@ -15,30 +15,32 @@
 namespace wins::runtime::cuda {
 
 inline constexpr int kMaxStagedPositions = 36;  ///< F(4,3)
-/// Rows of a position are filled up with zeros to a multiple of it, so that its columns of M begin at 16 bytes
-/// in every number format.
-inline constexpr int kStagedRows = 8;
-inline constexpr std::uint16_t kNoColumn = 0xFFFF;
+inline constexpr int kMaxStagedRows = 65535;     ///< of all positions
+/// Output channels that a thread transforms at once: their sums of m * m pixels stay in registers.
+constexpr int staged_group(int positions) { return positions == kMaxStagedPositions ? 4 : 8; }
 
 /// One product.
 struct StagedPosition {
   std::int32_t xi = 0;
-  std::int32_t first_row = 0, rows = 0;  ///< those filled up counted in
+  std::int32_t first_row = 0, rows = 0;
 };
 
 struct StagedPack {
   Operand operand = Operand::f16;
   std::int64_t channels = 0;  ///< C filled up to 16 bytes
-  std::int64_t filters = 0;   ///< K filled up to 16 bytes
+  std::int64_t filters = 0;   ///< K
   int positions = 0;
   std::vector<StagedPosition> alive;  ///< by xi
   std::int32_t rows = 0;              ///< of all positions
-  std::vector<std::byte> weights;     ///< [rows][channels] in the storage type, rounded to tf32 for that operand
-  std::vector<std::uint16_t> columns; ///< [position][filters]: the column of M, or kNoColumn for rows without weights
+  /// [part][rows][channels] in the storage type; two parts for f32 (high, low), else one.
+  std::vector<std::byte> weights;
+  /// [position][group of staged_group channels]: bit k set where the group's channel k has a row, and from bit 16 on
+  /// the row of the first of these; the others follow it.
+  std::vector<std::uint32_t> groups;
 
+  std::int64_t group_count() const { return (filters + staged_group(positions) - 1) / staged_group(positions); }
+  int parts() const { return operand == Operand::f32 ? 2 : 1; }
   std::uint64_t alive_mask() const;
-  /// Whether all products have equally many rows.
-  bool even() const;
 };
 
 /// `alive` and `rows` alone.
