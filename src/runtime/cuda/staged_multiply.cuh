@@ -14,19 +14,19 @@ template <Operand kOperand>
 struct StagedMultiply {
   using F = Format<kOperand>;
   using Storage = typename F::Storage;
-  static constexpr bool kSplit = kOperand == Operand::f32;
-  static constexpr int kParts = kSplit ? 2 : 1;
+  static constexpr bool kSplit = kOperand == Operand::f32;  ///< into two TF32 numbers
   static constexpr int kTiles = kStagedTiles;
   static constexpr int kWarpTiles = 32, kWarpRows = 64;
-  static constexpr int kRowWarps = kSplit ? 1 : 2;  ///< two parts of the rows fill the memory of two
+  static constexpr int kRowWarps = kSplit ? 1 : 2;
   static constexpr int kRows = kRowWarps * kWarpRows;
   static constexpr int kWarps = kTiles / kWarpTiles * kRowWarps;
   static constexpr int kThreadCount = kWarps * 32;
   static constexpr int kChunkBytes = kChunkUnits * 16;
   static constexpr int kStages = 3;
-  static constexpr int kStageBytes = (kTiles + kParts * kRows) * kChunkBytes;
+  static constexpr int kStageBytes = (kTiles + kRows) * kChunkBytes;
   static constexpr int kPitch = kTiles + 4;  ///< floats of a row of M in shared memory: 4 row pairs lie in different banks
   static constexpr int kBytes = kStages * kStageBytes;
+  static constexpr int kResident = kSplit ? 3 : 2;  ///< blocks of a multiprocessor
   static_assert(kRows * kPitch * 4 <= kBytes);
 
   /// What a block multiplies.
@@ -58,13 +58,11 @@ struct StagedMultiply {
       const Storage* from = real ? part.V + static_cast<std::int64_t>(part.first_tile + row) * products.channels + channel : part.V;
       copy_async(unit_address(stage, row, unit), from, real ? 16 : 0);
     }
-    for (int p = 0; p < kParts; ++p) {
-      const std::uint32_t base = stage + static_cast<std::uint32_t>((kTiles + p * kRows) * kChunkBytes);
-      for (int row = static_cast<int>(threadIdx.x) / kChunkUnits; row < kRows; row += kThreadCount / kChunkUnits) {
-        const bool real = inside && row < part.rows;
-        const Storage* from = real ? U + (static_cast<std::int64_t>(p) * products.all_rows + part.first_row + row) * products.channels + channel : U;
-        copy_async(unit_address(base, row, unit), from, real ? 16 : 0);
-      }
+    const std::uint32_t base = stage + kTiles * kChunkBytes;
+    // What fills the last item is never stored.
+    for (int row = static_cast<int>(threadIdx.x) / kChunkUnits; row < part.rows; row += kThreadCount / kChunkUnits) {
+      const Storage* from = inside ? U + static_cast<std::int64_t>(part.first_row + row) * products.channels + channel : U;
+      copy_async(unit_address(base, row, unit), from, inside ? 16 : 0);
     }
   }
 
@@ -81,27 +79,34 @@ struct StagedMultiply {
       if constexpr (kSplit) split(a[i], low[i]);
     }
     const std::uint32_t rows = stage + kTiles * kChunkBytes;
+    constexpr int kItems = 4;  ///< at once: sums that do not wait for each other
 #pragma unroll
-    for (int j = 0; j < kWarpRows / 8; j += 2) {
+    for (int j = 0; j < kWarpRows / 8; j += kItems) {
       if (j >= items) break;
-      std::uint32_t b[kParts][4];
+      std::uint32_t b[kItems / 2][4], b_low[kItems / 2][4];
 #pragma unroll
-      for (int p = 0; p < kParts; ++p) {
-        load_matrices(unit_address(rows + static_cast<std::uint32_t>(p * kRows * kChunkBytes), first_row + j * 8 + lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2), b[p]);
+      for (int h = 0; h < kItems / 2; ++h) {
+        load_matrices(unit_address(rows, first_row + (j + 2 * h) * 8 + lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2), b[h]);
+        if constexpr (kSplit) split(b[h], b_low[h]);
       }
+      if constexpr (kSplit) {
+        // The small products first.
+        multiply_items(low, b, sums, j);
+        multiply_items(a, b_low, sums, j);
+      }
+      multiply_items(a, b, sums, j);
+    }
+  }
+
+  template <int kPairs>
+  static __device__ void multiply_items(const std::uint32_t (&a)[kWarpTiles / 16][4], const std::uint32_t (&b)[kPairs][4], Sums& sums, int first) {
 #pragma unroll
-      for (int i = 0; i < kWarpTiles / 16; ++i) {
+    for (int h = 0; h < kPairs; ++h) {
 #pragma unroll
-        for (int k = 0; k < 2; ++k) {
-          const std::uint32_t high[2] = {b[0][2 * k], b[0][2 * k + 1]};
-          if constexpr (kSplit) {
-            // The small products first.
-            const std::uint32_t small[2] = {b[1][2 * k], b[1][2 * k + 1]};
-            F::multiply(sums[i][j + k], low[i], high);
-            F::multiply(sums[i][j + k], a[i], small);
-          }
-          F::multiply(sums[i][j + k], a[i], high);
-        }
+      for (int k = 0; k < 2; ++k) {
+        const std::uint32_t item[2] = {b[h][2 * k], b[h][2 * k + 1]};
+#pragma unroll
+        for (int i = 0; i < kWarpTiles / 16; ++i) F::multiply(sums[i][first + 2 * h + k], a[i], item);
       }
     }
   }
@@ -141,7 +146,8 @@ struct StagedMultiply {
   static __device__ void store_four(float* to, const float4& values) { *reinterpret_cast<float4*>(to) = values; }
   template <class Product>
   static __device__ void store_four(Product* to, const float4& values) {
-    Product four[4] = {static_cast<Product>(values.x), static_cast<Product>(values.y), static_cast<Product>(values.z), static_cast<Product>(values.w)};
+    Product four[4] = {static_cast<Product>(values.x), static_cast<Product>(values.y), static_cast<Product>(values.z),
+                       static_cast<Product>(values.w)};
     *reinterpret_cast<uint2*>(to) = *reinterpret_cast<const uint2*>(four);
   }
 

@@ -11,32 +11,32 @@ namespace {
 template <class Tile>
 inline constexpr int kLanes = Tile::kSize == 4 ? 4 : 2;
 
-/// `kCount` elements, aligned to as many.
-template <class T, int kCount>
-struct alignas(sizeof(T) * kCount) Pack {
-  T x[kCount];
-};
+/// What moves so many bytes at once.
+template <int kBytes>
+using Word = std::conditional_t<kBytes == 16, uint4, std::conditional_t<kBytes == 8, uint2, std::uint32_t>>;
 
 template <class T, int kCount>
 __device__ Lanes<kCount> load_lanes(const T* from) {
-  const auto pack = *reinterpret_cast<const Pack<T, kCount>*>(from);
+  const auto word = *reinterpret_cast<const Word<sizeof(T) * kCount>*>(from);
+  const T* elements = reinterpret_cast<const T*>(&word);
   Lanes<kCount> lanes;
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) lanes.x[i] = to_float(pack.x[i]);
+  for (int i = 0; i < kCount; ++i) lanes.x[i] = to_float(elements[i]);
   return lanes;
 }
 
 template <bool kRound, class T, int kCount>
 __device__ void store_lanes(T* to, const Lanes<kCount>& lanes) {
-  Pack<T, kCount> pack;
+  Word<sizeof(T) * kCount> word;
+  T* elements = reinterpret_cast<T*>(&word);
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
     float x = lanes.x[i];
     // Tensor cores cut off what does not fit TF32.
     if constexpr (kRound) x = __uint_as_float(FloatFormat::round(__float_as_uint(x)));
-    pack.x[i] = from_float<T>(x);
+    elements[i] = from_float<T>(x);
   }
-  *reinterpret_cast<Pack<T, kCount>*>(to) = pack;
+  *reinterpret_cast<Word<sizeof(T) * kCount>*>(to) = word;
 }
 
 /// Image, row and column of a tile.
@@ -59,16 +59,17 @@ __global__ void __launch_bounds__(kThreads)
   const int tile = static_cast<int>(by_groups.divide(group)), channel = static_cast<int>(group) * lanes;
   const TilePlace at(layer, tile);
   const int top = at.row * Tile::kStep - layer.pad_top, left = at.column * Tile::kStep - layer.pad_left;
-  const T* image = input + static_cast<std::int64_t>(at.image) * layer.height * layer.width * layer.input_pitch + channel;
+  const std::int64_t pixel = (static_cast<std::int64_t>(at.image) * layer.height + top) * layer.width + left;
+  const T* row = input + pixel * layer.input_pitch + channel;
+  bool inside[p];
+#pragma unroll
+  for (int j = 0; j < p; ++j) inside[j] = left + j >= 0 && left + j < layer.width;
   Lanes<lanes> d[p][p];
 #pragma unroll
-  for (int i = 0; i < p; ++i) {
+  for (int i = 0; i < p; ++i, row += layer.width * layer.input_pitch) {
+    const bool real = top + i >= 0 && top + i < layer.height;
 #pragma unroll
-    for (int j = 0; j < p; ++j) {
-      const int y = top + i, x = left + j;
-      const bool inside = y >= 0 && y < layer.height && x >= 0 && x < layer.width;
-      d[i][j] = inside ? load_lanes<T, lanes>(image + (y * layer.width + x) * layer.input_pitch) : Lanes<lanes>{};
-    }
+    for (int j = 0; j < p; ++j) d[i][j] = real && inside[j] ? load_lanes<T, lanes>(row + j * layer.input_pitch) : Lanes<lanes>{};
   }
   Tile::transform(d);
   T* to = V + static_cast<std::int64_t>(tile) * layer.packed_channels + channel;
@@ -84,7 +85,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <Operand kOperand, class Product>
-__global__ void __launch_bounds__(StagedMultiply<kOperand>::kThreadCount, 2)
+__global__ void __launch_bounds__(StagedMultiply<kOperand>::kThreadCount, StagedMultiply<kOperand>::kResident)
     staged_products(const __grid_constant__ StagedProducts products, const typename StagedMultiply<kOperand>::Storage* U,
                     const typename StagedMultiply<kOperand>::Storage* V, Product* M) {
   extern __shared__ float4 staged_memory[];
@@ -96,7 +97,7 @@ __global__ void __launch_bounds__(StagedMultiply<kOperand>::kThreadCount, 2)
 template <class Tile, class T, class Product>
 struct StagedFinish {
   static constexpr int p = Tile::kSize, m = Tile::kOutputs;
-  static constexpr int kGroup = staged_group(p * p);
+  static constexpr int kGroup = kStagedGroup;
   static constexpr int kSlice = kThreads / 32 * kGroup;  ///< output channels
   static constexpr int kPitch = kSlice + 4;              ///< floats of a pixel: eight lanes' 16 bytes lie in different banks
   static constexpr int kBytes = m * m * 32 * kPitch * 4;
@@ -110,6 +111,10 @@ struct StagedFinish {
 #pragma unroll
     for (int i = 0; i < p; ++i) {
       if (i + 1 < p) load_words(groups + (i + 1) * p * group_count, group_count, words[(i + 1) % 2]);
+      std::uint32_t any = 0;
+#pragma unroll
+      for (int j = 0; j < p; ++j) any |= words[i % 2][j];
+      if (any == 0) continue;
       float t[m][kGroup] = {};
 #pragma unroll
       for (int j = 0; j < p; ++j) {
@@ -158,18 +163,17 @@ struct StagedFinish {
   }
 
   /// Bias, residual and activation of 16 bytes. NaN stays NaN.
-  static __device__ void finish_unit(const StagedLayer& layer, const StagedOutput& pointers, int channel, std::int64_t pixel, const float* shared) {
+  static __device__ void finish_unit(const StagedLayer& layer, const StagedOutput& pointers, int channel, std::int64_t pixel, const float* shared,
+                                     const float (&bias)[kUnit<T>]) {
     constexpr int kCount = kUnit<T>;
     float y[kCount], residual[kCount] = {};
     if (pointers.residual != nullptr) load_unit(static_cast<const T*>(pointers.residual) + pixel * layer.residual_pitch + channel, residual);
 #pragma unroll
     for (int k = 0; k < kCount; ++k) {
-      const bool real = channel + k < layer.filters;
-      float x = shared[k] + residual[k];
-      if (pointers.bias != nullptr && real) x += pointers.bias[channel + k];
+      float x = shared[k] + bias[k] + residual[k];
       if (layer.activation == FusedActivation::relu) x = x < 0 ? 0 : x;
       if (layer.activation == FusedActivation::general) x = clamp(x < 0 ? x * layer.slope : x, layer.low, layer.high);
-      y[k] = real ? x : 0;
+      y[k] = channel + k < layer.filters ? x : 0;
     }
     store_unit(static_cast<T*>(pointers.output) + pixel * layer.output_pitch + channel, y);
   }
@@ -178,6 +182,9 @@ struct StagedFinish {
     constexpr int kUnits = kSlice / kUnit<T>;
     const int unit = static_cast<int>(threadIdx.x) % kUnits, channel = static_cast<int>(blockIdx.y) * kSlice + unit * kUnit<T>;
     if (channel >= layer.filters) return;
+    float bias[kUnit<T>];
+#pragma unroll
+    for (int k = 0; k < kUnit<T>; ++k) bias[k] = pointers.bias != nullptr && channel + k < layer.filters ? pointers.bias[channel + k] : 0;
     for (int i = static_cast<int>(threadIdx.x) / kUnits; i < m * m * 32; i += kThreads / kUnits) {
       const int q = i % (m * m), tile = static_cast<int>(blockIdx.x) * 32 + i / (m * m);
       if (tile >= layer.tiles()) return;
@@ -185,7 +192,7 @@ struct StagedFinish {
       const int y = at.row * m + q / m, x = at.column * m + q % m;
       if (y >= layer.out_height || x >= layer.out_width) continue;
       const std::int64_t pixel = (static_cast<std::int64_t>(at.image) * layer.out_height + y) * layer.out_width + x;
-      finish_unit(layer, pointers, channel, pixel, shared + (q * 32 + i / (m * m)) * kPitch + unit * kUnit<T>);
+      finish_unit(layer, pointers, channel, pixel, shared + (q * 32 + i / (m * m)) * kPitch + unit * kUnit<T>, bias);
     }
   }
 
@@ -204,7 +211,8 @@ struct StagedFinish {
 };
 
 template <class Tile, class T, class Product>
-__global__ void __launch_bounds__(kThreads, 2) staged_output(const __grid_constant__ StagedLayer layer, const __grid_constant__ StagedOutput pointers) {
+__global__ void __launch_bounds__(kThreads, Tile::kOutputs == 2 ? 4 : 2)
+    staged_output(const __grid_constant__ StagedLayer layer, const __grid_constant__ StagedOutput pointers) {
   extern __shared__ float4 staged_memory[];
   StagedFinish<Tile, T, Product>::run(layer, pointers, reinterpret_cast<float*>(staged_memory));
 }
@@ -247,7 +255,6 @@ StagedProducts::StagedProducts(const StagedPack& pack, const StagedLayer& layer)
   count = static_cast<std::int32_t>(pack.alive.size());
   tiles = layer.tiles();
   channels = layer.packed_channels;
-  all_rows = pack.rows;
   position_elements = layer.position_elements;
   tile_pitch = layer.tile_pitch;
   const int block_rows = staged_rows(pack.operand), tile_blocks = (tiles + kStagedTiles - 1) / kStagedTiles;
@@ -267,7 +274,8 @@ bool launch_staged_input(Operand operand, const StagedLayer& layer, const void* 
       const int groups = layer.packed_channels / kLanes<Tile>;
       const auto threads = static_cast<std::uint32_t>(layer.tiles()) * static_cast<std::uint32_t>(groups);
       const auto run = [&](auto kernel) {
-        return launch(kernel, dim3(blocks_of(threads)), kThreads, 0, stream, layer, static_cast<const T*>(input), static_cast<T*>(V), Divisor(groups), threads);
+        return launch(kernel, dim3(blocks_of(threads)), kThreads, 0, stream, layer, static_cast<const T*>(input), static_cast<T*>(V), Divisor(groups),
+                      threads);
       };
       if constexpr (sizeof(T) == 4) {
         if (operand == Operand::tf32) return run(&staged_input<Tile, true, T>);
@@ -277,7 +285,8 @@ bool launch_staged_input(Operand operand, const StagedLayer& layer, const void* 
   });
 }
 
-bool launch_staged_products(Operand operand, int m, const StagedProducts& products, const void* weights, const void* V, void* M, cudaStream_t stream) {
+bool launch_staged_products(Operand operand, int m, const StagedProducts& products, const void* weights, const void* V, void* M,
+                            cudaStream_t stream) {
   switch (operand) {
     case Operand::f16: return launch_products<Operand::f16>(m, products, weights, V, M, stream);
     case Operand::bf16: return launch_products<Operand::bf16>(m, products, weights, V, M, stream);

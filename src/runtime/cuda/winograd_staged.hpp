@@ -45,7 +45,6 @@ constexpr int staged_rows(Operand operand) { return operand == Operand::f32 ? 64
 struct StagedProducts {
   std::int32_t count = 0;
   std::int32_t tiles = 0, channels = 0;  ///< channels filled up to 16 bytes
-  std::int32_t all_rows = 0;
   std::int32_t blocks = 0;
   std::int64_t position_elements = 0, tile_pitch = 0;  ///< as in StagedLayer
   std::int32_t first_row[kMaxStagedPositions] = {}, rows[kMaxStagedPositions] = {}, first_block[kMaxStagedPositions] = {};
@@ -66,7 +65,8 @@ struct StagedOutput {
 /// V [position that has rows][tile][packed_channels] in the storage type.
 bool launch_staged_input(Operand operand, const StagedLayer& layer, const void* input, void* V, cudaStream_t stream);
 /// M [row][tile_pitch] from StagedPack::weights.
-bool launch_staged_products(Operand operand, int m, const StagedProducts& products, const void* weights, const void* V, void* M, cudaStream_t stream);
+bool launch_staged_products(Operand operand, int m, const StagedProducts& products, const void* weights, const void* V, void* M,
+                            cudaStream_t stream);
 /// Inverse transform, bias, residual and activation.
 bool launch_staged_output(Operand operand, const StagedLayer& layer, const StagedOutput& pointers, cudaStream_t stream);
 

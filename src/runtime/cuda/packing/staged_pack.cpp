@@ -1,5 +1,7 @@
 #include "wins/runtime/cuda/staged_pack.hpp"
 
+#include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "wins/base/error.hpp"
@@ -7,24 +9,27 @@
 namespace wins::runtime::cuda {
 namespace {
 
-/// Writes the rows of one part after the other.
+std::uint32_t weight_bits(float value, Operand operand) {
+  if (operand != Operand::f32) return operand_bits(value, operand, 0);
+  require(std::isfinite(value), "a weight is {}", value);
+  return std::bit_cast<std::uint32_t>(value);
+}
+
 void pack_weights(const Tensor& U, const winograd::Mask& mask, StagedPack& pack) {
   const auto values = U.data<float>();
   const auto bytes = static_cast<std::size_t>(storage_bytes(pack.operand));
-  pack.weights.resize(static_cast<std::size_t>(pack.parts() * pack.rows * pack.channels) * bytes);
+  pack.weights.resize(static_cast<std::size_t>(pack.rows * pack.channels) * bytes);
   std::byte* to = pack.weights.data();
-  for (int part = 0; part < pack.parts(); ++part) {
-    for (const StagedPosition& position : pack.alive) {
-      for (std::int64_t k = 0; k < mask.rows; ++k) {
-        if (!mask.kept(position.xi, k)) continue;
-        const float* from = &values[static_cast<std::size_t>((position.xi * mask.rows + k) * mask.columns)];
-        for (std::int64_t c = 0; c < mask.columns; ++c) {
-          // Little-endian: the low bytes come first.
-          const std::uint32_t bits = operand_bits(from[c], pack.operand, part);
-          std::memcpy(to + static_cast<std::size_t>(c) * bytes, &bits, bytes);
-        }
-        to += static_cast<std::size_t>(pack.channels) * bytes;
+  for (const StagedPosition& position : pack.alive) {
+    for (std::int64_t k = 0; k < mask.rows; ++k) {
+      if (!mask.kept(position.xi, k)) continue;
+      const float* from = &values[static_cast<std::size_t>((position.xi * mask.rows + k) * mask.columns)];
+      for (std::int64_t c = 0; c < mask.columns; ++c) {
+        // Little-endian: the low bytes come first.
+        const std::uint32_t bits = weight_bits(from[c], pack.operand);
+        std::memcpy(to + static_cast<std::size_t>(c) * bytes, &bits, bytes);
       }
+      to += static_cast<std::size_t>(pack.channels) * bytes;
     }
   }
 }
@@ -62,14 +67,13 @@ StagedPack pack_staged(const Tensor& U, const winograd::Mask& mask, Operand oper
   require(pack.rows <= kMaxStagedRows, "{} rows are too many, {} fit", pack.rows, kMaxStagedRows);
   pack_weights(U, mask, pack);
   pack.groups.assign(static_cast<std::size_t>(pack.positions * pack.group_count()), 0);
-  const int group = staged_group(pack.positions);
   for (const StagedPosition& position : pack.alive) {
     auto row = static_cast<std::uint32_t>(position.first_row);
     for (std::int64_t k = 0; k < mask.rows; ++k) {
       if (!mask.kept(position.xi, k)) continue;
-      std::uint32_t& word = pack.groups[static_cast<std::size_t>(position.xi * pack.group_count() + k / group)];
+      std::uint32_t& word = pack.groups[static_cast<std::size_t>(position.xi * pack.group_count() + k / kStagedGroup)];
       if (word == 0) word = row << 16;
-      word |= 1U << (k % group);
+      word |= 1U << (k % kStagedGroup);
       ++row;
     }
   }

@@ -17,7 +17,7 @@ namespace wins::runtime::cuda {
 inline constexpr int kMaxStagedPositions = 36;  ///< F(4,3)
 inline constexpr int kMaxStagedRows = 65535;     ///< of all positions
 /// Output channels that a thread transforms at once: their sums of m * m pixels stay in registers.
-constexpr int staged_group(int positions) { return positions == kMaxStagedPositions ? 4 : 8; }
+inline constexpr int kStagedGroup = 4;
 
 /// One product.
 struct StagedPosition {
@@ -32,14 +32,13 @@ struct StagedPack {
   int positions = 0;
   std::vector<StagedPosition> alive;  ///< by xi
   std::int32_t rows = 0;              ///< of all positions
-  /// [part][rows][channels] in the storage type; two parts for f32 (high, low), else one.
+  /// [rows][channels] in the storage type, rounded to TF32 for tf32.
   std::vector<std::byte> weights;
-  /// [position][group of staged_group channels]: bit k set where the group's channel k has a row, and from bit 16 on
+  /// [position][group of kStagedGroup channels]: bit k set where the group's channel k has a row, and from bit 16 on
   /// the row of the first of these; the others follow it.
   std::vector<std::uint32_t> groups;
 
-  std::int64_t group_count() const { return (filters + staged_group(positions) - 1) / staged_group(positions); }
-  int parts() const { return operand == Operand::f32 ? 2 : 1; }
+  std::int64_t group_count() const { return (filters + kStagedGroup - 1) / kStagedGroup; }
   std::uint64_t alive_mask() const;
 };
 
