@@ -3,31 +3,14 @@
 #include <limits>
 
 #include "activation_step.hpp"
-#include "fused_activation.hpp"
 #include "kernels.hpp"
 #include "problem_facts.hpp"
 #include "winograd_fused.hpp"
+#include "winograd_problem.hpp"
 #include "wins/base/error.hpp"
-#include "wins/graph/passes.hpp"
-#include "wins/winograd/transforms.hpp"
 
 namespace wins::runtime::cuda {
 namespace {
-
-/// What the kernel needs of a WinogradConv, or of a Conv that it takes as one.
-struct WinogradProblem {
-  int stride = 1;
-  std::array<std::int64_t, 4> pads{};
-  winograd::Mask mask;
-  graph::Activation activation;
-};
-
-WinogradProblem winograd_problem(const Problem& problem) {
-  if (const auto* conv = problem.node.as<graph::WinogradConv>()) return {conv->stride, conv->pads, conv->mask, conv->activation};
-  const auto* conv = problem.node.as<graph::Conv>();
-  const Shape& weights = problem.input_shape(1);
-  return {1, conv->window.pads, winograd::Mask::full(winograd::Axis::row, 16, weights[0], weights[1]), conv->activation};
-}
 
 /// A way to cut the layer.
 struct Cut {
@@ -37,21 +20,8 @@ struct Cut {
 };
 
 FusedLayer layer_of(const Problem& problem, const WinogradProblem& given) {
-  const Shape &in = problem.input_shape(0), &out = problem.output_shape();
   FusedLayer layer;
-  layer.batch = static_cast<std::int32_t>(in[0]);
-  layer.channels = static_cast<std::int32_t>(in[1]);
-  layer.height = static_cast<std::int32_t>(in[2]);
-  layer.width = static_cast<std::int32_t>(in[3]);
-  layer.filters = static_cast<std::int32_t>(out[1]);
-  layer.out_height = static_cast<std::int32_t>(out[2]);
-  layer.out_width = static_cast<std::int32_t>(out[3]);
-  layer.pad_top = static_cast<std::int32_t>(given.pads[0]);
-  layer.pad_left = static_cast<std::int32_t>(given.pads[1]);
-  layer.input_pitch = static_cast<std::int32_t>(problem.inputs[0].pitch);
-  layer.output_pitch = static_cast<std::int32_t>(problem.outputs[0].pitch);
-  if (problem.has_input(3)) layer.residual_pitch = static_cast<std::int32_t>(problem.inputs[3].pitch);
-  set_activation(given.activation, layer);
+  set_shapes(problem, given, layer);
   return layer;
 }
 
@@ -103,19 +73,9 @@ Cut best_cut(const Problem& problem, const WinogradProblem& given) {
 }
 
 std::optional<std::string> refuse(const Problem& problem) {
-  if (const auto* conv = problem.node.as<graph::WinogradConv>()) {
-    if (conv->m != 2 || conv->r != 3) return fmt::format("F({},{})", conv->m, conv->r);
-    if (conv->mask.axis != winograd::Axis::row) return "the mask is not of rows";
-  } else {
-    if (!problem.env.options.winograd) return "Winograd is off";
-    const std::string reason = graph::winograd_refusal(problem.env.graph, problem.node);
-    if (!reason.empty()) return reason;
-  }
-  if (problem.constant(1) == nullptr || (problem.has_input(2) && problem.constant(2) == nullptr)) return "weights are not constant";
-  for (const Layout& layout : {problem.inputs[0], problem.outputs[0]}) {
-    if (extent_of(layout) * problem.env.element_bytes() >= INT32_MAX) return "2 GB or more";
-    if (extent_of(layout) == 0) return "empty";
-  }
+  const auto* pruned = problem.node.as<graph::WinogradConv>();
+  if (pruned != nullptr && (pruned->m != 2 || pruned->r != 3)) return fmt::format("F({},{})", pruned->m, pruned->r);
+  if (auto reason = refuse_rows(problem)) return reason;
   const WinogradProblem given = winograd_problem(problem);
   const int words = (given.mask.positions + 3) / 4 * 4;
   if ((given.mask.rows + 31) / 32 * 4 * words > FusedGroups::kMax) return "too many output channels";
@@ -137,13 +97,9 @@ struct Launch {
 
 std::shared_ptr<Launch> make_launch(const Problem& problem, const WinogradProblem& given, const Cut& cut) {
   const Environment& env = problem.env;
-  const Tensor& weights = *problem.constant(1);
   const std::string key = problem.node.name + "/fused/" + std::to_string(cut.slice_channels);
-  const auto pack = env.weights.get<RowPack>(key + "/pack", [&] {
-    const bool direct = problem.node.as<graph::Conv>() != nullptr;
-    const Tensor U = direct ? winograd::transform_weights(winograd::algorithm(2, 3), weights) : weights;
-    return pack_rows(U, given.mask, env.operand, cut.slice_channels);
-  });
+  const auto pack = env.weights.get<RowPack>(
+      key + "/pack", [&] { return pack_rows(winograd_weights(problem), given.mask, env.operand, cut.slice_channels); });
   auto launch = std::make_shared<Launch>();
   launch->operand = env.operand;
   launch->stride = given.stride;

@@ -13,9 +13,9 @@ struct Lister {
   }
 
   List operator()(const graph::Conv&) const {
-    return {winograd_fused_kernel(), pointwise_kernel(), cudnn_convolution_kernel(), direct_convolution_kernel(), implicit_kernel()};
+    return {winograd_fused_kernel(), pointwise_kernel(), cudnn_convolution_kernel(), direct_convolution_kernel(), implicit_kernel(), winograd_staged_kernel()};
   }
-  List operator()(const graph::WinogradConv&) const { return {winograd_fused_kernel(), direct_winograd_kernel()}; }
+  List operator()(const graph::WinogradConv&) const { return {winograd_fused_kernel(), winograd_staged_kernel(), direct_winograd_kernel()}; }
   List operator()(const graph::ConvTranspose&) const { return {deconvolution_kernel()}; }
   List operator()(const graph::Pool&) const { return {pooling_kernel()}; }
   List operator()(const graph::GlobalPool&) const { return {global_pooling_kernel()}; }

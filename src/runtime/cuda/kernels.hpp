@@ -7,6 +7,8 @@ namespace wins::runtime::cuda {
 
 // kernel_winograd.cpp: row-pruned F(2,3) layers.
 Kernel winograd_fused_kernel();
+// kernel_winograd_staged.cpp: row-pruned F(2,3) and F(4,3) layers, V and M in memory.
+Kernel winograd_staged_kernel();
 // kernel_implicit.cpp: every convolution with one group, on tensor cores.
 Kernel implicit_kernel();
 // kernel_convolution.cpp: cuDNN.

@@ -27,7 +27,26 @@ layers::Errors bound_of(Precision precision) {
   return {};
 }
 
-bool is_fused(const ConvProblem& p) { return p.m == 2 && (p.kept.empty() || p.axis == winograd::Axis::row); }
+bool has_rows(const ConvProblem& p) { return p.kept.empty() || p.axis == winograd::Axis::row; }
+bool is_fused(const ConvProblem& p) { return p.m == 2 && has_rows(p); }
+
+bool is_dense_3x3(const ConvProblem& p) {
+  using Pair = std::array<std::int64_t, 2>;
+  return p.m == 0 && p.kernel == Pair{3, 3} && p.stride == Pair{1, 1} && p.dilation == Pair{1, 1} && p.groups == 1;
+}
+
+void check_precision(const layers::Layer& layer, const Tensor& reference, SessionOptions options, const std::string& kernel) {
+  options.backend = "cuda";
+  Session session = Session::open(layer.graph, options);
+  const std::vector<Tensor> outputs = session.run(layer.inputs);
+  std::vector<wins::Shape> shapes;
+  for (const Tensor& input : layer.inputs) shapes.push_back(input.shape());
+  const std::string ran = kernel_of(session.plan(shapes), "conv");
+  EXPECT_EQ(ran.substr(0, kernel.size()), kernel);
+  const layers::Errors errors = layers::errors_of(outputs.at(0), reference), bound = bound_of(options.precision);
+  EXPECT_LE(errors.relative_l2, bound.relative_l2) << ran;
+  EXPECT_LE(errors.max, bound.max) << ran;
+}
 
 void check_layer(const ConvProblem& problem, const std::string& force, const std::string& kernel) {
   const layers::Layer layer = layers::make_layer(problem);
@@ -35,18 +54,9 @@ void check_layer(const ConvProblem& problem, const std::string& force, const std
   for (const PrecisionCase& precision : kPrecisions) {
     SCOPED_TRACE(text_of(problem) + " " + precision.name);
     SessionOptions options;
-    options.backend = "cuda";
     options.precision = precision.precision;
     options.force_kernel = force;
-    Session session = Session::open(layer.graph, options);
-    const std::vector<Tensor> outputs = session.run(layer.inputs);
-    std::vector<wins::Shape> shapes;
-    for (const Tensor& input : layer.inputs) shapes.push_back(input.shape());
-    const std::string ran = kernel_of(session.plan(shapes), "conv");
-    EXPECT_EQ(ran.substr(0, kernel.size()), kernel);
-    const layers::Errors errors = layers::errors_of(outputs.at(0), reference), bound = bound_of(precision.precision);
-    EXPECT_LE(errors.relative_l2, bound.relative_l2) << ran;
-    EXPECT_LE(errors.max, bound.max) << ran;
+    check_precision(layer, reference, options, kernel);
   }
 }
 
@@ -65,16 +75,50 @@ class CudaLayers : public testing::Test {
 TEST_F(CudaLayers, AreWithinTheBoundsOfTheirPrecision) {
   for (const ConvProblem& problem : problems()) {
     const bool fused = is_fused(problem);
-    check_layer(problem, fused ? "cuda:winograd_fused" : "", problem.m == 0 ? "cuda:" : fused ? "cuda:winograd_fused" : "cuda:direct_winograd");
+    const std::string kernel = fused ? "cuda:winograd_fused" : problem.m != 0 ? "cuda:direct_winograd" : "";
+    check_layer(problem, kernel, kernel.empty() ? "cuda:" : kernel);
   }
 }
 
 TEST_F(CudaLayers, DenseConvolutionsRunByTheFusedKernelToo) {
-  using Pair = std::array<std::int64_t, 2>;
   int count = 0;
   for (const ConvProblem& problem : problems()) {
-    if (problem.m != 0 || problem.kernel != Pair{3, 3} || problem.stride != Pair{1, 1} || problem.dilation != Pair{1, 1} || problem.groups != 1) continue;
+    if (!is_dense_3x3(problem)) continue;
     check_layer(problem, "cuda:winograd_fused", "cuda:winograd_fused");
+    ++count;
+  }
+  EXPECT_GT(count, 5);
+}
+
+TEST_F(CudaLayers, RowPrunedLayersRunInStagesToo) {
+  int small = 0, large = 0;
+  for (const ConvProblem& problem : problems()) {
+    if ((problem.m != 2 && problem.m != 4) || !has_rows(problem)) continue;
+    check_layer(problem, "cuda:winograd_staged", problem.m == 2 ? "cuda:winograd_staged_m2" : "cuda:winograd_staged_m4");
+    ++(problem.m == 2 ? small : large);
+  }
+  EXPECT_GT(small, 20);
+  EXPECT_GT(large, 5);
+}
+
+TEST_F(CudaLayers, DenseConvolutionsRunInStagesToo) {
+  int count = 0;
+  for (const ConvProblem& problem : problems()) {
+    if (!is_dense_3x3(problem)) continue;
+    const layers::Layer layer = layers::make_layer(problem);
+    const Tensor reference = layers::reference_output(layer);
+    for (const PrecisionCase& precision : kPrecisions) {
+      for (const int m : {2, 4}) {
+        SCOPED_TRACE(text_of(problem) + " " + precision.name);
+        SessionOptions options;
+        options.precision = precision.precision;
+        options.force_kernel = "cuda:winograd_staged";
+        options.force_m = m;
+        // m = 4 rounds too much in anything but float32.
+        const bool refused = m == 4 && precision.precision != Precision::fp32;
+        check_precision(layer, reference, options, refused ? "cuda:" : m == 2 ? "cuda:winograd_staged_m2" : "cuda:winograd_staged_m4");
+      }
+    }
     ++count;
   }
   EXPECT_GT(count, 5);

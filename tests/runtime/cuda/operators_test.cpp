@@ -82,6 +82,31 @@ TEST_F(Operators, DirectWinograd) {
   }
 }
 
+/// The list of layers has no strided ones.
+TEST_F(Operators, StagedWinograd) {
+  struct Case {
+    int m, stride;
+    std::int64_t k, c;
+  };
+  for (const Case& t : {Case{2, 1, 13, 11}, {4, 1, 13, 11}, {2, 2, 13, 11}, {2, 2, 64, 40}, {4, 1, 70, 33}, {2, 1, 300, 100}}) {
+    for (const std::int64_t n : kBatches) {
+      for (const bool residual : {false, true}) {
+        Net net(wins::Shape{n, t.c, 13, 16});
+        WinogradConv op;
+        op.m = t.m;
+        op.stride = t.stride;
+        op.pads = {1, 0, 2, 1};
+        op.activation = {residual ? UnaryKind::clip : UnaryKind::hard_swish, 0.25F, 6};
+        std::vector<ValueId> inputs{net.x, pruned_weights(net, op, winograd::Axis::row, t.k, t.c), net.constant({t.k}, 5)};
+        const winograd::Algorithm& algorithm = winograd::algorithm(t.m, 3, t.stride);
+        if (residual) inputs.push_back(net.input(wins::Shape{n, t.k, algorithm.outputs(16), algorithm.outputs(17)}));
+        net.force_kernel = "cuda:winograd_staged";
+        net.check(op, inputs, "cuda:winograd_staged_m" + std::to_string(t.m) + "x1");
+      }
+    }
+  }
+}
+
 TEST_F(Operators, ConvTranspose) {
   for (const std::int64_t n : kBatches) {
     for (const std::int64_t group : {1, 2}) {
