@@ -9,6 +9,8 @@ namespace wins::runtime::cuda {
 Kernel winograd_fused_kernel();
 // kernel_implicit.cpp: every convolution with one group, on tensor cores.
 Kernel implicit_kernel();
+// kernel_stem.cpp: first layers with the max-pool behind them.
+Kernel stem_kernel();
 // kernel_convolution.cpp: cuDNN.
 Kernel cudnn_convolution_kernel();
 // kernel_linear.cpp: cuBLASLt.
