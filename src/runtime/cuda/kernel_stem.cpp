@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "fused_activation.hpp"
 #include "kernels.hpp"
@@ -14,6 +15,7 @@ namespace {
 
 using graph::Conv;
 using graph::Pool;
+using graph::UnaryKind;
 using Pair = std::array<std::int64_t, 2>;
 
 const graph::Window& window_of(const Problem& problem) { return problem.node.as<Conv>()->window; }
@@ -40,7 +42,10 @@ StemLayer layer_of(const Problem& problem) {
     layer.pool_pad_top = as_int(pool_window(problem).pads[0]);
     layer.pool_pad_left = as_int(pool_window(problem).pads[1]);
   }
-  set_activation(problem.node.as<Conv>()->activation, layer);
+  const graph::Activation& f = problem.node.as<Conv>()->activation;
+  if (f.kind == UnaryKind::relu) layer.low = 0;
+  if (f.kind == UnaryKind::clip) std::tie(layer.low, layer.high) = std::tuple(f.alpha, f.beta);
+  if (f.kind == UnaryKind::leaky_relu) layer.slope = f.alpha;
   return layer;
 }
 
@@ -73,8 +78,6 @@ std::optional<std::string> refuse_pool(const Problem& problem) {
   if (window.kernel != Pair{kPoolSize, kPoolSize} || window.stride != Pair{kPoolStride, kPoolStride} || window.dilation != Pair{1, 1}) {
     return "pools other than 3x3 with stride 2";
   }
-  const graph::Activation& activation = problem.node.as<Conv>()->activation;
-  if (activation.kind == graph::UnaryKind::leaky_relu && activation.alpha < 0) return "activation not monotone";
   const Shape &conv = problem.output_shape(), &out = problem.outputs[0].shape;
   for (std::size_t axis = 0; axis < 2; ++axis) {
     if (window.pads[axis] < 0 || window.pads[axis] > 1) return "pools with pads beyond 1";
@@ -90,7 +93,9 @@ std::optional<std::string> refuse(const Problem& problem) {
   if (problem.has_input(3)) return "residual";
   if (auto reason = refuse_variable(problem, 1)) return reason;
   if (auto reason = refuse_window(problem)) return reason;
-  if (!in_epilogue(problem.node.as<Conv>()->activation.kind)) return "activation that no epilogue has";
+  const graph::Activation& activation = problem.node.as<Conv>()->activation;
+  if (!in_epilogue(activation.kind)) return "activation that no epilogue has";
+  if (activation.kind == UnaryKind::leaky_relu && (activation.alpha < 0 || activation.alpha > 1)) return "slope not between 0 and 1";
   if (problem.max_pool != nullptr) {
     if (auto reason = refuse_pool(problem)) return reason;
   }

@@ -1,5 +1,7 @@
 #include "stem.hpp"
 
+#include <type_traits>
+
 #include "stem_multiply.cuh"
 
 namespace wins::runtime::cuda {
@@ -14,10 +16,32 @@ __device__ inline float larger(float a, float b) {
   return result;
 }
 
+__device__ inline float smaller(float a, float b) {
+  float result;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+  return result;
+}
+
 /// The power of two that brings a number of this magnitude (bits of a finite float32) to [2^13, 2^14).
 __device__ inline float scale_for(std::uint32_t magnitude) {
   const int exponent = 140 - static_cast<int>(magnitude >> 23);
-  return __uint_as_float(static_cast<std::uint32_t>(min(max(exponent, -100), 100) + 127) << 23);
+  return __uint_as_float(static_cast<std::uint32_t>(min(max(exponent, -kStemScaleLimit), kStemScaleLimit) + 127) << 23);
+}
+
+/// Zeros where there is nothing to load. No branches, so that many loads are on their way.
+__device__ inline float load_if(bool exists, const float* from) {
+  float x;
+  asm volatile("{.reg .pred p; setp.ne.b32 p, %2, 0; mov.f32 %0, 0f00000000; @p ld.global.nc.f32 %0, [%1];}" : "=f"(x) : "l"(from), "r"(int{exists}));
+  return x;
+}
+__device__ inline float4 load_if(bool exists, const float4* from) {
+  float4 x;
+  asm volatile(
+      "{.reg .pred p; setp.ne.b32 p, %5, 0; mov.f32 %0, 0f00000000; mov.f32 %1, 0f00000000; mov.f32 %2, 0f00000000; mov.f32 %3, 0f00000000; "
+      "@p ld.global.nc.v4.f32 {%0, %1, %2, %3}, [%4];}"
+      : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
+      : "l"(from), "r"(int{exists}));
+  return x;
 }
 
 /// One block: a rectangle of outputs of one image, for kStemFilters filters.
@@ -29,8 +53,9 @@ struct Stem {
   using Storage = typename Format<kOperand>::Storage;
   static constexpr int kParts = kOperand == Operand::f32 ? 2 : 1;
   static constexpr bool kScaled = kOperand == Operand::f32 || kOperand == Operand::tf32;
+  static constexpr bool kPipelined = is_stem_pipelined(kOperand);
   static constexpr int kGroups = kTile / 8;  ///< of eight columns: a thread has two neighbours of each, for two filters
-  static constexpr int kBatch = 2;           ///< groups of pixels that a thread has on their way
+  static constexpr int kBatch = 6;           ///< groups of pixels that a thread has on their way
   using Sums = float[kGroups * 4];
   using Pooled = float[kGroups][2];          ///< [][filter]
 
@@ -59,7 +84,8 @@ struct Stem {
   // ---- pixels ----------------------------------------------------------------------------------------
 
   /// Four neighbouring pixels of the patch, by channel; zeros outside the image.
-  __device__ void load(int item, bool exists, float4 (&planes)[kStemChannels]) const {
+  template <bool kAligned, int kPlanes>
+  __device__ void load(int item, bool exists, float4 (&planes)[kPlanes]) const {
     int group = item;
     const int row = layer.by_patch_groups.divide(group);
     const int y = kStemStride * conv_row - layer.pad_top + row;
@@ -67,45 +93,48 @@ struct Stem {
     exists = exists && static_cast<unsigned>(y) < static_cast<unsigned>(layer.height);
     const int plane = layer.height * layer.width;
     const float* from = p.input + static_cast<std::int64_t>(image) * layer.channels * plane + y * layer.width + x;
+    const auto inside = [&](int i) { return exists && static_cast<unsigned>(x + i) < static_cast<unsigned>(layer.width); };
 #pragma unroll
-    for (int c = 0; c < kStemChannels; ++c) {
-      float4& values = planes[c];
-      values = {0, 0, 0, 0};
-      if (!exists || c >= layer.channels) continue;
+    for (int c = 0; c < kPlanes; ++c) {
       const float* at = from + static_cast<std::int64_t>(c) * plane;
-      if (layer.width % 4 == 0) {
-        if (static_cast<unsigned>(x) < static_cast<unsigned>(layer.width)) values = __ldg(reinterpret_cast<const float4*>(at));
+      if constexpr (kAligned) {
+        planes[c] = load_if(inside(0), reinterpret_cast<const float4*>(at));
       } else {
-        if (static_cast<unsigned>(x) < static_cast<unsigned>(layer.width)) values.x = __ldg(at);
-        if (static_cast<unsigned>(x + 1) < static_cast<unsigned>(layer.width)) values.y = __ldg(at + 1);
-        if (static_cast<unsigned>(x + 2) < static_cast<unsigned>(layer.width)) values.z = __ldg(at + 2);
-        if (static_cast<unsigned>(x + 3) < static_cast<unsigned>(layer.width)) values.w = __ldg(at + 3);
+        const bool has = c < layer.channels;
+        planes[c] = {load_if(has && inside(0), at), load_if(has && inside(1), at + 1), load_if(has && inside(2), at + 2), load_if(has && inside(3), at + 3)};
       }
     }
   }
 
   /// Calls `visit(item, planes)` for this thread's share of the patch.
-  template <class Visit>
+  template <bool kAligned, int kPlanes, int kBatch, class Visit>
   __device__ void for_each_group(const Visit& visit) const {
     const int items = stem_patch_rows(layer, kShape) * patch_groups(layer, kShape);
     for (int first = static_cast<int>(threadIdx.x); first < items; first += kBatch * kStemThreads) {
-      float4 planes[kBatch][kStemChannels];
+      float4 planes[kBatch][kPlanes];
 #pragma unroll
-      for (int b = 0; b < kBatch; ++b) load(first + b * kStemThreads, first + b * kStemThreads < items, planes[b]);
+      for (int b = 0; b < kBatch; ++b) load<kAligned>(first + b * kStemThreads, first + b * kStemThreads < items, planes[b]);
 #pragma unroll
       for (int b = 0; b < kBatch; ++b) {
         if (first + b * kStemThreads < items) visit(first + b * kStemThreads, planes[b]);
       }
     }
   }
+  template <class Visit>
+  __device__ void for_each_group(const Visit& visit) const {
+    if (layer.width % 4 == 0 && layer.channels == 3) {
+      for_each_group<true, 3, kBatch>(visit);
+    } else {
+      for_each_group<false, kStemChannels, 2>(visit);
+    }
+  }
 
   /// The scale of the block's pixels, from the largest finite one.
   __device__ float find_scale(std::uint32_t* exchange) {
     std::uint32_t largest = 0;
-    for_each_group([&](int, const float4(&planes)[kStemChannels]) {
-#pragma unroll
-      for (int c = 0; c < kStemChannels; ++c) {
-        for (const float value : {planes[c].x, planes[c].y, planes[c].z, planes[c].w}) {
+    for_each_group([&](int, const auto& planes) {
+      for (const float4& plane : planes) {
+        for (const float value : {plane.x, plane.y, plane.z, plane.w}) {
           const std::uint32_t magnitude = __float_as_uint(value) & 0x7FFFFFFFU;
           if (magnitude < 0x7F800000U) largest = max(largest, magnitude);
         }
@@ -138,10 +167,11 @@ struct Stem {
     const StemMemory memory(layer, kShape, kParts, static_cast<int>(sizeof(Storage)));
     [[maybe_unused]] float scale = 1;
     if constexpr (kScaled) scale = find_scale(reinterpret_cast<std::uint32_t*>(shared));
-    for_each_group([&](int item, const float4(&planes)[kStemChannels]) {
-      float channels[4][kStemChannels];
+    for_each_group([&](int item, const auto& planes) {
+      constexpr int kPlanes = static_cast<int>(std::extent_v<std::remove_reference_t<decltype(planes)>>);
+      float channels[4][kStemChannels] = {};
 #pragma unroll
-      for (int c = 0; c < kStemChannels; ++c) {
+      for (int c = 0; c < kPlanes; ++c) {
         channels[0][c] = planes[c].x * scale;
         channels[1][c] = planes[c].y * scale;
         channels[2][c] = planes[c].z * scale;
@@ -160,10 +190,10 @@ struct Stem {
 
   // ---- outputs ---------------------------------------------------------------------------------------
 
-  /// What this thread's two filters need behind their sums.
+  /// What this thread's two filters need behind their sums: min(max(max(y, slope y), low), high) of y = x factor + bias. Filters
+  /// that do not exist give zeros.
   struct Filters {
-    bool exists[2];
-    float bias[2], scale[2];
+    float factor[2], bias[2], low[2], high[2];
   };
 
   __device__ Filters load_filters() const {
@@ -171,9 +201,11 @@ struct Stem {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int filter = slice * kStemFilters + own_filter(half);
-      result.exists[half] = filter < layer.filters;
-      result.bias[half] = result.exists[half] && p.bias != nullptr ? p.bias[filter] : 0.0F;
-      result.scale[half] = kScaled && result.exists[half] ? p.scales[filter] : 1.0F;
+      const bool exists = filter < layer.filters;
+      result.bias[half] = exists && p.bias != nullptr ? p.bias[filter] : 0.0F;
+      result.factor[half] = kScaled && exists ? p.scales[filter] : 1.0F;
+      result.low[half] = exists ? layer.low : 0.0F;
+      result.high[half] = exists ? layer.high : 0.0F;
     }
     return result;
   }
@@ -182,16 +214,9 @@ struct Stem {
   static __device__ int own_filter(int half) { return static_cast<int>(threadIdx.x) / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4 + 8 * half; }
 
   __device__ float finish(const Filters& filters, int half, float x) const {
-    if constexpr (kScaled) x = x * filters.scale[half] * unscale;
-    x += filters.bias[half];
-    if (layer.activation == FusedActivation::relu) {
-      x = x < 0 ? 0 : x;
-    } else if (layer.activation == FusedActivation::general) {
-      x = x < 0 ? x * layer.slope : x;
-      x = x < layer.low ? layer.low : x;
-      x = x > layer.high ? layer.high : x;
-    }
-    return filters.exists[half] ? x : 0.0F;
+    x = kScaled ? fmaf(x, filters.factor[half], filters.bias[half]) : x + filters.bias[half];
+    x = larger(x, x * layer.slope);
+    return smaller(larger(x, filters.low[half]), filters.high[half]);
   }
 
   __device__ void stage(std::byte* stage_at, const Filters& filters, int column, int half, float x) const {
@@ -213,7 +238,6 @@ struct Stem {
             *reinterpret_cast<const uint4*>(stage_at + (skip + column) * stem_stage_pitch(sizeof(Storage)) + unit * 16);
       }
     }
-    __syncthreads();
   }
 
   /// Columns that the convolution does not have lose against all others.
@@ -248,6 +272,7 @@ struct Stem {
   }
 
   __device__ void write_convolution(const Sums& sums, std::byte* stage_at, const Filters& filters, int row) const {
+    __syncthreads();  // the last row has left the stage
 #pragma unroll
     for (int i = 0; i < kGroups * 4; ++i) {
       stage(stage_at, filters, i / 4 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2, i / 2 % 2, sums[i]);
@@ -256,54 +281,90 @@ struct Stem {
   }
 
   __device__ void write_pooled(const Pooled& pooled, std::byte* stage_at, const Filters& filters, int row) const {
+    __syncthreads();
 #pragma unroll
     for (int i = 0; i < kGroups * 2; ++i) stage(stage_at, filters, i / 2 * 4 + static_cast<int>(threadIdx.x) % 4, i % 2, pooled[i / 2][i % 2]);
     write_row(stage_at, row, first_column - conv_column / kPoolStride);
   }
 
+  /// What becomes of the sums of row `y`.
+  struct Pooling {
+    Pooled best;  ///< of the rows of the window so far
+    int row;      ///< of the outputs, the next to write
+  };
+
+  __device__ void finish_row(Sums& sums, int y, Pooling& pooling, std::byte* stage_at, const Filters& filters) const {
+    if (!layer.pool) return write_convolution(sums, stage_at, filters, y);
+    drop_columns(sums);
+    Pooled pooled;
+    if (layer.pool_pad_left == 1) {
+      pool_columns<true>(sums, pooled);
+    } else {
+      pool_columns<false>(sums, pooled);
+    }
+#pragma unroll
+    for (int i = 0; i < kGroups * 2; ++i) pooling.best[i / 2][i % 2] = larger(pooling.best[i / 2][i % 2], pooled[i / 2][i % 2]);
+    // The last row of one window is the first of the next; the image may end before both do.
+    const int end = first_row + rows;
+    while (pooling.row < end && (y == kPoolStride * pooling.row - layer.pool_pad_top + kPoolSize - 1 || y == layer.conv_height - 1)) {
+      write_pooled(pooling.best, stage_at, filters, pooling.row++);
+#pragma unroll
+      for (int i = 0; i < kGroups * 2; ++i) pooling.best[i / 2][i % 2] = pooled[i / 2][i % 2];
+    }
+  }
+
   __device__ void run() {
     const StemMemory memory(layer, kShape, kParts, static_cast<int>(sizeof(Storage)));
+    fill_patch();
     StemWeights<kRows, kSteps, kParts> weights;
     weights.load(p.fragments, slice);
-    const Filters filters = load_filters();
-    fill_patch();
+    Filters filters = load_filters();
+    if constexpr (kScaled) {
+      filters.factor[0] *= unscale;
+      filters.factor[1] *= unscale;
+    }
     publish_patch();
 
     std::byte* stage_at = shared + memory.stage;
     const int pitch = patch_pitch(layer, kShape), end = min(layer.conv_height, conv_row + conv_rows(layer, rows));
     const std::uint32_t patch = shared_address(shared) + patch_lead(layer) / 2 * 16;
+    const auto start = [&](Sums& sums, int y) {
+      start_row<kFactor>(sums, weights, patch + (y - conv_row) * kStemStride * pitch, pitch, memory.part_bytes);
+    };
+    Pooling pooling;
+#pragma unroll
+    for (int i = 0; i < kGroups * 2; ++i) pooling.best[i / 2][i % 2] = -kInfinity;
+    pooling.row = first_row;
     Sums sums = {};
-    Pooled best;
-#pragma unroll
-    for (int i = 0; i < kGroups * 2; ++i) best[i / 2][i % 2] = -kInfinity;
-    int row = first_row;
-    for (int y = max(0, conv_row); y < end; ++y) {
-      multiply_row<kFactor>(sums, weights, patch + (y - conv_row) * kStemStride * pitch, pitch, memory.part_bytes);
-      if (!layer.pool) {
-        write_convolution(sums, stage_at, filters, y);
-        continue;
+    int y = max(0, conv_row);
+    if constexpr (kPipelined) {
+      // The second of two rows is multiplied while the first is finished. (Across iterations ptxas would wait.)
+      Sums others = {};
+      for (; y + 1 < end; y += 2) {
+        start(sums, y);
+        start(others, y + 1);
+        wait_for_row<1>(sums);
+        finish_row(sums, y, pooling, stage_at, filters);
+        wait_for_row<0>(others);
+        finish_row(others, y + 1, pooling, stage_at, filters);
       }
-      drop_columns(sums);
-      Pooled pooled;
-      if (layer.pool_pad_left == 1) {
-        pool_columns<true>(sums, pooled);
-      } else {
-        pool_columns<false>(sums, pooled);
+      if (y < end) {
+        start(sums, y);
+        wait_for_row<0>(sums);
+        finish_row(sums, y, pooling, stage_at, filters);
       }
-#pragma unroll
-      for (int i = 0; i < kGroups * 2; ++i) best[i / 2][i % 2] = larger(best[i / 2][i % 2], pooled[i / 2][i % 2]);
-      // The last row of one window is the first of the next.
-      for (; row < first_row + rows && (y == kPoolStride * row - layer.pool_pad_top + kPoolSize - 1 || y == layer.conv_height - 1); ++row) {
-        write_pooled(best, stage_at, filters, row);
-#pragma unroll
-        for (int i = 0; i < kGroups * 2; ++i) best[i / 2][i % 2] = pooled[i / 2][i % 2];
+    } else {
+      for (; y < end; ++y) {
+        start(sums, y);
+        wait_for_row<0>(sums);
+        finish_row(sums, y, pooling, stage_at, filters);
       }
     }
   }
 };
 
 template <Operand kOperand, int kRows, int kSteps, int kTile>
-__global__ void __launch_bounds__(kStemThreads, kOperand == Operand::f32 ? 2 : 3)
+__global__ void __launch_bounds__(kStemThreads, stem_blocks(kOperand))
     stem(const __grid_constant__ StemLayer layer, const __grid_constant__ StemPointers pointers) {
   extern __shared__ __align__(128) std::byte shared[];
   Stem<kOperand, kRows, kSteps, kTile>(layer, pointers, shared).run();

@@ -90,9 +90,9 @@ __device__ inline void publish_patch() {
   __syncthreads();
 }
 
-/// The sums of one row: `row` is the first window, `pitch` and `part_bytes` lead to the next row and to the low parts.
+/// Starts the sums of one row: `row` is the first window, `pitch` and `part_bytes` lead to the next row and to the low parts.
 template <Operand kFactor, int kRows, int kSteps, int kParts, int kSize>
-__device__ void multiply_row(float (&sums)[kSize], const StemWeights<kRows, kSteps, kParts>& weights, std::uint32_t row, int pitch, int part_bytes) {
+__device__ void start_row(float (&sums)[kSize], const StemWeights<kRows, kSteps, kParts>& weights, std::uint32_t row, int pitch, int part_bytes) {
   pin(sums);
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
   // Products of low parts come first: they are small.
@@ -110,7 +110,12 @@ __device__ void multiply_row(float (&sums)[kSize], const StemWeights<kRows, kSte
     }
   }
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+}
+
+/// `sums` are there, `kStarted` later rows may be on their way.
+template <int kStarted, int kSize>
+__device__ void wait_for_row(float (&sums)[kSize]) {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kStarted) : "memory");
   pin(sums);
 }
 
@@ -125,7 +130,7 @@ __device__ inline void publish_patch() { __syncthreads(); }
 
 /// The same by the instructions of single warps, each of which reads all pixels.
 template <Operand kFactor, int kRows, int kSteps, int kParts, int kSize>
-__device__ void multiply_row(float (&sums)[kSize], const StemWeights<kRows, kSteps, kParts>& weights, std::uint32_t row, int pitch, int part_bytes) {
+__device__ void start_row(float (&sums)[kSize], const StemWeights<kRows, kSteps, kParts>& weights, std::uint32_t row, int pitch, int part_bytes) {
   float d[kSize / 4][4] = {};
   // Lanes of eight: units 0 and 1 of eight columns, then of the next eight.
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -151,6 +156,9 @@ __device__ void multiply_row(float (&sums)[kSize], const StemWeights<kRows, kSte
 #pragma unroll
   for (int i = 0; i < kSize; ++i) sums[i] = d[i / 4][i % 4];
 }
+
+template <int kStarted, int kSize>
+__device__ void wait_for_row(float (&)[kSize]) {}
 
 #endif
 

@@ -89,7 +89,8 @@ struct Build {
 
   static double largest(const Tensor& tensor) {
     double result = 0;
-    for (const float value : tensor.data<float>()) result = std::max(result, std::fabs(static_cast<double>(value)));
+    const Tensor floats = tensor.cast(DType::f32);
+    for (const float value : floats.data<float>()) result = std::max(result, std::fabs(static_cast<double>(value)));
     return result;
   }
 };

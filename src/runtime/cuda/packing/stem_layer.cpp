@@ -22,7 +22,7 @@ double model_cycles(const StemLayer& layer, StemShape shape, Operand operand, co
   if (memory.bytes > device.shared_bytes) return std::numeric_limits<double>::infinity();
   const double blocks = static_cast<double>(layer.batch) * layer.grid_rows * layer.grid_columns * layer.slices;
   const double of_processor = std::ceil(blocks / device.processors);
-  const int fitting = std::min(parts == 1 ? 3 : 2, (device.shared_bytes + 1024) / (memory.bytes + 1024));
+  const int fitting = std::min(stem_blocks(operand), (device.shared_bytes + 1024) / (memory.bytes + 1024));
   const double rows = conv_rows(layer, layer.block_rows);
   const double products_cycles = rows * shape.rows * shape.steps * products * shape.tile / 2;
   const double pixels = stem_patch_rows(layer, shape) * patch_groups(layer, shape);
@@ -44,7 +44,7 @@ class Quantiser {
       }
       int exponent = 0;
       std::frexp(largest, &exponent);
-      exponents_.push_back(std::clamp(kScaledExponent - exponent, -100, 100));
+      exponents_.push_back(std::clamp(kScaledExponent - exponent, -kStemScaleLimit, kStemScaleLimit));
     }
   }
 
@@ -70,9 +70,6 @@ class Quantiser {
 };
 
 }  // namespace
-
-int stem_parts(Operand operand) { return operand == Operand::f32 ? 2 : 1; }
-bool is_scaled(Operand operand) { return operand == Operand::f32 || operand == Operand::tf32; }
 
 std::vector<StemShape> stem_shapes() { return {{3, 1, 64}, {3, 1, 112}, {7, 2, 64}, {7, 2, 112}}; }
 

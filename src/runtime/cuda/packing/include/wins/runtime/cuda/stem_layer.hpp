@@ -41,8 +41,7 @@ struct StemLayer {
   std::int32_t pad_top = 0, pad_left = 0;            ///< of the convolution
   bool pool = false;                                 ///< 3x3, stride 2
   std::int32_t pool_pad_top = 0, pool_pad_left = 0;  ///< 0 or 1
-  FusedActivation activation = FusedActivation::none;
-  float slope = 1, low = -kInfinity, high = kInfinity;  ///< of FusedActivation::general
+  float slope = 1, low = -kInfinity, high = kInfinity;  ///< min(max(y, slope y, low), high)
   /// Outputs of a block, and blocks.
   std::int32_t block_rows = 1, block_columns = 1;
   std::int32_t grid_rows = 1, grid_columns = 1, slices = 1;
@@ -89,8 +88,20 @@ struct StemMemory {
 
 /// Precisions multiply in 16 bits: fp32 and tf32 as float16 under a power of two that fits the block's pixels and one that
 /// fits the filter, fp32 as high and low parts (three products for one). 11 significant bits each are those of TF32, at twice its rate.
-int stem_parts(Operand operand);
-bool is_scaled(Operand operand);
+WINS_DEVICE constexpr int stem_parts(Operand operand) { return operand == Operand::f32 ? 2 : 1; }
+WINS_DEVICE constexpr bool is_scaled(Operand operand) { return operand == Operand::f32 || operand == Operand::tf32; }
+inline constexpr int kStemScaleLimit = 60;  ///< exponents of both powers lie between -60 and 60
+
+/// Whether a block multiplies one row while it finishes another, which takes twice the registers for sums.
+WINS_DEVICE constexpr bool is_stem_pipelined([[maybe_unused]] Operand operand) {
+#ifdef WINS_STEM_SERIAL
+  return false;
+#else
+  return operand != Operand::f32;
+#endif
+}
+/// Blocks that a multiprocessor holds by registers.
+WINS_DEVICE constexpr int stem_blocks(Operand operand) { return operand == Operand::f32 || is_stem_pipelined(operand) ? 2 : 3; }
 
 /// Those that were built.
 std::vector<StemShape> stem_shapes();
