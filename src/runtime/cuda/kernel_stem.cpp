@@ -49,6 +49,8 @@ StemLayer layer_of(const Problem& problem) {
   return layer;
 }
 
+StemDevice here() { return {device().processors, device().shared_bytes, device().major == 9}; }
+
 /// A layer cut for this device; a shape with rows of 0 when nothing fits.
 struct CutLayer {
   StemLayer layer;
@@ -56,8 +58,7 @@ struct CutLayer {
 
   explicit CutLayer(const Problem& problem) : layer(layer_of(problem)) {
     const Pair& kernel = window_of(problem).kernel;
-    const StemDevice here{device().processors, device().shared_bytes};
-    shape = cut_stem(layer, static_cast<int>(kernel[0]), static_cast<int>(kernel[1]) + stem_shift(layer), problem.env.operand, here);
+    shape = cut_stem(layer, static_cast<int>(kernel[0]), static_cast<int>(kernel[1]) + stem_shift(layer), problem.env.operand, here());
   }
 };
 
@@ -110,13 +111,9 @@ std::optional<std::string> refuse(const Problem& problem) {
 
 double predict(const Problem& problem) {
   const CutLayer cut(problem);
-  const StemLayer& layer = cut.layer;
-  const double blocks = static_cast<double>(layer.batch) * layer.grid_rows * layer.grid_columns * layer.slices;
-  const double macs = blocks * conv_rows(layer, layer.block_rows) * cut.shape.tile * kStemFilters * cut.shape.rows * cut.shape.steps * 16 *
-                      (2 * stem_parts(problem.env.operand) - 1);
   const double bytes = 4.0 * static_cast<double>(element_count(problem.input_shape(0))) +
                        static_cast<double>(extent_of(problem.outputs[0]) * problem.env.element_bytes());
-  return std::max(predict_bytes(bytes), 3 + macs / (0.5 * device().tensor_macs));
+  return std::max(predict_bytes(bytes), predict_stem(cut.layer, cut.shape, problem.env.operand, here()));
 }
 
 /// Everything that a launch needs.

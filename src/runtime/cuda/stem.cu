@@ -53,7 +53,6 @@ struct Stem {
   using Storage = typename Format<kOperand>::Storage;
   static constexpr int kParts = kOperand == Operand::f32 ? 2 : 1;
   static constexpr bool kScaled = kOperand == Operand::f32 || kOperand == Operand::tf32;
-  static constexpr bool kPipelined = is_stem_pipelined(kOperand);
   static constexpr int kGroups = kTile / 8;  ///< of eight columns: a thread has two neighbours of each, for two filters
   static constexpr int kBatch = 6;           ///< groups of pixels that a thread has on their way
   using Sums = float[kGroups * 4];
@@ -211,7 +210,7 @@ struct Stem {
   }
 
   /// Of the slice.
-  static __device__ int own_filter(int half) { return static_cast<int>(threadIdx.x) / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4 + 8 * half; }
+  static __device__ int own_filter(int half) { return static_cast<int>(threadIdx.x) / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4 * 2 + half; }
 
   __device__ float finish(const Filters& filters, int half, float x) const {
     x = kScaled ? fmaf(x, filters.factor[half], filters.bias[half]) : x + filters.bias[half];
@@ -219,9 +218,13 @@ struct Stem {
     return smaller(larger(x, filters.low[half]), filters.high[half]);
   }
 
-  __device__ void stage(std::byte* stage_at, const Filters& filters, int column, int half, float x) const {
-    auto* to = reinterpret_cast<Storage*>(stage_at + column * stem_stage_pitch(sizeof(Storage))) + own_filter(half);
-    *to = static_cast<Storage>(finish(filters, half, x));
+  /// Both filters of a column on their way to memory.
+  __device__ void stage(std::byte* stage_at, const Filters& filters, int column, float first, float second) const {
+    struct alignas(2 * sizeof(Storage)) Pair {
+      Storage first, second;
+    };
+    auto* to = reinterpret_cast<Storage*>(stage_at + column * stem_stage_pitch(sizeof(Storage))) + own_filter(0);
+    *reinterpret_cast<Pair*>(to) = {static_cast<Storage>(finish(filters, 0, first)), static_cast<Storage>(finish(filters, 1, second))};
   }
 
   /// The block's columns of output row `row`, of which the stage's `skip`-th is the first.
@@ -274,8 +277,9 @@ struct Stem {
   __device__ void write_convolution(const Sums& sums, std::byte* stage_at, const Filters& filters, int row) const {
     __syncthreads();  // the last row has left the stage
 #pragma unroll
-    for (int i = 0; i < kGroups * 4; ++i) {
-      stage(stage_at, filters, i / 4 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2, i / 2 % 2, sums[i]);
+    for (int i = 0; i < kGroups * 2; ++i) {
+      const int at = i / 2 * 4 + i % 2;
+      stage(stage_at, filters, i / 2 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2, sums[at], sums[at + 2]);
     }
     write_row(stage_at, row, 0);
   }
@@ -283,7 +287,7 @@ struct Stem {
   __device__ void write_pooled(const Pooled& pooled, std::byte* stage_at, const Filters& filters, int row) const {
     __syncthreads();
 #pragma unroll
-    for (int i = 0; i < kGroups * 2; ++i) stage(stage_at, filters, i / 2 * 4 + static_cast<int>(threadIdx.x) % 4, i % 2, pooled[i / 2][i % 2]);
+    for (int g = 0; g < kGroups; ++g) stage(stage_at, filters, g * 4 + static_cast<int>(threadIdx.x) % 4, pooled[g][0], pooled[g][1]);
     write_row(stage_at, row, first_column - conv_column / kPoolStride);
   }
 
@@ -328,37 +332,15 @@ struct Stem {
     std::byte* stage_at = shared + memory.stage;
     const int pitch = patch_pitch(layer, kShape), end = min(layer.conv_height, conv_row + conv_rows(layer, rows));
     const std::uint32_t patch = shared_address(shared) + patch_lead(layer) / 2 * 16;
-    const auto start = [&](Sums& sums, int y) {
-      start_row<kFactor>(sums, weights, patch + (y - conv_row) * kStemStride * pitch, pitch, memory.part_bytes);
-    };
     Pooling pooling;
 #pragma unroll
     for (int i = 0; i < kGroups * 2; ++i) pooling.best[i / 2][i % 2] = -kInfinity;
     pooling.row = first_row;
     Sums sums = {};
-    int y = max(0, conv_row);
-    if constexpr (kPipelined) {
-      // The second of two rows is multiplied while the first is finished. (Across iterations ptxas would wait.)
-      Sums others = {};
-      for (; y + 1 < end; y += 2) {
-        start(sums, y);
-        start(others, y + 1);
-        wait_for_row<1>(sums);
-        finish_row(sums, y, pooling, stage_at, filters);
-        wait_for_row<0>(others);
-        finish_row(others, y + 1, pooling, stage_at, filters);
-      }
-      if (y < end) {
-        start(sums, y);
-        wait_for_row<0>(sums);
-        finish_row(sums, y, pooling, stage_at, filters);
-      }
-    } else {
-      for (; y < end; ++y) {
-        start(sums, y);
-        wait_for_row<0>(sums);
-        finish_row(sums, y, pooling, stage_at, filters);
-      }
+    for (int y = max(0, conv_row); y < end; ++y) {
+      start_row<kFactor>(sums, weights, patch + (y - conv_row) * kStemStride * pitch, pitch, memory.part_bytes);
+      wait_for_row(sums);
+      finish_row(sums, y, pooling, stage_at, filters);
     }
   }
 };

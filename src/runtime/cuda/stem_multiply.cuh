@@ -112,10 +112,9 @@ __device__ void start_row(float (&sums)[kSize], const StemWeights<kRows, kSteps,
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
 
-/// `sums` are there, `kStarted` later rows may be on their way.
-template <int kStarted, int kSize>
+template <int kSize>
 __device__ void wait_for_row(float (&sums)[kSize]) {
-  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kStarted) : "memory");
+  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
   pin(sums);
 }
 
@@ -157,7 +156,7 @@ __device__ void start_row(float (&sums)[kSize], const StemWeights<kRows, kSteps,
   for (int i = 0; i < kSize; ++i) sums[i] = d[i / 4][i % 4];
 }
 
-template <int kStarted, int kSize>
+template <int kSize>
 __device__ void wait_for_row(float (&)[kSize]) {}
 
 #endif

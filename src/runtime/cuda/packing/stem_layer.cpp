@@ -15,21 +15,6 @@ constexpr int kScaledExponent = 14;
 
 std::int32_t blocks_over(std::int64_t extent, std::int64_t block) { return static_cast<std::int32_t>((extent + block - 1) / block); }
 
-/// Clock cycles of a layer, about: tensor cores are shared by the blocks of a multiprocessor, everything else overlaps with them.
-double model_cycles(const StemLayer& layer, StemShape shape, Operand operand, const StemDevice& device) {
-  const int parts = stem_parts(operand), products = 2 * parts - 1;
-  const StemMemory memory(layer, shape, parts, storage_bytes(operand));
-  if (memory.bytes > device.shared_bytes) return std::numeric_limits<double>::infinity();
-  const double blocks = static_cast<double>(layer.batch) * layer.grid_rows * layer.grid_columns * layer.slices;
-  const double of_processor = std::ceil(blocks / device.processors);
-  const int fitting = std::min(stem_blocks(operand), (device.shared_bytes + 1024) / (memory.bytes + 1024));
-  const double rows = conv_rows(layer, layer.block_rows);
-  const double products_cycles = rows * shape.rows * shape.steps * products * shape.tile / 2;
-  const double pixels = stem_patch_rows(layer, shape) * patch_groups(layer, shape);
-  const double other_cycles = 2500 + rows * shape.tile * 3 + pixels * (is_scaled(operand) ? 0.9 : 0.5);
-  return of_processor * std::max(products_cycles, (products_cycles + other_cycles) / std::min<double>(fitting, of_processor));
-}
-
 /// Weights as integers of 16 bits.
 class Quantiser {
  public:
@@ -80,6 +65,24 @@ StemShape stem_shape(int rows, int columns, int tile) {
   return {0, 0, 0};
 }
 
+double predict_stem(const StemLayer& layer, StemShape shape, Operand operand, const StemDevice& device) {
+  const int parts = stem_parts(operand);
+  const StemMemory memory(layer, shape, parts, storage_bytes(operand));
+  if (memory.bytes > device.shared_bytes) return std::numeric_limits<double>::infinity();
+  // Nanoseconds of a block: tensor cores; loading pixels, twice under a scale, and finishing rows; what it waits for anyway.
+  const double rows = conv_rows(layer, layer.block_rows), groups = stem_patch_rows(layer, shape) * patch_groups(layer, shape);
+  const double slower = device.warp_groups ? 1 : parts == 1 ? 2 : shape.tile > 64 ? 4 : 2.5;  // measured, with the others
+  const double products = rows * shape.rows * shape.steps * (2 * parts - 1) * shape.tile * 0.36 * slower;
+  const double other = groups * (is_scaled(operand) ? 2.9 : 0.54) + rows * shape.tile * (layer.pool ? 6.4 : 7.1);
+  // Blocks side by side share the tensor cores, and hide 0.4 of everything else.
+  const auto wave = [&](double blocks) { return std::max(1250 + products + other, blocks * products) + (blocks - 1) * 0.6 * other; };
+  const int resident = std::min(stem_blocks(operand), (device.shared_bytes + 1024) / (memory.bytes + 1024)) * device.processors;
+  const std::int64_t blocks = std::int64_t{layer.batch} * layer.grid_rows * layer.grid_columns * layer.slices;
+  const std::int64_t waves = blocks / resident, rest = blocks % resident;
+  const double last = rest > 0 ? wave(std::ceil(static_cast<double>(rest) / device.processors)) : 0;
+  return 2 + 1e-3 * (static_cast<double>(waves) * wave(resident / device.processors) + last);
+}
+
 void cut_stem_rows(StemLayer& layer, StemShape shape, int block_rows) {
   // A pooled output at a border between blocks needs columns of both, so that each of several blocks has a pair less.
   const int pairs = layer.conv_width <= shape.tile ? shape.tile / 2 : shape.tile / 2 - 1;
@@ -96,15 +99,15 @@ void cut_stem_rows(StemLayer& layer, StemShape shape, int block_rows) {
 StemShape cut_stem(StemLayer& layer, int rows, int columns, Operand operand, const StemDevice& device) {
   StemShape best{0, 0, 0};
   int best_rows = 1;
-  double best_cycles = std::numeric_limits<double>::infinity();
+  double best_us = std::numeric_limits<double>::infinity();
   for (const int tile : {112, 64}) {
     const StemShape shape = stem_shape(rows, columns, tile);
     if (shape.rows == 0) continue;
     for (int block_rows = 1; block_rows <= std::min(layer.out_height, 32); ++block_rows) {
       cut_stem_rows(layer, shape, block_rows);
-      const double cycles = model_cycles(layer, shape, operand, device);
-      if (!(cycles < best_cycles)) continue;
-      best_cycles = cycles;
+      const double us = predict_stem(layer, shape, operand, device);
+      if (!(us < best_us)) continue;
+      best_us = us;
       best = shape;
       best_rows = block_rows;
     }
@@ -134,7 +137,7 @@ StemPack pack_stem(const Tensor& weights, int shift, StemShape shape, Operand op
           for (std::int64_t thread = 0; thread < kStemThreads; ++thread) {
             const std::int64_t warp = thread / kLanes, lane = thread % kLanes;
             for (std::int64_t word = 0; word < 4; ++word) {
-              const std::int64_t k = slice * kStemFilters + warp * 16 + lane / 4 + word % 2 * 8;
+              const std::int64_t k = slice * kStemFilters + warp * 16 + lane / 4 * 2 + word % 2;
               const std::int64_t e = step * 16 + lane % 4 * 2 + word / 2 * 8;
               pack.fragments.push_back(bits_of(k, y, e, part) | bits_of(k, y, e + 1, part) << 16);
             }

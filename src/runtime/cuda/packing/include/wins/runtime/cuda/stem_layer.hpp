@@ -72,8 +72,8 @@ WINS_DEVICE constexpr int first_conv_column(const StemLayer& layer, int column) 
   return first < 0 ? 0 : first;
 }
 
-/// Bytes from one pixel to the next of a row of outputs on its way to memory: 16 more, for the banks.
-WINS_DEVICE constexpr int stem_stage_pitch(int element_bytes) { return kStemFilters * element_bytes + 16; }
+/// Bytes from one pixel to the next of a row of outputs on its way to memory: 32 more, for the banks.
+WINS_DEVICE constexpr int stem_stage_pitch(int element_bytes) { return kStemFilters * element_bytes + 32; }
 
 /// Shared memory of a block: patches of one or two parts, and behind them a row of outputs.
 struct StemMemory {
@@ -92,27 +92,25 @@ WINS_DEVICE constexpr int stem_parts(Operand operand) { return operand == Operan
 WINS_DEVICE constexpr bool is_scaled(Operand operand) { return operand == Operand::f32 || operand == Operand::tf32; }
 inline constexpr int kStemScaleLimit = 60;  ///< exponents of both powers lie between -60 and 60
 
-/// Whether a block multiplies one row while it finishes another, which takes twice the registers for sums.
-WINS_DEVICE constexpr bool is_stem_pipelined([[maybe_unused]] Operand operand) {
-#ifdef WINS_STEM_SERIAL
-  return false;
-#else
-  return operand != Operand::f32;
-#endif
-}
 /// Blocks that a multiprocessor holds by registers.
-WINS_DEVICE constexpr int stem_blocks(Operand operand) { return operand == Operand::f32 || is_stem_pipelined(operand) ? 2 : 3; }
+WINS_DEVICE constexpr int stem_blocks(Operand operand) { return operand == Operand::f32 ? 2 : 3; }
 
 /// Those that were built.
 std::vector<StemShape> stem_shapes();
 /// The kernel with `rows` x `columns` (columns with stem_shift) and least zeros; rows of 0 when none is large enough.
 StemShape stem_shape(int rows, int columns, int tile);
 
-/// Cuts a layer with everything before `block_rows` set: the kernel and the rows of a block by a model of time.
 struct StemDevice {
   int processors = 132;
   int shared_bytes = 227 * 1024;  ///< of a block, at most
+  bool warp_groups = true;        ///< Hopper's tensor core instructions
 };
+
+/// Microseconds that a cut layer takes, by a model fitted to times of an H200 (within 8 % in the mean); infinite when a block does
+/// not fit.
+double predict_stem(const StemLayer& layer, StemShape shape, Operand operand, const StemDevice& device);
+
+/// Cuts a layer with everything before `block_rows` set: the kernel and the rows of a block that take the least time.
 /// `columns` with stem_shift. A shape with rows of 0 when no block fits.
 StemShape cut_stem(StemLayer& layer, int rows, int columns, Operand operand, const StemDevice& device);
 /// The same with rows and kernel given.
@@ -120,7 +118,8 @@ void cut_stem_rows(StemLayer& layer, StemShape shape, int block_rows);
 
 struct StemPack {
   int slices = 0;  ///< of kStemFilters
-  /// A fragments: [slice][part][kernel row][step][thread][4 words]; of kernel m64k16.
+  /// A fragments: [slice][part][kernel row][step][thread][4 words]; of m64k16. Rows i and i + 8 of a warp's 16 are neighbouring
+  /// filters: one thread has both.
   std::vector<std::uint32_t> fragments;
   /// Of each filter, what its sums are multiplied with; empty unless is_scaled.
   std::vector<float> scales;
