@@ -210,7 +210,7 @@ struct Stem {
   }
 
   /// Of the slice.
-  static __device__ int own_filter(int half) { return static_cast<int>(threadIdx.x) / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4 * 2 + half; }
+  static __device__ int own_filter(int half) { return static_cast<int>(threadIdx.x) / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4 + 8 * half; }
 
   __device__ float finish(const Filters& filters, int half, float x) const {
     x = kScaled ? fmaf(x, filters.factor[half], filters.bias[half]) : x + filters.bias[half];
@@ -218,13 +218,9 @@ struct Stem {
     return smaller(larger(x, filters.low[half]), filters.high[half]);
   }
 
-  /// Both filters of a column on their way to memory.
-  __device__ void stage(std::byte* stage_at, const Filters& filters, int column, float first, float second) const {
-    struct alignas(2 * sizeof(Storage)) Pair {
-      Storage first, second;
-    };
-    auto* to = reinterpret_cast<Storage*>(stage_at + column * stem_stage_pitch(sizeof(Storage))) + own_filter(0);
-    *reinterpret_cast<Pair*>(to) = {static_cast<Storage>(finish(filters, 0, first)), static_cast<Storage>(finish(filters, 1, second))};
+  __device__ void stage(std::byte* stage_at, const Filters& filters, int column, int half, float x) const {
+    auto* to = reinterpret_cast<Storage*>(stage_at + column * stem_stage_pitch(sizeof(Storage))) + own_filter(half);
+    *to = static_cast<Storage>(finish(filters, half, x));
   }
 
   /// The block's columns of output row `row`, of which the stage's `skip`-th is the first.
@@ -277,9 +273,8 @@ struct Stem {
   __device__ void write_convolution(const Sums& sums, std::byte* stage_at, const Filters& filters, int row) const {
     __syncthreads();  // the last row has left the stage
 #pragma unroll
-    for (int i = 0; i < kGroups * 2; ++i) {
-      const int at = i / 2 * 4 + i % 2;
-      stage(stage_at, filters, i / 2 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2, sums[at], sums[at + 2]);
+    for (int i = 0; i < kGroups * 4; ++i) {
+      stage(stage_at, filters, i / 4 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2, i / 2 % 2, sums[i]);
     }
     write_row(stage_at, row, 0);
   }
@@ -287,7 +282,7 @@ struct Stem {
   __device__ void write_pooled(const Pooled& pooled, std::byte* stage_at, const Filters& filters, int row) const {
     __syncthreads();
 #pragma unroll
-    for (int g = 0; g < kGroups; ++g) stage(stage_at, filters, g * 4 + static_cast<int>(threadIdx.x) % 4, pooled[g][0], pooled[g][1]);
+    for (int i = 0; i < kGroups * 2; ++i) stage(stage_at, filters, i / 2 * 4 + static_cast<int>(threadIdx.x) % 4, i % 2, pooled[i / 2][i % 2]);
     write_row(stage_at, row, first_column - conv_column / kPoolStride);
   }
 

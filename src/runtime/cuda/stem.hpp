@@ -17,8 +17,8 @@ struct StemPointers {
   const std::uint32_t* fragments = nullptr;
 };
 
-/// Enqueues the layer, cut for `shape`; false when the device refused it. An input that is infinite or not a number spoils what
-/// the kernel's zeros touch too: outputs up to four rows and one column away.
+/// Enqueues the layer, cut for `shape`; false when the device refused it. An input that is infinite or not a number spoils
+/// outputs a few rows and columns beyond those that read it too: zeros that fill up the kernel touch it.
 bool launch_stem(Operand operand, StemShape shape, const StemLayer& layer, const StemPointers& pointers, cudaStream_t stream);
 
 }  // namespace wins::runtime::cuda

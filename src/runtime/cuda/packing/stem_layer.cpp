@@ -137,7 +137,7 @@ StemPack pack_stem(const Tensor& weights, int shift, StemShape shape, Operand op
           for (std::int64_t thread = 0; thread < kStemThreads; ++thread) {
             const std::int64_t warp = thread / kLanes, lane = thread % kLanes;
             for (std::int64_t word = 0; word < 4; ++word) {
-              const std::int64_t k = slice * kStemFilters + warp * 16 + lane / 4 * 2 + word % 2;
+              const std::int64_t k = slice * kStemFilters + warp * 16 + lane / 4 + word % 2 * 8;
               const std::int64_t e = step * 16 + lane % 4 * 2 + word / 2 * 8;
               pack.fragments.push_back(bits_of(k, y, e, part) | bits_of(k, y, e + 1, part) << 16);
             }

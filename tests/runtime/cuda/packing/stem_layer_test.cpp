@@ -27,8 +27,8 @@ std::vector<double> multiply(const StemPack& pack, StemShape shape, int shift, O
       const std::int64_t y = i / shape.steps % shape.rows, step = i % shape.steps;
       for (std::int64_t thread = 0; thread < kStemThreads; ++thread) {
         for (std::int64_t e = 0; e < 8; ++e) {
-          // The A fragment of m16n8k16, a warp for 16 filters: rows i and i + 8 are filters 2i and 2i + 1.
-          const std::int64_t filter = slice * kStemFilters + thread / 32 * 16 + thread % 32 / 4 * 2 + e / 2 % 2;
+          // The A fragment of m16n8k16, a warp for 16 filters.
+          const std::int64_t filter = slice * kStemFilters + thread / 32 * 16 + thread % 32 / 4 + e / 2 % 2 * 8;
           const std::int64_t k = thread % 4 * 2 + e % 2 + e / 4 * 8, column = step * 4 + k / 4 - shift, c = k % 4;
           const double weight = value_of(pack.fragments.at(at + static_cast<std::size_t>(e / 2)) >> (16 * (e % 2)), operand);
           if (filter >= K || y >= rows || column < 0 || column >= columns || c >= C) {

@@ -72,8 +72,8 @@ WINS_DEVICE constexpr int first_conv_column(const StemLayer& layer, int column) 
   return first < 0 ? 0 : first;
 }
 
-/// Bytes from one pixel to the next of a row of outputs on its way to memory: 32 more, for the banks.
-WINS_DEVICE constexpr int stem_stage_pitch(int element_bytes) { return kStemFilters * element_bytes + 32; }
+/// Bytes from one pixel to the next of a row of outputs on its way to memory: 16 more, for the banks.
+WINS_DEVICE constexpr int stem_stage_pitch(int element_bytes) { return kStemFilters * element_bytes + 16; }
 
 /// Shared memory of a block: patches of one or two parts, and behind them a row of outputs.
 struct StemMemory {
@@ -118,8 +118,7 @@ void cut_stem_rows(StemLayer& layer, StemShape shape, int block_rows);
 
 struct StemPack {
   int slices = 0;  ///< of kStemFilters
-  /// A fragments: [slice][part][kernel row][step][thread][4 words]; of m64k16. Rows i and i + 8 of a warp's 16 are neighbouring
-  /// filters: one thread has both.
+  /// A fragments: [slice][part][kernel row][step][thread][4 words]; of m64k16.
   std::vector<std::uint32_t> fragments;
   /// Of each filter, what its sums are multiplied with; empty unless is_scaled.
   std::vector<float> scales;
