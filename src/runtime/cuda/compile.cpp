@@ -49,12 +49,16 @@ bool has_weights(const Node& node) {
 class Compiler {
  public:
   explicit Compiler(const Environment& env)
-      : env_(env), placements_(find_placements(env.graph, static_cast<int>(env.unit()))), buffers_(env.graph.values.size(), kNoBuffer) {}
+      : env_(env),
+        max_pools_(find_max_pools(env.graph)),
+        placements_(find_placements(env.graph, static_cast<int>(env.unit()))),
+        buffers_(env.graph.values.size(), kNoBuffer) {}
 
   Program run() {
     for (const ValueId id : env_.graph.inputs) add_input(id);
+    choose_max_pools();
     for (const Node& node : env_.graph.nodes) {
-      if (!place_concat(node) && !add_alias(node)) add_node(node);
+      if (!absorbed_.contains(&node) && !place_concat(node) && !add_alias(node)) add_node(node);
     }
     require(unsupported_.empty(), "no cuda kernel for: {}", unsupported_);
     for (const ValueId id : env_.graph.outputs) add_output(id);
@@ -95,9 +99,10 @@ class Compiler {
     return index;
   }
 
-  /// Where a value is read from; constants go to the device when something reads them.
+  /// Where a value is read from; constants go to the device, and the network's inputs are converted, when something reads them.
   std::size_t read(ValueId id) {
     if (buffer_of(id) != kNoBuffer) return buffer_of(id);
+    if (hosts_.contains(id)) return convert_input(id);
     const Value& constant = value(id);
     require(constant.constant.has_value(), "cuda: value '{}' is read before it is made", constant.name);
     const std::size_t index = add_bytes(0);
@@ -113,14 +118,18 @@ class Compiler {
     const Shape& shape = input.shape.value();
     const std::size_t host = add_bytes(static_cast<std::size_t>(element_count(shape)) * sizeof(float));
     program_.inputs.push_back({host, shape});
-    const Layout to = layout(id);
-    if (to == plain_layout(shape) && env_.element_bytes() == 4) {
-      buffer_of(id) = host;
-      return;
-    }
-    add_copy(id, "cuda:reorder_from_host", {whole(plain_layout(shape), to, env_.unit()), Number::f32, number_of(env_.operand)}, host,
-             add_buffer(id));
+    hosts_[id] = host;
+    if (layout(id) == plain_layout(shape) && env_.element_bytes() == 4) buffer_of(id) = host;
   }
+
+  std::size_t convert_input(ValueId id) {
+    const Layout from = plain_layout(value(id).shape.value());
+    const std::size_t result = add_buffer(id);
+    add_copy(id, "cuda:reorder_from_host", {whole(from, layout(id), env_.unit()), Number::f32, number_of(env_.operand)}, hosts_.at(id), result);
+    return result;
+  }
+
+  double predict_copy(ValueId id) const { return predict_bytes(8.0 * static_cast<double>(element_count(value(id).shape.value()))); }
 
   void add_output(ValueId id) {
     const Value& output = value(id);
@@ -137,7 +146,7 @@ class Compiler {
     line.node = value(id).name;
     line.kernel = std::move(name);
     line.problem = to_string(value(id).shape.value());
-    line.predicted_us = predict_bytes(8.0 * static_cast<double>(element_count(value(id).shape.value())));
+    line.predicted_us = predict_copy(id);
     try {
       program_.steps.push_back({copy_step(std::move(copy)), {from}, {to}});
     } catch (const Error& error) {
@@ -152,6 +161,7 @@ class Compiler {
     if (std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) { return value(id).constant.has_value(); })) return false;
     const ValueId output = node.outputs[0];
     if (buffer_of(output) == kNoBuffer) add_buffer(output);
+    for (const ValueId id : node.inputs) read(id);
     return true;
   }
 
@@ -175,17 +185,52 @@ class Compiler {
     }
   }
 
+  Problem problem_of(const Node& node, const Node* max_pool) {
+    Problem problem{env_, node, {}, {}, max_pool};
+    for (const ValueId id : node.inputs) problem.inputs.push_back(id != kNone && is_float(value(id)) ? layout(id) : Layout{});
+    for (const ValueId id : problem.results()) problem.outputs.push_back(id != kNone ? layout(id) : Layout{});
+    problem.host_input = hosts_.contains(node.input(0));
+    if (problem.host_input && buffer_of(node.input(0)) == kNoBuffer && count_readers(node.input(0)) == 1) {
+      problem.conversion_us = predict_copy(node.input(0));
+    }
+    return problem;
+  }
+
+  std::ptrdiff_t count_readers(ValueId id) const {
+    std::ptrdiff_t readers = std::ranges::count(env_.graph.outputs, id);
+    for (const Node& node : env_.graph.nodes) readers += std::ranges::count(node.inputs, id);
+    return readers;
+  }
+
+  /// Keeps the max-pools that are predicted faster inside the convolution before them, and those that a forced kernel takes;
+  /// they get no steps.
+  void choose_max_pools() {
+    std::erase_if(max_pools_, [&](const auto& entry) {
+      const auto& [node, pool] = entry;
+      const double together = predict_best(problem_of(*node, pool)), alone = predict_best(problem_of(*node, nullptr));
+      if (together == 0 || alone == 0) return together > 0;  // forced
+      return !(together < alone + predict_best(problem_of(*pool, nullptr)));
+    });
+    for (const auto& [node, pool] : max_pools_) absorbed_.insert(pool);
+  }
+
+  /// The least predicted time over the kernels that take a problem; infinite when none does, 0 when one is forced.
+  double predict_best(const Problem& problem) const {
+    LayerPlan unused;
+    const std::vector<Candidate> candidates = find_candidates(problem, unused);
+    return candidates.empty() ? std::numeric_limits<double>::infinity() : candidates[0].us;
+  }
+
   void add_node(const Node& node) {
     if (has_weights(node)) check_weights(node);
-    Problem problem{env_, node, {}, {}};
-    for (const ValueId id : node.inputs) problem.inputs.push_back(id != kNone && is_float(value(id)) ? layout(id) : Layout{});
-    for (const ValueId id : node.outputs) problem.outputs.push_back(id != kNone ? layout(id) : Layout{});
+    const auto pool = max_pools_.find(&node);
+    const Problem problem = problem_of(node, pool != max_pools_.end() ? pool->second : nullptr);
     LayerPlan line;
     std::optional<Implementation> chosen = choose(problem, line);
     if (!chosen) {
       unsupported_ += fmt::format("{}{} ({}{})", unsupported_.empty() ? "" : ", ", node.name, graph::op_name(node.op),
                                   line.refused.empty() ? "" : ": " + line.refused.back().second);
-      for (const ValueId id : node.outputs) {
+      for (const ValueId id : problem.results()) {
         if (id != kNone) add_buffer(id);
       }
       return;
@@ -193,11 +238,13 @@ class Compiler {
     PlannedStep planned;
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       const bool wanted = node.inputs[i] != kNone && (chosen->reads.empty() || chosen->reads.at(i));
-      planned.inputs.push_back(wanted ? read(node.inputs[i]) : kNoBuffer);
+      const bool as_it_comes = i == 0 && chosen->reads_host;
+      planned.inputs.push_back(as_it_comes ? hosts_.at(node.inputs[i]) : wanted ? read(node.inputs[i]) : kNoBuffer);
     }
-    for (const ValueId id : node.outputs) planned.outputs.push_back(id != kNone ? add_buffer(id) : kNoBuffer);
+    for (const ValueId id : problem.results()) planned.outputs.push_back(id != kNone ? add_buffer(id) : kNoBuffer);
     line.node = node.name;
     line.kernel = chosen->name;
+    if (problem.max_pool != nullptr) line.inside.push_back(problem.max_pool->name);
     line.problem = problem_text(env_.graph, node);
     line.workspace_bytes = chosen->workspace_bytes;
     line.weight_bytes = chosen->weight_bytes;
@@ -206,26 +253,36 @@ class Compiler {
     program_.plan.layers.push_back(std::move(line));
   }
 
-  /// The kernel with the least predicted time among those that take the problem.
-  std::optional<Implementation> choose(const Problem& problem, LayerPlan& line) const {
-    struct Candidate {
-      Kernel kernel;
-      double us;
-    };
+  struct Candidate {
+    Kernel kernel;
+    double us;
+  };
+
+  /// The kernels that take the problem, least predicted time first; why others do not goes to `line`.
+  std::vector<Candidate> find_candidates(const Problem& problem, LayerPlan& line) const {
     std::vector<Candidate> candidates;
     if (!is_float(problem.output())) {
       line.refused.emplace_back("all", "its output is not float32");
-      return std::nullopt;
+      return candidates;
     }
     for (const Kernel& kernel : kernels_for(problem.node.op)) {
-      if (auto reason = kernel.refuse(problem)) {
+      if (problem.max_pool != nullptr && !kernel.takes_max_pool) {
+        line.refused.emplace_back(std::string(kernel.name), "max-pool behind it");
+      } else if (auto reason = kernel.refuse(problem)) {
         line.refused.emplace_back(std::string(kernel.name), std::move(*reason));
       } else {
         const bool forced = env_.options.force_kernel == kernel.name;
-        candidates.push_back({kernel, forced ? 0 : kernel.predict(problem)});
+        const double conversion = kernel.reads_host ? 0 : problem.conversion_us;
+        candidates.push_back({kernel, forced ? 0 : kernel.predict(problem) + conversion});
       }
     }
     std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) { return a.us < b.us; });
+    return candidates;
+  }
+
+  /// The kernel with the least predicted time among those that take the problem.
+  std::optional<Implementation> choose(const Problem& problem, LayerPlan& line) const {
+    const std::vector<Candidate> candidates = find_candidates(problem, line);
     std::optional<Implementation> result;
     for (const Candidate& candidate : candidates) {
       if (result) {
@@ -234,6 +291,7 @@ class Compiler {
       }
       try {
         result = candidate.kernel.build(problem);
+        result->reads_host = candidate.kernel.reads_host;
         line.predicted_us = candidate.us;
         line.choice = candidate.kernel.name;
       } catch (const Unsupported& unsupported) {
@@ -291,8 +349,11 @@ class Compiler {
   }
 
   const Environment& env_;
+  std::map<const Node*, const Node*> max_pools_;  // by the convolution
+  std::set<const Node*> absorbed_;                // into other steps
   std::map<ValueId, Placement> placements_;
-  std::vector<std::size_t> buffers_;  // by value
+  std::vector<std::size_t> buffers_;     // by value
+  std::map<ValueId, std::size_t> hosts_;  // of the network's inputs, float32 row-major
   Program program_;
   std::string unsupported_;
 };

@@ -56,12 +56,20 @@ struct Problem {
   const Environment& env;
   const graph::Node& node;
   std::vector<Layout> inputs, outputs;  ///< in the node's order; empty for absent and for integer inputs
+  /// Computed in the same step; `outputs` are then its own.
+  const graph::Node* max_pool = nullptr;
+  /// Input 0 is an input of the network, so that it is there as float32 NCHW too.
+  bool host_input = false;
+  /// What converting input 0 for this node alone would take, microseconds.
+  double conversion_us = 0;
 
   bool has_input(std::size_t i) const { return node.input(i) != graph::kNone; }
   const graph::Value& input(std::size_t i) const { return env.graph.value(node.inputs.at(i)); }
   const Shape& input_shape(std::size_t i) const { return input(i).shape.value(); }
   const graph::Value& output(std::size_t i = 0) const { return env.graph.value(node.outputs.at(i)); }
   const Shape& output_shape(std::size_t i = 0) const { return output(i).shape.value(); }
+  /// What the step writes.
+  const std::vector<graph::ValueId>& results() const { return max_pool != nullptr ? max_pool->outputs : node.outputs; }
   /// Null when input `i` is absent or not constant.
   const Tensor* constant(std::size_t i) const { return has_input(i) ? env.graph.constant_input(node, i) : nullptr; }
 };
@@ -82,6 +90,7 @@ using Step = std::function<void(const Arguments&)>;
 struct Implementation {
   std::string name;  ///< as the plan shows it, "cuda:..."
   std::vector<bool> reads;  ///< of each input of the node: whether the step reads it from the value; empty: all
+  bool reads_host = false;  ///< input 0 as float32 NCHW
   std::size_t workspace_bytes = 0;
   std::size_t weight_bytes = 0;
   Step step;
@@ -95,6 +104,8 @@ struct Kernel {
   double (*predict)(const Problem&);
   /// Throws `Unsupported` where a library says so only now.
   Implementation (*build)(const Problem&);
+  bool takes_max_pool = false;  ///< the one behind the node
+  bool reads_host = false;      ///< the network's input as it comes; refuses others
 };
 
 struct Unsupported {

@@ -1,0 +1,380 @@
+#include "stem.hpp"
+
+#include <type_traits>
+
+#include "stem_multiply.cuh"
+
+namespace wins::runtime::cuda {
+namespace {
+
+constexpr unsigned kAllLanes = 0xFFFFFFFFU;
+
+/// NaN wins.
+__device__ inline float larger(float a, float b) {
+  float result;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+  return result;
+}
+
+__device__ inline float smaller(float a, float b) {
+  float result;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+  return result;
+}
+
+/// The power of two that brings a number of this magnitude (bits of a finite float32) to [2^13, 2^14).
+__device__ inline float scale_for(std::uint32_t magnitude) {
+  const int exponent = 140 - static_cast<int>(magnitude >> 23);
+  return __uint_as_float(static_cast<std::uint32_t>(min(max(exponent, -kStemScaleLimit), kStemScaleLimit) + 127) << 23);
+}
+
+/// Zeros where there is nothing to load. No branches, so that many loads are on their way.
+__device__ inline float load_if(bool exists, const float* from) {
+  float x;
+  asm volatile("{.reg .pred p; setp.ne.b32 p, %2, 0; mov.f32 %0, 0f00000000; @p ld.global.nc.f32 %0, [%1];}" : "=f"(x) : "l"(from), "r"(int{exists}));
+  return x;
+}
+__device__ inline float4 load_if(bool exists, const float4* from) {
+  float4 x;
+  asm volatile(
+      "{.reg .pred p; setp.ne.b32 p, %5, 0; mov.f32 %0, 0f00000000; mov.f32 %1, 0f00000000; mov.f32 %2, 0f00000000; mov.f32 %3, 0f00000000; "
+      "@p ld.global.nc.v4.f32 {%0, %1, %2, %3}, [%4];}"
+      : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
+      : "l"(from), "r"(int{exists}));
+  return x;
+}
+
+/// One block: a rectangle of outputs of one image, for kStemFilters filters.
+template <Operand kOperand, int kRows, int kSteps, int kTile>
+struct Stem {
+  static constexpr StemShape kShape{kRows, kSteps, kTile};
+  static constexpr Operand kFactor = kOperand == Operand::bf16 ? Operand::bf16 : Operand::f16;
+  using Factor = typename Format<kFactor>::Storage;
+  using Storage = typename Format<kOperand>::Storage;
+  static constexpr int kParts = kOperand == Operand::f32 ? 2 : 1;
+  static constexpr bool kScaled = kOperand == Operand::f32 || kOperand == Operand::tf32;
+  static constexpr int kGroups = kTile / 8;  ///< of eight columns: a thread has two neighbours of each, for two filters
+  static constexpr int kBatch = 6;           ///< groups of pixels that a thread has on their way
+  using Sums = float[kGroups * 4];
+  using Pooled = float[kGroups][2];          ///< [][filter]
+
+  const StemLayer& layer;
+  const StemPointers& p;
+  std::byte* shared;
+  int image, first_row, rows;        // of the outputs
+  int first_column, columns;
+  int slice;
+  int conv_row, conv_column;         // of the convolution, where the block begins; rows may begin before the first
+  float unscale = 1;                 // of the block's pixels
+
+  __device__ Stem(const StemLayer& of, const StemPointers& pointers, std::byte* memory) : layer(of), p(pointers), shared(memory) {
+    int block = static_cast<int>(blockIdx.x);
+    int row_block = layer.by_grid_columns.divide(block);
+    image = layer.by_grid_rows.divide(row_block);
+    slice = static_cast<int>(blockIdx.y);
+    first_row = row_block * layer.block_rows;
+    rows = min(layer.block_rows, layer.out_height - first_row);
+    first_column = block * layer.block_columns;
+    columns = min(layer.block_columns, layer.out_width - first_column);
+    conv_row = layer.pool ? kPoolStride * first_row - layer.pool_pad_top : first_row;
+    conv_column = first_conv_column(layer, first_column);
+  }
+
+  // ---- pixels ----------------------------------------------------------------------------------------
+
+  /// Four neighbouring pixels of the patch, by channel; zeros outside the image.
+  template <bool kAligned, int kPlanes>
+  __device__ void load(int item, bool exists, float4 (&planes)[kPlanes]) const {
+    int group = item;
+    const int row = layer.by_patch_groups.divide(group);
+    const int y = kStemStride * conv_row - layer.pad_top + row;
+    const int x = kStemStride * conv_column + runtime::cuda::first_column(layer) - patch_lead(layer) + 4 * group;
+    exists = exists && static_cast<unsigned>(y) < static_cast<unsigned>(layer.height);
+    const int plane = layer.height * layer.width;
+    const float* from = p.input + static_cast<std::int64_t>(image) * layer.channels * plane + y * layer.width + x;
+    const auto inside = [&](int i) { return exists && static_cast<unsigned>(x + i) < static_cast<unsigned>(layer.width); };
+#pragma unroll
+    for (int c = 0; c < kPlanes; ++c) {
+      const float* at = from + static_cast<std::int64_t>(c) * plane;
+      if constexpr (kAligned) {
+        planes[c] = load_if(inside(0), reinterpret_cast<const float4*>(at));
+      } else {
+        const bool has = c < layer.channels;
+        planes[c] = {load_if(has && inside(0), at), load_if(has && inside(1), at + 1), load_if(has && inside(2), at + 2), load_if(has && inside(3), at + 3)};
+      }
+    }
+  }
+
+  /// Calls `visit(item, planes)` for this thread's share of the patch.
+  template <bool kAligned, int kPlanes, int kBatch, class Visit>
+  __device__ void for_each_group(const Visit& visit) const {
+    const int items = stem_patch_rows(layer, kShape) * patch_groups(layer, kShape);
+    for (int first = static_cast<int>(threadIdx.x); first < items; first += kBatch * kStemThreads) {
+      float4 planes[kBatch][kPlanes];
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) load<kAligned>(first + b * kStemThreads, first + b * kStemThreads < items, planes[b]);
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) {
+        if (first + b * kStemThreads < items) visit(first + b * kStemThreads, planes[b]);
+      }
+    }
+  }
+  template <class Visit>
+  __device__ void for_each_group(const Visit& visit) const {
+    if (layer.width % 4 == 0 && layer.channels == 3) {
+      for_each_group<true, 3, kBatch>(visit);
+    } else {
+      for_each_group<false, kStemChannels, 2>(visit);
+    }
+  }
+
+  /// The scale of the block's pixels, from the largest finite one.
+  __device__ float find_scale(std::uint32_t* exchange) {
+    std::uint32_t largest = 0;
+    for_each_group([&](int, const auto& planes) {
+      for (const float4& plane : planes) {
+        for (const float value : {plane.x, plane.y, plane.z, plane.w}) {
+          const std::uint32_t magnitude = __float_as_uint(value) & 0x7FFFFFFFU;
+          if (magnitude < 0x7F800000U) largest = max(largest, magnitude);
+        }
+      }
+    });
+    largest = __reduce_max_sync(kAllLanes, largest);
+    if (threadIdx.x % 32 == 0) exchange[threadIdx.x / 32] = largest;
+    __syncthreads();
+    const float scale = scale_for(max(max(exchange[0], exchange[1]), max(exchange[2], exchange[3])));
+    __syncthreads();
+    unscale = __uint_as_float((254U << 23) - __float_as_uint(scale));  // 1 / scale
+    return scale;
+  }
+
+  /// The four channels of a pixel; for f32 the high or low part.
+  static __device__ uint2 pixel(float (&channels)[kStemChannels], int part) {
+    union {
+      uint2 words;
+      Factor values[kStemChannels];
+    } result;
+#pragma unroll
+    for (int c = 0; c < kStemChannels; ++c) {
+      result.values[c] = static_cast<Factor>(channels[c]);
+      if (part + 1 < kParts) channels[c] -= static_cast<float>(result.values[c]);
+    }
+    return result.words;
+  }
+
+  __device__ void fill_patch() {
+    const StemMemory memory(layer, kShape, kParts, static_cast<int>(sizeof(Storage)));
+    [[maybe_unused]] float scale = 1;
+    if constexpr (kScaled) scale = find_scale(reinterpret_cast<std::uint32_t*>(shared));
+    for_each_group([&](int item, const auto& planes) {
+      constexpr int kPlanes = static_cast<int>(std::extent_v<std::remove_reference_t<decltype(planes)>>);
+      float channels[4][kStemChannels] = {};
+#pragma unroll
+      for (int c = 0; c < kPlanes; ++c) {
+        channels[0][c] = planes[c].x * scale;
+        channels[1][c] = planes[c].y * scale;
+        channels[2][c] = planes[c].z * scale;
+        channels[3][c] = planes[c].w * scale;
+      }
+      // Rows of the patch lie next to each other.
+      auto* to = reinterpret_cast<uint4*>(shared + item * (4 * kStemPixelBytes));
+#pragma unroll
+      for (int part = 0; part < kParts; ++part) {
+        const uint2 a = pixel(channels[0], part), b = pixel(channels[1], part), c = pixel(channels[2], part), d = pixel(channels[3], part);
+        to[part * memory.part_bytes / 16] = {a.x, a.y, b.x, b.y};
+        to[part * memory.part_bytes / 16 + 1] = {c.x, c.y, d.x, d.y};
+      }
+    });
+  }
+
+  // ---- outputs ---------------------------------------------------------------------------------------
+
+  /// What this thread's two filters need behind their sums: min(max(max(y, slope y), low), high) of y = x factor + bias. Filters
+  /// that do not exist give zeros.
+  struct Filters {
+    float factor[2], bias[2], low[2], high[2];
+  };
+
+  __device__ Filters load_filters() const {
+    Filters result;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int filter = slice * kStemFilters + own_filter(half);
+      const bool exists = filter < layer.filters;
+      result.bias[half] = exists && p.bias != nullptr ? p.bias[filter] : 0.0F;
+      result.factor[half] = kScaled && exists ? p.scales[filter] : 1.0F;
+      result.low[half] = exists ? layer.low : 0.0F;
+      result.high[half] = exists ? layer.high : 0.0F;
+    }
+    return result;
+  }
+
+  /// Of the slice.
+  static __device__ int own_filter(int half) { return static_cast<int>(threadIdx.x) / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4 + 8 * half; }
+
+  __device__ float finish(const Filters& filters, int half, float x) const {
+    x = kScaled ? fmaf(x, filters.factor[half], filters.bias[half]) : x + filters.bias[half];
+    x = larger(x, x * layer.slope);
+    return smaller(larger(x, filters.low[half]), filters.high[half]);
+  }
+
+  __device__ void stage(std::byte* stage_at, const Filters& filters, int column, int half, float x) const {
+    auto* to = reinterpret_cast<Storage*>(stage_at + column * stem_stage_pitch(sizeof(Storage))) + own_filter(half);
+    *to = static_cast<Storage>(finish(filters, half, x));
+  }
+
+  /// The block's columns of output row `row`, of which the stage's `skip`-th is the first.
+  __device__ void write_row(const std::byte* stage_at, int row, int skip) const {
+    constexpr int kElements = 16 / static_cast<int>(sizeof(Storage)), kUnits = kStemFilters / kElements;
+    __syncthreads();
+    const int unit = static_cast<int>(threadIdx.x) % kUnits;
+    const int channel = slice * kStemFilters + unit * kElements;
+    if (channel < layer.filters) {
+      const std::int64_t line = (static_cast<std::int64_t>(image) * layer.out_height + row) * layer.out_width + first_column;
+      auto* to = static_cast<Storage*>(p.output) + line * layer.output_pitch + channel;
+      for (int column = static_cast<int>(threadIdx.x) / kUnits; column < columns; column += kStemThreads / kUnits) {
+        *reinterpret_cast<uint4*>(to + static_cast<std::int64_t>(column) * layer.output_pitch) =
+            *reinterpret_cast<const uint4*>(stage_at + (skip + column) * stem_stage_pitch(sizeof(Storage)) + unit * 16);
+      }
+    }
+  }
+
+  /// Columns that the convolution does not have lose against all others.
+  __device__ void drop_columns(Sums& sums) const {
+    if (conv_column + kTile <= layer.conv_width) return;
+#pragma unroll
+    for (int i = 0; i < kGroups * 4; ++i) {
+      if (conv_column + i / 4 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2 >= layer.conv_width) sums[i] = -kInfinity;
+    }
+  }
+
+  /// The largest of each pair of columns and of the one before it, or behind it: that one is a neighbour lane's.
+  template <bool kBefore>
+  static __device__ void pool_columns(const Sums& sums, Pooled& pooled) {
+    const int lane = static_cast<int>(threadIdx.x) % 32, quarter = lane % 4;
+    const int source = (lane & ~3) | ((quarter + (kBefore ? 3 : 1)) & 3);
+#pragma unroll
+    for (int g = 0; g < kGroups; ++g) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int at = 4 * g + 2 * half;
+        float given;
+        if constexpr (kBefore) {
+          given = quarter == 3 ? (g > 0 ? sums[max(0, at - 3)] : -kInfinity) : sums[at + 1];
+        } else {
+          given = quarter == 0 ? (g + 1 < kGroups ? sums[min(at + 4, 4 * kGroups - 1)] : -kInfinity) : sums[at];
+        }
+        const float neighbour = __shfl_sync(kAllLanes, given, source);
+        pooled[g][half] = larger(larger(sums[at], sums[at + 1]), neighbour);
+      }
+    }
+  }
+
+  __device__ void write_convolution(const Sums& sums, std::byte* stage_at, const Filters& filters, int row) const {
+    __syncthreads();  // the last row has left the stage
+#pragma unroll
+    for (int i = 0; i < kGroups * 4; ++i) {
+      stage(stage_at, filters, i / 4 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2, i / 2 % 2, sums[i]);
+    }
+    write_row(stage_at, row, 0);
+  }
+
+  __device__ void write_pooled(const Pooled& pooled, std::byte* stage_at, const Filters& filters, int row) const {
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < kGroups * 2; ++i) stage(stage_at, filters, i / 2 * 4 + static_cast<int>(threadIdx.x) % 4, i % 2, pooled[i / 2][i % 2]);
+    write_row(stage_at, row, first_column - conv_column / kPoolStride);
+  }
+
+  /// What becomes of the sums of row `y`.
+  struct Pooling {
+    Pooled best;  ///< of the rows of the window so far
+    int row;      ///< of the outputs, the next to write
+  };
+
+  __device__ void finish_row(Sums& sums, int y, Pooling& pooling, std::byte* stage_at, const Filters& filters) const {
+    if (!layer.pool) return write_convolution(sums, stage_at, filters, y);
+    drop_columns(sums);
+    Pooled pooled;
+    if (layer.pool_pad_left == 1) {
+      pool_columns<true>(sums, pooled);
+    } else {
+      pool_columns<false>(sums, pooled);
+    }
+#pragma unroll
+    for (int i = 0; i < kGroups * 2; ++i) pooling.best[i / 2][i % 2] = larger(pooling.best[i / 2][i % 2], pooled[i / 2][i % 2]);
+    // The last row of one window is the first of the next; the image may end before both do.
+    const int end = first_row + rows;
+    while (pooling.row < end && (y == kPoolStride * pooling.row - layer.pool_pad_top + kPoolSize - 1 || y == layer.conv_height - 1)) {
+      write_pooled(pooling.best, stage_at, filters, pooling.row++);
+#pragma unroll
+      for (int i = 0; i < kGroups * 2; ++i) pooling.best[i / 2][i % 2] = pooled[i / 2][i % 2];
+    }
+  }
+
+  __device__ void run() {
+    const StemMemory memory(layer, kShape, kParts, static_cast<int>(sizeof(Storage)));
+    fill_patch();
+    StemWeights<kRows, kSteps, kParts> weights;
+    weights.load(p.fragments, slice);
+    Filters filters = load_filters();
+    if constexpr (kScaled) {
+      filters.factor[0] *= unscale;
+      filters.factor[1] *= unscale;
+    }
+    publish_patch();
+
+    std::byte* stage_at = shared + memory.stage;
+    const int pitch = patch_pitch(layer, kShape), end = min(layer.conv_height, conv_row + conv_rows(layer, rows));
+    const std::uint32_t patch = shared_address(shared) + patch_lead(layer) / 2 * 16;
+    Pooling pooling;
+#pragma unroll
+    for (int i = 0; i < kGroups * 2; ++i) pooling.best[i / 2][i % 2] = -kInfinity;
+    pooling.row = first_row;
+    Sums sums = {};
+    for (int y = max(0, conv_row); y < end; ++y) {
+      start_row<kFactor>(sums, weights, patch + (y - conv_row) * kStemStride * pitch, pitch, memory.part_bytes);
+      wait_for_row(sums);
+      finish_row(sums, y, pooling, stage_at, filters);
+    }
+  }
+};
+
+template <Operand kOperand, int kRows, int kSteps, int kTile>
+__global__ void __launch_bounds__(kStemThreads, stem_blocks(kOperand))
+    stem(const __grid_constant__ StemLayer layer, const __grid_constant__ StemPointers pointers) {
+  extern __shared__ __align__(128) std::byte shared[];
+  Stem<kOperand, kRows, kSteps, kTile>(layer, pointers, shared).run();
+}
+
+template <Operand kOperand, int kRows, int kSteps, int kTile>
+bool launch(const StemLayer& layer, const StemPointers& pointers, cudaStream_t stream) {
+  const auto kernel = &stem<kOperand, kRows, kSteps, kTile>;
+  const StemMemory memory(layer, {kRows, kSteps, kTile}, stem_parts(kOperand), storage_bytes(kOperand));
+  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, memory.bytes) != cudaSuccess) return false;
+  const dim3 grid(static_cast<unsigned>(layer.batch * layer.grid_rows * layer.grid_columns), static_cast<unsigned>(layer.slices));
+  kernel<<<grid, kStemThreads, static_cast<std::size_t>(memory.bytes), stream>>>(layer, pointers);
+  return cudaPeekAtLastError() == cudaSuccess;
+}
+
+template <Operand kOperand>
+bool launch(StemShape shape, const StemLayer& layer, const StemPointers& pointers, cudaStream_t stream) {
+  if (shape.rows == 3) {
+    return shape.tile == 64 ? launch<kOperand, 3, 1, 64>(layer, pointers, stream) : launch<kOperand, 3, 1, 112>(layer, pointers, stream);
+  }
+  return shape.tile == 64 ? launch<kOperand, 7, 2, 64>(layer, pointers, stream) : launch<kOperand, 7, 2, 112>(layer, pointers, stream);
+}
+
+}  // namespace
+
+bool launch_stem(Operand operand, StemShape shape, const StemLayer& layer, const StemPointers& pointers, cudaStream_t stream) {
+  switch (operand) {
+    case Operand::f16: return launch<Operand::f16>(shape, layer, pointers, stream);
+    case Operand::bf16: return launch<Operand::bf16>(shape, layer, pointers, stream);
+    case Operand::tf32: return launch<Operand::tf32>(shape, layer, pointers, stream);
+    case Operand::f32: return launch<Operand::f32>(shape, layer, pointers, stream);
+  }
+  return false;
+}
+
+}  // namespace wins::runtime::cuda
