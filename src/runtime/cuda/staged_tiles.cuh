@@ -49,7 +49,15 @@ struct StagedTile<2, kStride> : Tile<kStride> {
   static constexpr int kOutputs = 2;
   template <class T>
   static __device__ void transform(T (&d)[Tile<kStride>::kSize][Tile<kStride>::kSize]) {
-    Tile<kStride>::template input<void>(d);
+    constexpr int p = Tile<kStride>::kSize;
+    T V[p][p];
+    const auto copy = [](const T (&from)[p], T (&to)[p]) {
+#pragma unroll
+      for (int j = 0; j < p; ++j) to[j] = from[j];
+    };
+    Tile<kStride>::template input_rows<void, T>([&](int i, T (&row)[p]) { copy(d[i], row); }, [&](int i, const T (&row)[p]) { copy(row, V[i]); });
+#pragma unroll
+    for (int i = 0; i < p; ++i) copy(V[i], d[i]);
   }
 };
 

@@ -27,10 +27,8 @@ CuSparse::CuSparse() {
   find(library, "cusparseSetStream", set_stream);
   find(library, "cusparseGetErrorString", error_string);
   find(library, "cusparseCreateCsr", create_csr);
-  find(library, "cusparseCsrSetStridedBatch", batch_csr);
   find(library, "cusparseDestroySpMat", destroy_sparse);
   find(library, "cusparseCreateDnMat", create_dense);
-  find(library, "cusparseDnMatSetStridedBatch", batch_dense);
   find(library, "cusparseDestroyDnMat", destroy_dense);
   find(library, "cusparseSpMM_bufferSize", product_bytes);
   find(library, "cusparseSpMM_preprocess", preprocess);

@@ -25,10 +25,8 @@ class CuSparse {
   decltype(&cusparseSetStream) set_stream = nullptr;
   decltype(&cusparseGetErrorString) error_string = nullptr;
   decltype(&cusparseCreateCsr) create_csr = nullptr;
-  decltype(&cusparseCsrSetStridedBatch) batch_csr = nullptr;
   decltype(&cusparseDestroySpMat) destroy_sparse = nullptr;
   decltype(&cusparseCreateDnMat) create_dense = nullptr;
-  decltype(&cusparseDnMatSetStridedBatch) batch_dense = nullptr;
   decltype(&cusparseDestroyDnMat) destroy_dense = nullptr;
   decltype(&cusparseSpMM_bufferSize) product_bytes = nullptr;
   decltype(&cusparseSpMM_preprocess) preprocess = nullptr;

@@ -52,11 +52,9 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-/// Of a random layer, without zeros: every position has the same number of entries then, as a batch of CSR must.
+/// Of a random layer.
 Tensor random_weights(const GemmCurveProblem& problem) {
-  Tensor U = winograd::transform_weights(winograd::algorithm(2, 3), random_normal({problem.filters, problem.channels, 3, 3}, problem.seed + 1));
-  for (float& value : U.mutable_data<float>()) value = value == 0 ? 1e-3F : value;
-  return U;
+  return winograd::transform_weights(winograd::algorithm(2, 3), random_normal({problem.filters, problem.channels, 3, 3}, problem.seed + 1));
 }
 
 /// V and M on the device, and what V holds.

@@ -1,3 +1,6 @@
+#include <memory>
+#include <vector>
+
 #include "batched_product.hpp"
 #include "wins/base/error.hpp"
 #include "wins/runtime/cuda/csr.hpp"
@@ -5,55 +8,51 @@
 namespace wins::runtime::cuda {
 namespace {
 
-/// All positions' CSR, one behind the other.
-struct SparseWeights {
-  const CuSparse& sparse;
-  std::int64_t entries = 0;  ///< of one position
-  DeviceBuffer offsets, indices, values;
-  cusparseSpMatDescr_t matrix = nullptr;
-
-  explicit SparseWeights(const CuSparse& library) : sparse(library) {}
-  ~SparseWeights() {
-    if (matrix != nullptr) sparse.destroy_sparse(matrix);
-  }
-  SparseWeights(const SparseWeights&) = delete;
-  SparseWeights& operator=(const SparseWeights&) = delete;
-};
-
 template <class T>
 DeviceBuffer on_device(const std::vector<T>& values) {
   return DeviceBuffer(values.data(), values.size() * sizeof(T));
 }
 
-std::shared_ptr<SparseWeights> pack_weights(const ProductShape& shape, const Tensor& U, const CuSparse& sparse) {
-  auto weights = std::make_shared<SparseWeights>(sparse);
-  Csr all;
-  const auto plane = static_cast<std::size_t>(shape.rows * shape.inner);
-  for (std::int64_t xi = 0; xi < shape.positions; ++xi) {
-    const Csr one = pack_csr(U.data<float>().subspan(static_cast<std::size_t>(xi) * plane, plane), shape.rows, shape.inner);
-    require(xi == 0 || std::ssize(one.values) == weights->entries, "position {} has {} weights, position 0 {}", xi, one.values.size(), weights->entries);
-    weights->entries = std::ssize(one.values);
-    all.offsets.insert(all.offsets.end(), one.offsets.begin(), one.offsets.end());
-    all.indices.insert(all.indices.end(), one.indices.begin(), one.indices.end());
-    all.values.insert(all.values.end(), one.values.begin(), one.values.end());
+/// U of one position as CSR, and what the first product with it leaves for the next ones.
+class SparseWeights {
+ public:
+  SparseWeights(const CuSparse& sparse, const Csr& csr)
+      : sparse_(sparse), offsets_(on_device(csr.offsets)), indices_(on_device(csr.indices)), values_(on_device(csr.values)) {
+    sparse.check(sparse.create_csr(&matrix_, csr.rows, csr.columns, std::ssize(csr.values), offsets_.data(), indices_.data(), values_.data(),
+                                   CUSPARSE_INDEX_32I, CUSPARSE_INDEX_32I, CUSPARSE_INDEX_BASE_ZERO, CUDA_R_32F),
+                 "a sparse matrix");
   }
-  weights->offsets = on_device(all.offsets);
-  weights->indices = on_device(all.indices);
-  weights->values = on_device(all.values);
-  sparse.check(sparse.create_csr(&weights->matrix, shape.rows, shape.inner, weights->entries, weights->offsets.data(), weights->indices.data(),
-                                 weights->values.data(), CUSPARSE_INDEX_32I, CUSPARSE_INDEX_32I, CUSPARSE_INDEX_BASE_ZERO, CUDA_R_32F),
-               "a sparse matrix");
-  sparse.check(sparse.batch_csr(weights->matrix, static_cast<int>(shape.positions), shape.rows + 1, weights->entries), "a batch");
-  return weights;
-}
+  ~SparseWeights() { sparse_.destroy_sparse(matrix_); }
+  SparseWeights(const SparseWeights&) = delete;
+  SparseWeights& operator=(const SparseWeights&) = delete;
 
-/// Descriptors of V and M; their memory comes with each run.
+  void multiply(cusparseDnMatDescr_t V, cusparseDnMatDescr_t M, cusparseSpMMAlg_t algorithm) {
+    const float one = 1, zero = 0;
+    constexpr auto kPlain = CUSPARSE_OPERATION_NON_TRANSPOSE;
+    if (!ready_) {
+      std::size_t bytes = 0;
+      sparse_.check(sparse_.product_bytes(sparse_.handle, kPlain, kPlain, &one, matrix_, V, &zero, M, CUDA_R_32F, algorithm, &bytes), "a sparse product");
+      workspace_ = DeviceBuffer(bytes);
+      sparse_.check(sparse_.preprocess(sparse_.handle, kPlain, kPlain, &one, matrix_, V, &zero, M, CUDA_R_32F, algorithm, workspace_.data()),
+                    "a sparse product");
+      ready_ = true;
+    }
+    sparse_.check(sparse_.product(sparse_.handle, kPlain, kPlain, &one, matrix_, V, &zero, M, CUDA_R_32F, algorithm, workspace_.data()), "a sparse product");
+  }
+
+ private:
+  const CuSparse& sparse_;
+  DeviceBuffer offsets_, indices_, values_, workspace_;
+  cusparseSpMatDescr_t matrix_ = nullptr;
+  bool ready_ = false;
+};
+
+/// A descriptor of one position of V or M.
 class DenseMatrix {
  public:
-  DenseMatrix(const CuSparse& sparse, std::int64_t rows, std::int64_t columns, std::int64_t positions, bool row_major, void* at) : sparse_(sparse) {
+  DenseMatrix(const CuSparse& sparse, std::int64_t rows, std::int64_t columns, bool row_major, void* at) : sparse_(sparse) {
     sparse.check(sparse.create_dense(&matrix_, rows, columns, row_major ? columns : rows, at, CUDA_R_32F, row_major ? CUSPARSE_ORDER_ROW : CUSPARSE_ORDER_COL),
                  "a dense matrix");
-    sparse.check(sparse.batch_dense(matrix_, static_cast<int>(positions), rows * columns), "a batch");
   }
   ~DenseMatrix() { sparse_.destroy_dense(matrix_); }
   DenseMatrix(const DenseMatrix&) = delete;
@@ -65,32 +64,25 @@ class DenseMatrix {
   cusparseDnMatDescr_t matrix_ = nullptr;
 };
 
-/// What the first run leaves for the next ones.
-struct Prepared {
-  DeviceBuffer workspace;
-  bool ready = false;
-};
+/// One matrix for each position: a batch of cuSPARSE's gave wrong products here.
+using Positions = std::vector<std::unique_ptr<SparseWeights>>;
 
-void multiply(const ProductShape& shape, const SparseWeights& weights, Prepared& prepared, bool row_major, cusparseSpMMAlg_t algorithm, const void* V,
-              void* M) {
-  const CuSparse& sparse = weights.sparse;
-  const float one = 1, zero = 0;
-  constexpr auto kPlain = CUSPARSE_OPERATION_NON_TRANSPOSE;
-  const DenseMatrix v(sparse, shape.inner, shape.columns, shape.positions, row_major, const_cast<void*>(V));  // only read
-  const DenseMatrix m(sparse, shape.rows, shape.columns, shape.positions, row_major, M);
-  if (!prepared.ready) {
-    std::size_t bytes = 0;
-    sparse.check(sparse.product_bytes(sparse.handle, kPlain, kPlain, &one, weights.matrix, v.get(), &zero, m.get(), CUDA_R_32F, algorithm, &bytes),
-                 "a sparse product");
-    prepared.workspace = DeviceBuffer(bytes);
-    sparse.check(sparse.preprocess(sparse.handle, kPlain, kPlain, &one, weights.matrix, v.get(), &zero, m.get(), CUDA_R_32F, algorithm,
-                                   prepared.workspace.data()),
-                 "a sparse product");
-    prepared.ready = true;
+Positions pack_weights(const ProductShape& shape, const Tensor& U, const CuSparse& sparse) {
+  Positions positions;
+  const auto plane = static_cast<std::size_t>(shape.rows * shape.inner);
+  for (std::size_t xi = 0; xi < static_cast<std::size_t>(shape.positions); ++xi) {
+    positions.push_back(std::make_unique<SparseWeights>(sparse, pack_csr(U.data<float>().subspan(xi * plane, plane), shape.rows, shape.inner)));
   }
-  sparse.check(sparse.product(sparse.handle, kPlain, kPlain, &one, weights.matrix, v.get(), &zero, m.get(), CUDA_R_32F, algorithm,
-                              prepared.workspace.data()),
-               "a sparse product");
+  return positions;
+}
+
+void multiply(const ProductShape& shape, const CuSparse& sparse, Positions& weights, bool row_major, cusparseSpMMAlg_t algorithm, const void* V, void* M) {
+  for (std::int64_t xi = 0; xi < shape.positions; ++xi) {
+    auto* v = const_cast<float*>(static_cast<const float*>(V)) + xi * shape.inner * shape.columns;  // only read
+    const DenseMatrix right(sparse, shape.inner, shape.columns, row_major, v);
+    const DenseMatrix result(sparse, shape.rows, shape.columns, row_major, static_cast<float*>(M) + xi * shape.rows * shape.columns);
+    weights[static_cast<std::size_t>(xi)]->multiply(right.get(), result.get(), algorithm);
+  }
 }
 
 }  // namespace
@@ -102,10 +94,9 @@ std::vector<BatchedProduct> sparse_products(const ProductShape& shape, const Ten
   for (const bool row_major : {true, false}) {
     for (const auto& [algorithm, name] : kAlgorithms) {
       // Weights of its own: what `preprocess` finds out stays with the descriptor.
-      const auto weights = pack_weights(shape, U, sparse);
-      const auto prepared = std::make_shared<Prepared>();
+      const auto weights = std::make_shared<Positions>(pack_weights(shape, U, sparse));
       products.push_back({fmt::format("cusparse {} csr_alg{}", row_major ? "rows" : "columns", name), row_major,
-                          [=](const void* V, void* M, cudaStream_t) { multiply(shape, *weights, *prepared, row_major, algorithm, V, M); }});
+                          [=, &sparse](const void* V, void* M, cudaStream_t) { multiply(shape, sparse, *weights, row_major, algorithm, V, M); }});
     }
   }
   return products;
