@@ -42,12 +42,13 @@ bool is_plain(const Layout& layout) {
 class Compiler {
  public:
   explicit Compiler(const Environment& env)
-      : env_(env), placements_(find_placements(env.graph, static_cast<int>(env.unit()))), buffers_(env.graph.values.size(), kNoBuffer) {}
+      : env_(env), prologues_(find_prologues(env.graph)), placements_(find_placements(env.graph, static_cast<int>(env.unit()))), buffers_(env.graph.values.size(), kNoBuffer) {}
 
   Program run() {
+    choose_prologues();
     for (const ValueId id : env_.graph.inputs) add_input(id);
     for (const Node& node : env_.graph.nodes) {
-      if (!place_concat(node) && !add_alias(node)) add_node(node);
+      if (!absorbed_.contains(&node) && !place_concat(node) && !add_alias(node)) add_node(node);
     }
     require(unsupported_.empty(), "no cuda kernel for: {}", unsupported_);
     for (const ValueId id : env_.graph.outputs) add_output(id);
@@ -153,10 +154,51 @@ class Compiler {
     return true;
   }
 
-  void add_node(const Node& node) {
-    Problem problem{env_, node, {}, {}};
+  /// `node` as it reads behind its prologue.
+  Problem problem_of(const Node& node, const Prologue& prologue = {}) const {
+    Problem problem{env_, node, {}, {}, prologue};
     for (const ValueId id : node.inputs) problem.inputs.push_back(id != kNone && is_float(value(id)) ? layout(id) : Layout{});
     for (const ValueId id : node.outputs) problem.outputs.push_back(id != kNone ? layout(id) : Layout{});
+    return problem;
+  }
+
+  /// The least predicted time; infinite when no kernel takes the problem. A forced kernel takes none.
+  double predict_best(const Problem& problem) const {
+    double best = std::numeric_limits<double>::infinity();
+    for (const Kernel& kernel : kernels_for(problem.node.op)) {
+      if (refusal(kernel, problem)) continue;
+      if (env_.options.force_kernel == kernel.name) return 0;
+      best = std::min(best, kernel.predict(problem));
+    }
+    return best;
+  }
+
+  /// Keeps the prologues that are predicted faster inside the convolution behind them; their nodes get no steps.
+  void choose_prologues() {
+    std::erase_if(prologues_, [&](const auto& entry) {
+      const auto& [node, prologue] = entry;
+      const Node inside = behind_prologue(*node, prologue);
+      const double together = predict_best(problem_of(inside, prologue));
+      if (together == 0) return false;
+      double apart = predict_best(problem_of(*node));
+      if (apart == 0) return true;
+      apart += predict_best(problem_of(*prologue.norm));
+      if (prologue.relu != nullptr) apart += predict_best(problem_of(*prologue.relu));
+      return !(together < apart);
+    });
+    absorbed_ = nodes_of(prologues_);
+  }
+
+  static std::optional<std::string> refusal(const Kernel& kernel, const Problem& problem) {
+    if (problem.prologue.norm != nullptr && !kernel.takes_prologue) return "batch norm before it";
+    return kernel.refuse(problem);
+  }
+
+  void add_node(const Node& given) {
+    const auto found = prologues_.find(&given);
+    const Prologue prologue = found != prologues_.end() ? found->second : Prologue();
+    const Node node = behind_prologue(given, prologue);
+    const Problem problem = problem_of(node, prologue);
     LayerPlan line;
     std::optional<Implementation> chosen = choose(problem, line);
     if (!chosen) {
@@ -178,6 +220,9 @@ class Compiler {
     line.problem = problem_text(env_.graph, node);
     line.workspace_bytes = chosen->workspace_bytes;
     line.weight_bytes = chosen->weight_bytes;
+    for (const Node* inside : {prologue.norm, prologue.relu}) {
+      if (inside != nullptr) line.inside.push_back(inside->name);
+    }
     planned.step = std::move(chosen->step);
     program_.steps.push_back(std::move(planned));
     program_.plan.layers.push_back(std::move(line));
@@ -195,7 +240,7 @@ class Compiler {
       return std::nullopt;
     }
     for (const Kernel& kernel : kernels_for(problem.node.op)) {
-      if (auto reason = kernel.refuse(problem)) {
+      if (auto reason = refusal(kernel, problem)) {
         line.refused.emplace_back(std::string(kernel.name), std::move(*reason));
       } else {
         const bool forced = env_.options.force_kernel == kernel.name;
@@ -268,6 +313,8 @@ class Compiler {
   }
 
   const Environment& env_;
+  std::map<const Node*, Prologue> prologues_;
+  std::set<const Node*> absorbed_;
   std::map<ValueId, Placement> placements_;
   std::vector<std::size_t> buffers_;  // by value
   Program program_;

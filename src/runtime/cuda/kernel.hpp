@@ -16,6 +16,7 @@
 #include "wins/graph/graph.hpp"
 #include "wins/runtime/backend.hpp"
 #include "wins/runtime/cuda/row_pack.hpp"
+#include "wins/runtime/fusion.hpp"
 #include "wins/runtime/session.hpp"
 #include "wins/runtime/shared_weights.hpp"
 
@@ -56,6 +57,7 @@ struct Problem {
   const Environment& env;
   const graph::Node& node;
   std::vector<Layout> inputs, outputs;  ///< in the node's order; empty for absent and for integer inputs
+  Prologue prologue = {};               ///< that the kernel runs too; `node` reads what it reads
 
   bool has_input(std::size_t i) const { return node.input(i) != graph::kNone; }
   const graph::Value& input(std::size_t i) const { return env.graph.value(node.inputs.at(i)); }
@@ -95,6 +97,7 @@ struct Kernel {
   double (*predict)(const Problem&);
   /// Throws `Unsupported` where a library says so only now.
   Implementation (*build)(const Problem&);
+  bool takes_prologue = false;
 };
 
 struct Unsupported {
