@@ -135,16 +135,28 @@ struct Product {
     };
     for (int stage = 0; stage < kStages - 1; ++stage) copy_next(stage);
 
-    Sums sums;
-    int stage = 0;
-    for (int chunk = begin; chunk < end; ++chunk) {
+    // What this thread does to what it copied, before the barrier behind which all read it.
+    const auto prepare = [&](int chunk, int stage) {
       wait_for_group<kStages - 2>();
+      if (chunk >= end) return;
       if (p.input_affine != nullptr) apply_affine(layer, p.input_affine, chunk, base + stage * kStageBytes);
       if constexpr (kOperand == Operand::f32) for_each_filter(base + stage * kStageBytes, [](int, int, std::uint32_t at) { Stage::split_filters(at); });
       Sums::publish();
+    };
+    Sums sums;
+    int stage = 0;
+    // The splitting of filters takes long enough to hide it behind the products of the chunk before; elsewhere its registers cost more.
+    constexpr bool kAhead = kOperand == Operand::f32;
+    if constexpr (kAhead) prepare(begin, 0);
+    for (int chunk = begin; chunk < end; ++chunk) {
+      const int next = stage + 1 == kStages ? 0 : stage + 1;
+      if constexpr (!kAhead) prepare(chunk, stage);
       __syncthreads();
-      sums.add(base + stage * kStageBytes, [&] { copy_next(stage == 0 ? kStages - 1 : stage - 1); });
-      stage = stage + 1 == kStages ? 0 : stage + 1;
+      sums.add(base + stage * kStageBytes, [&] {
+        copy_next(stage == 0 ? kStages - 1 : stage - 1);
+        if constexpr (kAhead) prepare(chunk + 1, next);
+      });
+      stage = next;
     }
     __syncthreads();
     sums.for_each_pair([tile](int pixel, int filter, float first, float second) {

@@ -24,11 +24,16 @@ struct ProductStage {
     return stage + lane / 16 * kUnitBytes + (first_pixel + lane % 16) * 16;
   }
 
-  /// A float32 number as the sum of two TF32 numbers, left in `high` and given back.
+  /// A TF32 number near x, x itself where it is one; NaN and infinities stay. The instruction that rounds takes three steps on units half
+  /// as wide; this is a product and a cut, whose factor moves x by a third to three quarters of its last place, on average by half.
+  static __device__ std::uint32_t near_tf32(std::uint32_t x) { return __float_as_uint(__uint_as_float(x) * (1 + 0.72F / 2048)) & 0xffffe000U; }
+
+  /// A float32 number as the sum of two TF32 numbers: one is left in `high`, the other given back with more bits, which the
+  /// tensor cores ignore: 2^-21 of the number.
   static __device__ std::uint32_t split(std::uint32_t& high) {
     const std::uint32_t x = high;
-    high = Format<Operand::f32>::round(x);
-    return Format<Operand::f32>::round(__float_as_uint(__uint_as_float(x) - __uint_as_float(high)));
+    high = near_tf32(x);
+    return __float_as_uint(__uint_as_float(x) - __uint_as_float(high));
   }
 
   /// A fragment of pixels as its parts.
@@ -39,7 +44,7 @@ struct ProductStage {
       for (int i = 0; i < 4; ++i) a[1][i] = split(a[0][i]);
     } else if constexpr (kOperand == Operand::tf32) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) a[0][i] = Format<Operand::tf32>::round(a[0][i]);
+      for (int i = 0; i < 4; ++i) a[0][i] = near_tf32(a[0][i]);
     }
   }
 
