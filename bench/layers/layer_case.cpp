@@ -107,26 +107,28 @@ double stem_multiplications(const ConvProblem& p) {
 
 }  // namespace
 
-Layer make_layer(const ConvProblem& p) {
-  Layer layer;
-  graph::Graph& graph = layer.graph;
-  const auto add_input = [&](const char* name, Shape shape, std::uint64_t seed, float deviation) {
-    layer.inputs.push_back(random_normal(shape, seed, deviation));
-    graph.inputs.push_back(graph.add_value(name, DType::f32, std::move(shape)));
+graph::Graph make_graph(const ConvProblem& p) {
+  graph::Graph graph;
+  std::vector<Shape> shapes;
+  const auto add_input = [&](const char* name, const Shape& shape) {
+    shapes.push_back(shape);
+    graph.inputs.push_back(graph.add_value(name, DType::f32, shape));
     return graph.inputs.back();
   };
-  std::vector<graph::ValueId> inputs{
-      add_input("x", {p.batch, p.in_channels, p.in_height, p.in_width}, 2, 1)};
+  std::vector<graph::ValueId> inputs{add_input("x", {p.batch, p.in_channels, p.in_height, p.in_width})};
   graph::Op op = make_operator(p, graph, inputs);
   // Small beside the products, so that errors of these are not hidden.
   inputs.push_back(p.bias ? graph.add_constant("bias", random_normal({p.out_channels}, 3, 0.1F)) : graph::kNone);
-  inputs.push_back(p.residual ? add_input("residual", {p.batch, p.out_channels, p.out_height, p.out_width}, 4, 0.1F)
-                              : graph::kNone);
+  inputs.push_back(p.residual ? add_input("residual", {p.batch, p.out_channels, p.out_height, p.out_width}) : graph::kNone);
   while (inputs.back() == graph::kNone) inputs.pop_back();
   graph.outputs = {graph.add_node("conv", std::move(op), std::move(inputs))};
-  std::vector<Shape> shapes;
-  for (const Tensor& input : layer.inputs) shapes.push_back(input.shape());
-  graph = graph::specialize(graph, shapes);
+  return graph::specialize(graph, shapes);
+}
+
+Layer make_layer(const ConvProblem& p) {
+  Layer layer{make_graph(p), {}};
+  layer.inputs.push_back(random_normal({p.batch, p.in_channels, p.in_height, p.in_width}, 2, 1));
+  if (p.residual) layer.inputs.push_back(random_normal({p.batch, p.out_channels, p.out_height, p.out_width}, 4, 0.1F));
   return layer;
 }
 

@@ -16,6 +16,9 @@ struct Layer {
   std::vector<Tensor> inputs;
 };
 
+/// The network alone.
+graph::Graph make_graph(const runtime::ConvProblem& problem);
+
 /// A Conv, or a WinogradConv where the problem has a tile; kept units are drawn at random to the counts given.
 /// Outputs have about unit variance before pruning. Equal problems give equal data.
 Layer make_layer(const runtime::ConvProblem& problem);

@@ -119,6 +119,21 @@ std::map<const Node*, Prologue> find_prologues(const graph::Graph& graph) {
   return prologues;
 }
 
+Node behind_prologue(const Node& node, const Prologue& prologue) {
+  Node result = node;
+  if (prologue.norm != nullptr) result.inputs[0] = prologue.norm->inputs[0];
+  return result;
+}
+
+std::set<const Node*> nodes_of(const std::map<const Node*, Prologue>& prologues) {
+  std::set<const Node*> nodes;
+  for (const auto& [node, prologue] : prologues) {
+    nodes.insert(prologue.norm);
+    if (prologue.relu != nullptr) nodes.insert(prologue.relu);
+  }
+  return nodes;
+}
+
 std::map<const Node*, const Node*> find_max_pools(const graph::Graph& graph) {
   const Wiring wiring(graph);
   std::map<const Node*, const Node*> pools;

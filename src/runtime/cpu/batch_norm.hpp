@@ -1,4 +1,4 @@
-// A batch norm in inference, as one scale and one shift for each channel.
+// The scales and shifts of a batch norm in blocks of channels.
 #pragma once
 
 #include "aligned.hpp"
@@ -10,7 +10,6 @@ struct BatchNormFactors {
   AlignedFloats scale, shift;  ///< channels padded to whole blocks with zeros
 };
 
-bool has_constant_statistics(const graph::Graph& graph, const graph::Node& node);
 BatchNormFactors batch_norm_factors(const graph::Graph& graph, const graph::Node& node, int block);
 
 }  // namespace wins::runtime::cpu

@@ -143,10 +143,7 @@ class Compiler {
         return kernel.takes_prologue && (wanted.empty() || wanted == kernel.name) && !kernel.refuse(problem);
       });
     });
-    for (const auto& [node, prologue] : prologues_) {
-      absorbed_.insert(prologue.norm);
-      if (prologue.relu != nullptr) absorbed_.insert(prologue.relu);
-    }
+    absorbed_.merge(nodes_of(prologues_));
   }
 
   /// The least predicted time of a problem over its kernels; infinite when none takes it.
@@ -246,8 +243,8 @@ class Compiler {
   }
 
   void add_node(const Node& given) {
-    Node node = given;
-    const Prologue prologue = take_prologue(given, node);
+    const Prologue prologue = prologue_of(given);
+    const Node node = behind_prologue(given, prologue);
     Problem problem = problem_of(node, max_pool_of(given));
     problem.prologue = prologue;
     const std::vector<ValueId>& outputs = problem.outputs();
@@ -359,8 +356,8 @@ class Compiler {
     std::vector<Problem> problems;
     for (const Node& given : env_.graph.nodes) {
       if (absorbed_.contains(&given)) continue;
-      const Prologue prologue = take_prologue(given, nodes.emplace_back(given));
-      problems.push_back(problem_of(nodes.back(), max_pool_of(given)));
+      const Prologue prologue = prologue_of(given);
+      problems.push_back(problem_of(nodes.emplace_back(behind_prologue(given, prologue)), max_pool_of(given)));
       problems.back().prologue = prologue;
     }
     Tuner(env_, env_.weights.decisions()).tune(problems);
@@ -371,12 +368,9 @@ class Compiler {
     return found != max_pools_.end() ? found->second : nullptr;
   }
 
-  /// Makes `node`, a copy of `given`, read what its prologue reads.
-  Prologue take_prologue(const Node& given, Node& node) const {
-    const auto found = prologues_.find(&given);
-    if (found == prologues_.end()) return {};
-    node.inputs[0] = found->second.norm->inputs[0];
-    return found->second;
+  Prologue prologue_of(const Node& node) const {
+    const auto found = prologues_.find(&node);
+    return found != prologues_.end() ? found->second : Prologue();
   }
 
   /// Buffers that share memory: a step that may work in place takes over an input that dies there.

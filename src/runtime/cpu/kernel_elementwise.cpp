@@ -8,6 +8,7 @@
 #include "dnnl_step.hpp"
 #include "kernels.hpp"
 #include "wins/base/parallel.hpp"
+#include "wins/runtime/batch_norm.hpp"
 
 namespace wins::runtime::cpu {
 namespace {

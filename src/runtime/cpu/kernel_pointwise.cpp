@@ -8,6 +8,7 @@
 #include "kernels.hpp"
 #include "output_activation.hpp"
 #include "pointwise_convolution.hpp"
+#include "wins/runtime/batch_norm.hpp"
 
 namespace wins::runtime::cpu {
 namespace {

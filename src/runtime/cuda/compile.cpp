@@ -50,12 +50,14 @@ class Compiler {
  public:
   explicit Compiler(const Environment& env)
       : env_(env),
+        prologues_(find_prologues(env.graph)),
         max_pools_(find_max_pools(env.graph)),
         placements_(find_placements(env.graph, static_cast<int>(env.unit()))),
         buffers_(env.graph.values.size(), kNoBuffer) {}
 
   Program run() {
     for (const ValueId id : env_.graph.inputs) add_input(id);
+    choose_prologues();
     choose_max_pools();
     for (const Node& node : env_.graph.nodes) {
       if (!absorbed_.contains(&node) && !place_concat(node) && !add_alias(node)) add_node(node);
@@ -185,8 +187,9 @@ class Compiler {
     }
   }
 
-  Problem problem_of(const Node& node, const Node* max_pool) {
-    Problem problem{env_, node, {}, {}, max_pool};
+  /// `node` as it reads behind its prologue; `max_pool` is computed in the same step.
+  Problem problem_of(const Node& node, const Prologue& prologue = {}, const Node* max_pool = nullptr) {
+    Problem problem{env_, node, {}, {}, prologue, max_pool};
     for (const ValueId id : node.inputs) problem.inputs.push_back(id != kNone && is_float(value(id)) ? layout(id) : Layout{});
     for (const ValueId id : problem.results()) problem.outputs.push_back(id != kNone ? layout(id) : Layout{});
     problem.host_input = hosts_.contains(node.input(0));
@@ -207,11 +210,28 @@ class Compiler {
   void choose_max_pools() {
     std::erase_if(max_pools_, [&](const auto& entry) {
       const auto& [node, pool] = entry;
-      const double together = predict_best(problem_of(*node, pool)), alone = predict_best(problem_of(*node, nullptr));
+      if (prologues_.contains(node)) return true;  // no kernel takes both
+      const double together = predict_best(problem_of(*node, {}, pool)), alone = predict_best(problem_of(*node));
       if (together == 0 || alone == 0) return together > 0;  // forced
-      return !(together < alone + predict_best(problem_of(*pool, nullptr)));
+      return !(together < alone + predict_best(problem_of(*pool)));
     });
     for (const auto& [node, pool] : max_pools_) absorbed_.insert(pool);
+  }
+
+  /// The same for what stands before a convolution.
+  void choose_prologues() {
+    std::erase_if(prologues_, [&](const auto& entry) {
+      const auto& [node, prologue] = entry;
+      const Node inside = behind_prologue(*node, prologue);
+      const double together = predict_best(problem_of(inside, prologue));
+      if (together == 0) return false;
+      double apart = predict_best(problem_of(*node));
+      if (apart == 0) return true;
+      apart += predict_best(problem_of(*prologue.norm));
+      if (prologue.relu != nullptr) apart += predict_best(problem_of(*prologue.relu));
+      return !(together < apart);
+    });
+    absorbed_.merge(nodes_of(prologues_));
   }
 
   /// The least predicted time over the kernels that take a problem; infinite when none does, 0 when one is forced.
@@ -221,10 +241,13 @@ class Compiler {
     return candidates.empty() ? std::numeric_limits<double>::infinity() : candidates[0].us;
   }
 
-  void add_node(const Node& node) {
-    if (has_weights(node)) check_weights(node);
-    const auto pool = max_pools_.find(&node);
-    const Problem problem = problem_of(node, pool != max_pools_.end() ? pool->second : nullptr);
+  void add_node(const Node& given) {
+    if (has_weights(given)) check_weights(given);
+    const auto behind = prologues_.find(&given);
+    const auto before = max_pools_.find(&given);
+    const Prologue prologue = behind != prologues_.end() ? behind->second : Prologue();
+    const Node node = behind_prologue(given, prologue);
+    const Problem problem = problem_of(node, prologue, before != max_pools_.end() ? before->second : nullptr);
     LayerPlan line;
     std::optional<Implementation> chosen = choose(problem, line);
     if (!chosen) {
@@ -248,6 +271,9 @@ class Compiler {
     line.problem = problem_text(env_.graph, node);
     line.workspace_bytes = chosen->workspace_bytes;
     line.weight_bytes = chosen->weight_bytes;
+    for (const Node* inside : {prologue.norm, prologue.relu}) {
+      if (inside != nullptr) line.inside.push_back(inside->name);
+    }
     planned.step = std::move(chosen->step);
     program_.steps.push_back(std::move(planned));
     program_.plan.layers.push_back(std::move(line));
@@ -266,7 +292,9 @@ class Compiler {
       return candidates;
     }
     for (const Kernel& kernel : kernels_for(problem.node.op)) {
-      if (problem.max_pool != nullptr && !kernel.takes_max_pool) {
+      if (problem.prologue.norm != nullptr && !kernel.takes_prologue) {
+        line.refused.emplace_back(std::string(kernel.name), "batch norm before it");
+      } else if (problem.max_pool != nullptr && !kernel.takes_max_pool) {
         line.refused.emplace_back(std::string(kernel.name), "max-pool behind it");
       } else if (auto reason = kernel.refuse(problem)) {
         line.refused.emplace_back(std::string(kernel.name), std::move(*reason));
@@ -349,6 +377,7 @@ class Compiler {
   }
 
   const Environment& env_;
+  std::map<const Node*, Prologue> prologues_;     // by the convolution
   std::map<const Node*, const Node*> max_pools_;  // by the convolution
   std::set<const Node*> absorbed_;                // into other steps
   std::map<ValueId, Placement> placements_;

@@ -16,6 +16,7 @@
 #include "wins/graph/graph.hpp"
 #include "wins/runtime/backend.hpp"
 #include "wins/runtime/cuda/row_pack.hpp"
+#include "wins/runtime/fusion.hpp"
 #include "wins/runtime/session.hpp"
 #include "wins/runtime/shared_weights.hpp"
 
@@ -56,6 +57,7 @@ struct Problem {
   const Environment& env;
   const graph::Node& node;
   std::vector<Layout> inputs, outputs;  ///< in the node's order; empty for absent and for integer inputs
+  Prologue prologue = {};               ///< that the kernel runs too; `node` reads what it reads
   /// Computed in the same step; `outputs` are then its own.
   const graph::Node* max_pool = nullptr;
   /// Input 0 is an input of the network, so that it is there as float32 NCHW too.
@@ -104,6 +106,7 @@ struct Kernel {
   double (*predict)(const Problem&);
   /// Throws `Unsupported` where a library says so only now.
   Implementation (*build)(const Problem&);
+  bool takes_prologue = false;  ///< batch norm and ReLU before the node
   bool takes_max_pool = false;  ///< the one behind the node
   bool reads_host = false;      ///< the network's input as it comes; refuses others
 };

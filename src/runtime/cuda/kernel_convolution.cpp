@@ -131,11 +131,14 @@ std::optional<std::string> refuse(const Problem& problem) {
 double predict(const Problem& problem) {
   const double macs = static_cast<double>(conv_problem(problem.env.graph, problem.node).direct_macs());
   // Of the values alone: a part of a larger one must run the same kernel as the layer by itself.
-  const double bytes =
-      static_cast<double>((element_count(problem.input_shape(0)) + element_count(problem.output_shape())) * problem.env.element_bytes());
-  // Shares of the tensor cores' fp16 rate that cuDNN reaches here, about: fp32 runs on the plain units.
-  const double rate = problem.env.operand == Operand::f32 ? 0.045 : problem.env.operand == Operand::tf32 ? 0.2 : 0.45;
-  return std::max(predict_bytes(bytes), 3 + macs / (rate * device().tensor_macs));
+  const Shape& weights = problem.constant(1)->shape();
+  const std::int64_t outputs = element_count(problem.output_shape()) * (problem.has_input(3) ? 2 : 1);
+  const auto bytes = static_cast<double>((element_count(problem.input_shape(0)) + outputs + element_count(weights)) * problem.env.element_bytes());
+  // fp32 runs on the plain units.
+  static constexpr LibraryTimes kF32{7.0, 31, 4.0, 23}, kTf32{5.2, 2.2, 0.94, 1.85}, k16{5.2, 1.2, 0.9, 1.2};
+  const Operand operand = problem.env.operand;
+  const LibraryTimes& times = operand == Operand::f32 ? kF32 : operand == Operand::tf32 ? kTf32 : k16;
+  return predict_library(times, macs, bytes, static_cast<double>(weights[1] * weights[2] * weights[3]));
 }
 
 /// KRSC, with zeros where channels fill a unit.

@@ -8,6 +8,7 @@
 #include "problem_facts.hpp"
 #include "storage.cuh"
 #include "strided.hpp"
+#include "wins/runtime/batch_norm.hpp"
 
 namespace wins::runtime::cuda {
 namespace {
@@ -328,18 +329,11 @@ std::optional<std::string> refuse_scale_shift(const Problem& problem) {
 }
 
 Implementation build_scale_shift(const Problem& problem) {
-  const auto epsilon = static_cast<double>(std::get<graph::BatchNorm>(problem.node.op).epsilon);
-  std::vector<float> factors = numbers(problem, 1), shifts = numbers(problem, 2);
-  const std::vector<float> means = numbers(problem, 3), variances = numbers(problem, 4);
-  for (std::size_t c = 0; c < factors.size(); ++c) {
-    const double factor = static_cast<double>(factors[c]) / std::sqrt(static_cast<double>(variances[c]) + epsilon);
-    shifts[c] = static_cast<float>(static_cast<double>(shifts[c]) - static_cast<double>(means[c]) * factor);
-    factors[c] = static_cast<float>(factor);
-  }
+  ScaleShift factors = scale_shift_of(problem.env.graph, problem.node);
   Shape shape(problem.input_shape(0).size() - 1, 1);
   shape[0] = problem.input_shape(0)[1];
   return build_elementwise(problem, "cuda:scale_shift",
-                           {input_source(problem, 0), constant_source(1, shape, std::move(factors)), constant_source(2, shape, std::move(shifts))},
+                           {input_source(problem, 0), constant_source(1, shape, std::move(factors.scale)), constant_source(2, shape, std::move(factors.shift))},
                            ScaleShiftFunction());
 }
 

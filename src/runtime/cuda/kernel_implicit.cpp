@@ -1,5 +1,8 @@
 // Convolutions with one group by our own product of pixels and filters.
-#include <limits>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
 
 #include "activation_step.hpp"
 #include "fused_activation.hpp"
@@ -7,6 +10,7 @@
 #include "kernels.hpp"
 #include "problem_facts.hpp"
 #include "wins/base/error.hpp"
+#include "wins/runtime/batch_norm.hpp"
 #include "wins/runtime/cuda/filter_pack.hpp"
 
 namespace wins::runtime::cuda {
@@ -19,19 +23,45 @@ std::optional<std::string> refuse(const Problem& problem) {
   if (problem.constant(1) == nullptr || (problem.has_input(2) && problem.constant(2) == nullptr)) return "weights are not constant";
   const Shape& out = problem.output_shape();
   if (extent_of(problem.inputs[0]) == 0 || extent_of(problem.outputs[0]) == 0) return "empty";
-  if (out[0] * out[2] * out[3] > INT32_MAX - kProductPixels) return "2^31 pixels or more";
-  if ((out[1] + kProductFilters - 1) / kProductFilters > 65535) return "too many filters";
+  const Shape& in = problem.input_shape(0);
+  if (out[0] * out[2] * out[3] > INT32_MAX - 128 || in[0] * in[2] * in[3] > INT32_MAX / 2) return "2^30 pixels or more";
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    const std::int64_t span = (conv.window.kernel[axis] - 1) * conv.window.dilation[axis] + conv.window.pads[axis];
+    if (in[axis + 2] > kMaxProductExtent || span > kMaxProductExtent) return fmt::format("more than {} rows or columns", kMaxProductExtent);
+  }
+  if (out[1] > 65535 * 32) return "too many filters";
+  if (problem.prologue.norm == nullptr) return std::nullopt;
+  if (conv.window.kernel != std::array<std::int64_t, 2>{1, 1} || conv.window.pads != std::array<std::int64_t, 4>{}) {
+    return "batch norm before a kernel that is not 1x1, or has pads";
+  }
+  if (!has_constant_statistics(problem.env.graph, *problem.prologue.norm)) return "the statistics of the batch norm before it are not constant";
   return std::nullopt;
 }
 
-/// Its rates are not known yet: until they are, nobody gets it without asking (`force_kernel`).
-double predict(const Problem&) { return std::numeric_limits<double>::infinity(); }
+ProductCut cut_of(const Problem& problem) {
+  const auto& conv = *problem.node.as<graph::Conv>();
+  const Shape &in = problem.input_shape(0), &out = problem.output_shape();
+  const std::int64_t units = (in[1] + problem.env.unit() - 1) / problem.env.unit();
+  ProductSize size;
+  size.pixels = out[0] * out[2] * out[3];
+  size.filters = out[1];
+  size.chunks = conv.window.kernel[0] * ((conv.window.kernel[1] * units + kChunkUnits - 1) / kChunkUnits);
+  // Of the values alone: a part of a larger one must run the same kernel as the layer by itself.
+  std::int64_t elements = element_count(in) + element_count(out) + element_count(problem.constant(1)->shape());
+  if (problem.has_input(3)) elements += element_count(out);
+  size.bytes = static_cast<double>(elements * problem.env.element_bytes());
+  return choose_product_cut(size, problem.env.operand, {device().processors, device().shared_bytes, device().bandwidth});
+}
+
+double predict(const Problem& problem) { return cut_of(problem).us; }
 
 /// Everything that a launch needs.
 struct Launch {
   Operand operand;
+  ProductCut cut;
   ProductLayer layer;
-  std::shared_ptr<const DeviceBuffer> fragments, bias;
+  std::shared_ptr<const DeviceBuffer> filters, bias, affine;
+  DeviceBuffer finished;  ///< counters of this launch's tiles, zeros between runs
 };
 
 ProductLayer layer_of(const Problem& problem, const FilterPack& pack) {
@@ -56,6 +86,7 @@ ProductLayer layer_of(const Problem& problem, const FilterPack& pack) {
   layer.output_pitch = as_int(problem.outputs[0].pitch);
   if (problem.has_input(3)) layer.residual_pitch = as_int(problem.inputs[3].pitch);
   set_activation(problem.node.as<graph::Conv>()->activation, layer);
+  if (problem.prologue.relu != nullptr) layer.input_low = 0;
   layer.items = pack.items;
   layer.row_units = pack.row_units;
   layer.row_chunks = pack.row_chunks;
@@ -65,23 +96,49 @@ ProductLayer layer_of(const Problem& problem, const FilterPack& pack) {
   return layer;
 }
 
-Implementation build(const Problem& problem) {
+/// ProductPointers::input_affine; null without a prologue.
+std::shared_ptr<const DeviceBuffer> upload_affine(const Problem& problem, const FilterPack& pack) {
+  if (problem.prologue.norm == nullptr) return nullptr;
+  const ScaleShift given = scale_shift_of(problem.env.graph, *problem.prologue.norm);
+  const auto channels = static_cast<std::size_t>(pack.row_chunks * kChunkUnits * problem.env.unit());
+  std::vector<float> both(2 * channels, 0.0F);
+  std::ranges::copy(given.scale, both.begin());
+  std::ranges::copy(given.shift, both.begin() + static_cast<std::ptrdiff_t>(channels));
+  return upload_floats(problem.env, problem.node.name + "/implicit/norm", both);
+}
+
+std::shared_ptr<const Launch> make_launch(const Problem& problem) {
   const Environment& env = problem.env;
   const auto pack = env.weights.get<FilterPack>(problem.node.name + "/implicit/pack", [&] { return pack_filters(*problem.constant(1), env.operand); });
   auto launch = std::make_shared<Launch>();
   launch->operand = env.operand;
+  launch->cut = cut_of(problem);
   launch->layer = layer_of(problem, *pack);
-  launch->fragments = env.weights.get<DeviceBuffer>(problem.node.name + "/implicit", [&] {
-    return DeviceBuffer(pack->fragments.data(), pack->fragments.size() * sizeof(pack->fragments[0]));
+  launch->filters = env.weights.get<DeviceBuffer>(problem.node.name + "/implicit", [&] {
+    return DeviceBuffer(pack->matrices.data(), pack->matrices.size() * sizeof(pack->matrices[0]));
   });
   launch->bias = upload_float_bias(problem);
+  launch->affine = upload_affine(problem, *pack);
+  if (launch->cut.splits > 1) {
+    const std::vector<std::uint32_t> zeros(static_cast<std::size_t>(launch->cut.tiles()), 0);
+    launch->finished = DeviceBuffer(zeros.data(), zeros.size() * sizeof(zeros[0]));
+  }
+  return launch;
+}
+
+Implementation build(const Problem& problem) {
+  const auto launch = make_launch(problem);
+  const ProductCut& cut = launch->cut;
   const auto& activation = problem.node.as<graph::Conv>()->activation;
   Step after;
-  if (!in_epilogue(activation.kind)) after = activation_step(env, problem.outputs[0], activation);
+  if (!in_epilogue(activation.kind)) after = activation_step(problem.env, problem.outputs[0], activation);
   Implementation result;
-  result.name = "cuda:implicit";
+  result.name = fmt::format("cuda:implicit_{}x{}", cut.size().pixels, cut.size().filters);
+  if (cut.splits > 1) result.name += fmt::format("/{}", cut.splits);
+  if (problem.prologue.norm != nullptr) result.name += problem.prologue.relu != nullptr ? "+norm+relu" : "+norm";
   result.reads = reads_of_convolution(problem);
-  result.weight_bytes = launch->fragments->size();
+  result.weight_bytes = launch->filters->size();
+  result.workspace_bytes = static_cast<std::size_t>(cut.workspace_floats()) * sizeof(float);
   const bool residual = problem.has_input(3);
   result.step = [launch, after, residual](const Arguments& arguments) {
     ProductPointers pointers;
@@ -89,8 +146,11 @@ Implementation build(const Problem& problem) {
     pointers.output = arguments.outputs[0];
     pointers.residual = residual ? arguments.inputs[3] : nullptr;
     pointers.bias = launch->bias ? static_cast<const float*>(launch->bias->data()) : nullptr;
-    pointers.fragments = static_cast<const std::uint32_t*>(launch->fragments->data());
-    if (!launch_implicit_product(launch->operand, launch->layer, pointers, arguments.stream)) check(cudaGetLastError(), "implicit product");
+    pointers.filters = static_cast<const std::uint32_t*>(launch->filters->data());
+    pointers.input_affine = launch->affine ? static_cast<const float*>(launch->affine->data()) : nullptr;
+    pointers.partial = static_cast<float*>(arguments.workspace);
+    pointers.finished = static_cast<std::uint32_t*>(launch->finished.data());
+    if (!launch_implicit_product(launch->operand, launch->cut, launch->layer, pointers, arguments.stream)) check(cudaGetLastError(), "implicit product");
     if (after) after(arguments);
   };
   return result;
@@ -98,6 +158,6 @@ Implementation build(const Problem& problem) {
 
 }  // namespace
 
-Kernel implicit_kernel() { return {"cuda:implicit", refuse, predict, build}; }
+Kernel implicit_kernel() { return {"cuda:implicit", refuse, predict, build, true}; }
 
 }  // namespace wins::runtime::cuda

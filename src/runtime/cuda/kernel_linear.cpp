@@ -68,10 +68,11 @@ std::unique_ptr<Descriptors> describe(const Product& p, Operand operand, const v
   return d;
 }
 
-double predict_product(const Environment& env, double rows, double inner, double columns) {
-  const double bytes = (rows * inner + rows * columns + inner * columns) * static_cast<double>(env.element_bytes());
-  const double rate = env.operand == Operand::f32 ? 0.05 : env.operand == Operand::tf32 ? 0.25 : 0.5;
-  return std::max(predict_bytes(bytes), 3 + rows * inner * columns / (rate * device().tensor_macs));
+double predict_product(const Environment& env, double rows, double inner, double columns, double outputs) {
+  const double bytes = (rows * inner + outputs * rows * columns + inner * columns) * static_cast<double>(env.element_bytes());
+  static constexpr LibraryTimes kF32{2.8, 20.5, 1.5, 7.8}, kTf32{3.5, 0.6, 1.26, 2.0}, k16{2.7, 0.4, 1.25, 0.7};
+  const LibraryTimes& times = env.operand == Operand::f32 ? kF32 : env.operand == Operand::tf32 ? kTf32 : k16;
+  return predict_library(times, rows * inner * columns, bytes, inner);
 }
 
 /// `weights` [columns][inner] and `bias` [columns] go to the device under `key`.
@@ -125,7 +126,7 @@ std::int64_t pixels_of(const Problem& problem) {
 
 double predict_pointwise(const Problem& problem) {
   return predict_product(problem.env, static_cast<double>(pixels_of(problem)), static_cast<double>(problem.input_shape(0)[1]),
-                         static_cast<double>(problem.output_shape()[1]));
+                         static_cast<double>(problem.output_shape()[1]), problem.has_input(3) ? 2 : 1);
 }
 
 Implementation build_pointwise(const Problem& problem) {
@@ -182,7 +183,7 @@ std::optional<std::string> refuse_linear(const Problem& problem) {
 double predict_linear(const Problem& problem) {
   const Shape& out = problem.output_shape();
   return predict_product(problem.env, static_cast<double>(element_count(out) / out.back()), static_cast<double>(problem.input_shape(0).back()),
-                         static_cast<double>(out.back()));
+                         static_cast<double>(out.back()), 1);
 }
 
 Implementation build_linear(const Problem& problem) {

@@ -97,6 +97,10 @@ double predict_loops(double macs) {
   return macs / (0.05 * 128 * 1500.0 * device().processors);
 }
 
+double predict_library(const LibraryTimes& times, double macs, double bytes, double terms) {
+  return times.launch + times.product * macs / device().tensor_macs + times.traffic * bytes / device().bandwidth + times.wait * terms / 1000;
+}
+
 double output_elements(const Problem& problem) { return static_cast<double>(element_count(problem.output_shape())); }
 
 }  // namespace wins::runtime::cuda

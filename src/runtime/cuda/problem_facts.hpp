@@ -40,6 +40,14 @@ double predict_traffic(const Problem& problem);
 /// Microseconds of so many multiply-adds in plain loops, 5 % of what the processors can do.
 double predict_loops(double macs);
 
+/// How long a library's product takes, about: `launch` microseconds, `product` and `traffic` times what all tensor cores and
+/// the whole bandwidth would need, and `wait` microseconds for every 1000 terms of a sum, which no other work can hide at
+/// batch 1; fitted on an H200.
+struct LibraryTimes {
+  double launch, product, traffic, wait;
+};
+double predict_library(const LibraryTimes& times, double macs, double bytes, double terms);
+
 /// Of output 0.
 double output_elements(const Problem& problem);
 

@@ -38,7 +38,16 @@ __device__ inline void store_shared(std::uint32_t address, const uint4& words) {
 __device__ inline void copy_async(std::uint32_t to, const void* from, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
 }
+/// The same through the first-level cache, for what neighbours copy too.
+__device__ inline void copy_async_cached(std::uint32_t to, const void* from, int bytes) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
+}
 __device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/// Until all but the last `kPending` groups of copies have arrived.
+template <int kPending>
+__device__ inline void wait_for_group() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
 __device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 /// How an operand lies in memory and is multiplied. Words of activations are added as they lie

@@ -1,4 +1,5 @@
 // Operators that compute, on the GPU, against the float64 reference.
+#include <cmath>
 #include <random>
 
 #include "operator_net.hpp"
@@ -38,6 +39,68 @@ TEST_F(Operators, DirectConvolution) {
         net.check(conv, inputs, "cuda:direct");
       }
     }
+  }
+}
+
+/// Tiles that are not full, one and several blocks for a part of the sum, whole lines and the units at their ends.
+TEST_F(Operators, ImplicitProduct) {
+  struct Case {
+    std::int64_t n, c, h, k, kernel, stride, pad;
+  };
+  for (const Case& t : {Case{1, 512, 7, 512, 3, 1, 1}, {1, 300, 14, 67, 1, 1, 0}, {3, 19, 13, 21, 3, 2, 1}, {2, 3, 37, 64, 7, 2, 3}, {1, 64, 45, 19, 1, 2, 0},
+                        {3, 40, 23, 200, 3, 1, 0}, {1, 1024, 5, 30, 1, 1, 0}}) {
+    for (const bool residual : {false, true}) {
+      for (const UnaryKind kind : {UnaryKind::relu, UnaryKind::clip, UnaryKind::tanh}) {
+        Net net(wins::Shape{t.n, t.c, t.h, t.h + 1});
+        Conv conv;
+        conv.window = {{t.kernel, t.kernel}, {t.stride, t.stride}, {1, 1}, {t.pad, t.pad, t.pad, t.pad}, {}};
+        conv.activation = {kind, 0.25F, 2};
+        const float deviation = 1 / std::sqrt(static_cast<float>(t.c * t.kernel * t.kernel));
+        std::vector<ValueId> inputs{net.x, net.constant(random_normal({t.k, t.c, t.kernel, t.kernel}, 9, deviation)), net.constant({t.k}, 5)};
+        const auto out = [&](std::int64_t size) { return (size + 2 * t.pad - t.kernel) / t.stride + 1; };
+        if (residual) inputs.push_back(net.input(wins::Shape{t.n, t.k, out(t.h), out(t.h + 1)}));
+        net.force_kernel = "cuda:implicit";
+        net.check(conv, inputs, "cuda:implicit_*");
+      }
+    }
+  }
+}
+
+/// x -> norm -> (ReLU) -> convolution, whose inputs are appended to.
+ValueId add_norm(Net& net, std::int64_t channels, bool relu) {
+  const ValueId variance = net.constant(exact_positive({channels}, 8));
+  const ValueId norm = net.graph.add_node("norm", BatchNorm{}, {net.x, net.constant({channels}, 1), net.constant({channels}, 2), net.constant({channels}, 3), variance});
+  return relu ? net.graph.add_node("relu", Unary{{UnaryKind::relu, 0, 0}}, {norm}) : norm;
+}
+
+TEST_F(Operators, BatchNormRunsInsideTheImplicitProduct) {
+  struct Case {
+    std::int64_t n, c, k, stride;
+  };
+  for (const Case& t : {Case{1, 16, 24, 1}, {3, 19, 21, 1}, {2, 130, 128, 1}, {1, 1000, 33, 1}, {3, 67, 40, 2}, {1, 3, 5, 1}}) {
+    for (const bool relu : {false, true}) {
+      Net net(wins::Shape{t.n, t.c, 13, 12});
+      Conv conv;
+      conv.window = {{1, 1}, {t.stride, t.stride}, {1, 1}, {0, 0, 0, 0}, {}};
+      conv.activation = {UnaryKind::relu, 0, 0};
+      const ValueId before = add_norm(net, t.c, relu);
+      net.force_kernel = "cuda:implicit";
+      net.check(conv, {before, net.constant({t.k, t.c, 1, 1}), net.constant({t.k}, 5)}, relu ? "cuda:implicit_*+norm+relu" : "cuda:implicit_*+norm");
+    }
+  }
+}
+
+/// A pad is zero behind the batch norm, not before it.
+TEST_F(Operators, BatchNormStaysOutsideWherePadsWouldBeShifted) {
+  for (const std::int64_t kernel : {1, 3}) {
+    Net net(wins::Shape{2, 19, 13, 12});
+    Conv conv;
+    conv.window = {{kernel, kernel}, {1, 1}, {1, 1}, {1, 1, 1, 1}, {}};
+    const ValueId before = add_norm(net, 19, true);
+    net.force_kernel = "cuda:implicit";
+    net.check(conv, {before, net.constant({21, 19, kernel, kernel}), net.constant({21}, 5)}, "cuda:implicit_*");
+    const Plan plan = net.plan();
+    EXPECT_EQ(kernel_of(plan, "norm"), "cuda:scale_shift") << plan.text();
   }
 }
 

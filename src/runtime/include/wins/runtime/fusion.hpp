@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "wins/graph/graph.hpp"
@@ -18,6 +19,10 @@ struct Prologue {
 
 /// By the convolution. Whether its kernel can take the prologue is the compiler's business.
 std::map<const graph::Node*, Prologue> find_prologues(const graph::Graph& graph);
+/// The convolution `node`, reading what its prologue reads.
+graph::Node behind_prologue(const graph::Node& node, const Prologue& prologue);
+/// The nodes of prologues, which get no steps of their own.
+std::set<const graph::Node*> nodes_of(const std::map<const graph::Node*, Prologue>& prologues);
 
 /// Max-pools behind a convolution whose result nothing else reads, by the convolution.
 std::map<const graph::Node*, const graph::Node*> find_max_pools(const graph::Graph& graph);

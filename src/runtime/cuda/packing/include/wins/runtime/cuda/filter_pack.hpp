@@ -17,8 +17,9 @@ struct FilterPack {
   int items = 0;       ///< of kItemRows filters
   int row_units = 0;   ///< kernel columns x units of a pixel's channels
   int row_chunks = 0;  ///< of kChunkUnits units, of one kernel row
-  /// [item][kernel row x chunk][half][part][lane][4 words], as RowPack::fragments.
-  std::vector<std::uint32_t> fragments;
+  /// [item][kernel row x chunk][unit of the chunk][filter][4 words]: 8 filters of one unit are a matrix of 8 x 16 bytes as
+  /// tensor core instructions load it. Float32 where the operand is f32, which the kernel splits.
+  std::vector<std::uint32_t> matrices;
 };
 
 /// Packs W [K, C, kh, kw]. Throws `Error` on a weight that is not finite or does not fit float16.
