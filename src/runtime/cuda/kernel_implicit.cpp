@@ -158,6 +158,6 @@ Implementation build(const Problem& problem) {
 
 }  // namespace
 
-Kernel implicit_kernel() { return {"cuda:implicit", refuse, predict, build, true}; }
+Kernel implicit_kernel() { return {.name = "cuda:implicit", .refuse = refuse, .predict = predict, .build = build, .takes_prologue = true}; }
 
 }  // namespace wins::runtime::cuda

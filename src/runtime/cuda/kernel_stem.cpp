@@ -155,6 +155,6 @@ Implementation build(const Problem& problem) {
 
 }  // namespace
 
-Kernel stem_kernel() { return {"cuda:stem", refuse, predict, build, true, true}; }
+Kernel stem_kernel() { return {.name = "cuda:stem", .refuse = refuse, .predict = predict, .build = build, .takes_max_pool = true, .reads_host = true}; }
 
 }  // namespace wins::runtime::cuda
