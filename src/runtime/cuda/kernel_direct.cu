@@ -195,7 +195,8 @@ std::optional<std::string> refuse_direct(const Problem& problem) { return refuse
 
 double predict_direct(const Problem& problem) {
   const Shape& w = problem.input_shape(1);
-  return predict_traffic(problem) + predict_loops(output_elements(problem) * static_cast<double>(w[1] * w[2] * w[3]));
+  const auto terms = static_cast<double>(w[1] * w[2] * w[3]);
+  return predict_traffic(problem) + predict_loops(output_elements(problem) * terms, terms);
 }
 
 ConvAxis conv_axis(const graph::Window& window, std::size_t d) {
@@ -225,7 +226,8 @@ std::optional<std::string> refuse_winograd(const Problem& problem) {
 
 double predict_winograd(const Problem& problem) {
   const Shape& u = problem.input_shape(1);
-  return predict_traffic(problem) + predict_loops(output_elements(problem) * static_cast<double>(u[0] * u[2]));
+  const auto terms = static_cast<double>(u[0] * u[2]);
+  return predict_traffic(problem) + predict_loops(output_elements(problem) * terms, terms);
 }
 
 /// The weights of the convolution with kernel p x p that the layer equals, pruned ones left out.
@@ -331,7 +333,7 @@ std::optional<std::string> refuse_deconvolution(const Problem& problem) { return
 
 double predict_deconvolution(const Problem& problem) {
   const Shape &w = problem.input_shape(1), &x = problem.input_shape(0);
-  return predict_traffic(problem) + predict_loops(static_cast<double>(element_count(x)) * static_cast<double>(w[1] * w[2] * w[3]));
+  return predict_traffic(problem) + predict_loops(static_cast<double>(element_count(x) * w[1] * w[2] * w[3]), static_cast<double>(w[0]));
 }
 
 DeconvLayer deconv_layer(const Problem& problem) {

@@ -180,7 +180,7 @@ double predict(const Problem& problem) {
   const auto* gemm = problem.node.as<graph::Gemm>();
   const Shape& a = problem.input_shape(0);
   const std::int64_t inner = gemm != nullptr && gemm->trans_a ? a[0] : a.back();
-  return predict_traffic(problem) + predict_loops(output_elements(problem) * static_cast<double>(inner));
+  return predict_traffic(problem) + predict_loops(output_elements(problem) * static_cast<double>(inner), static_cast<double>(inner));
 }
 
 Implementation build(const Problem& problem) {

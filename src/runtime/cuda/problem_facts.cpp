@@ -92,9 +92,10 @@ double predict_traffic(const Problem& problem) {
   return predict_bytes(elements * static_cast<double>(problem.env.element_bytes()));
 }
 
-double predict_loops(double macs) {
+double predict_loops(double macs, double terms) {
+  constexpr double kTerm = 0.15;  // that a thread waits for, measured at batch 1
   // 128 lanes a multiprocessor at about 1.5 GHz.
-  return macs / (0.05 * 128 * 1500.0 * device().processors);
+  return kTerm * terms + macs / (0.05 * 128 * 1500.0 * device().processors);
 }
 
 double predict_library(const LibraryTimes& times, double macs, double bytes, double terms) {

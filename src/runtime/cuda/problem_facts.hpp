@@ -37,8 +37,9 @@ std::string constant_key(const Problem& problem, std::string_view kernel, std::s
 
 /// Microseconds to read the float inputs and write the outputs once.
 double predict_traffic(const Problem& problem);
-/// Microseconds of so many multiply-adds in plain loops, 5 % of what the processors can do.
-double predict_loops(double macs);
+/// Microseconds of so many multiply-adds in plain loops, 5 % of what the processors can do, by threads that add `terms` one
+/// after the other.
+double predict_loops(double macs, double terms);
 
 /// How long a library's product takes, about: `launch` microseconds, `product` and `traffic` times what all tensor cores and
 /// the whole bandwidth would need, and `wait` microseconds for every 1000 terms of a sum, which no other work can hide at
