@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 
 #include "dnnl_api.hpp"
 #include "layer_timer.hpp"
@@ -19,8 +18,6 @@ namespace {
 
 /// Candidates that are predicted to take longer than this many times the best are not tried.
 constexpr double kWorthTrying = 2;
-/// Part of the time that another choice must save: less is noise.
-constexpr double kGain = 0.03;
 /// Packing a layer reads its weights and writes up to seven times as much (F(6,3)), in seconds a byte.
 constexpr double kPackSeconds = 4e-9;
 /// Runs that a candidate takes, the first one with cold caches.
@@ -28,11 +25,6 @@ constexpr double kRuns = 5;
 
 bool tunable(const graph::Node& node) {
   return node.as<graph::Conv>() != nullptr || node.as<graph::WinogradConv>() != nullptr;
-}
-
-std::string one_line(std::string text) {
-  std::replace_if(text.begin(), text.end(), [](char c) { return c == '\t' || c == '\n'; }, ' ');
-  return text;
 }
 
 }  // namespace
@@ -60,41 +52,8 @@ Tuner::Tuner(const Environment& environment, Decisions& decisions, Clock clock)
       decisions_(decisions),
       clock_(std::move(clock)),
       deadline_(clock_() + kTuningSeconds),
-      file_(environment.options.tune_cache.empty() ? default_tuning_file() : std::filesystem::path(environment.options.tune_cache)),
-      machine_(one_line(fmt::format("{}, {}, {} threads, wins {}", processor_name(), environment.winograd.target,
-                                    environment.threads, kVersion))) {}
-
-const TuningTable::Times& Tuner::times(const std::string& key) const {
-  static const TuningTable::Times none;
-  const TuningTable::Times* found = known_.find(machine_, key);
-  return found != nullptr ? *found : none;
-}
-
-void Tuner::warn(const std::string& text) {
-  if (decisions_.warned) return;
-  decisions_.warned = true;
-  fmt::print(stderr, "wins: warning: {}\n", text);
-}
-
-void Tuner::load() {
-  if (file_.empty())
-    return warn("no place for a tuning cache: neither XDG_CACHE_HOME nor HOME is set; measured times are not kept");
-  try {
-    known_ = read_tuning(file_);
-    file_usable_ = true;
-  } catch (const std::exception& error) {
-    warn(fmt::format("tuning cache {}; it is left as it is, and measured times are not kept", error.what()));
-  }
-}
-
-void Tuner::save() {
-  if (!file_usable_ || fresh_.empty()) return;
-  try {
-    add_to_tuning(file_, fresh_);
-  } catch (const std::exception& error) {
-    warn(fmt::format("tuning cache {}; measured times are not kept", error.what()));
-  }
-}
+      file_(environment.options.tune_cache,
+            fmt::format("{}, {}, {} threads, wins {}", processor_name(), environment.winograd.target, environment.threads, kVersion), decisions) {}
 
 std::vector<Tuner::Group> Tuner::undecided(const std::vector<Problem>& problems) const {
   std::vector<Group> groups;
@@ -115,10 +74,10 @@ std::vector<Tuner::Group> Tuner::undecided(const std::vector<Problem>& problems)
 void Tuner::tune(const std::vector<Problem>& problems) {
   const std::vector<Group> groups = undecided(problems);
   if (groups.empty()) return;
-  load();
+  file_.load();
   for (const Group& group : groups) measure(group);
-  for (const Group& group : groups) decisions_.by_problem[group.key] = decide(group);
-  save();
+  for (const Group& group : groups) decisions_.by_problem[group.key] = decide_group(group);
+  file_.save();
 }
 
 /// Kernels first, each cut as predicted; then the cuts of the fastest.
@@ -136,7 +95,7 @@ void Tuner::measure(const Group& group) {
   for (const Candidate& kernel : kernels) {
     WeightStore& store = weights[kernel.kernel.name];
     if (!time_candidate(group, kernel, store)) continue;
-    const double us = times(group.key).at(kernel.name());
+    const double us = file_.times(group.key).at(kernel.name());
     if (best != nullptr && us >= least) continue;
     best = &kernel;
     least = us;
@@ -154,7 +113,7 @@ bool Tuner::affordable(const Problem& problem, const Candidate& candidate) const
 
 /// Whether its time is known now.
 bool Tuner::time_candidate(const Group& group, const Candidate& candidate, WeightStore& weights) {
-  if (times(group.key).contains(candidate.name())) return true;
+  if (file_.times(group.key).contains(candidate.name())) return true;
   if (!affordable(*group.problem, candidate)) return false;
   const Environment env{env_.graph, env_.options, env_.threads, env_.block, env_.winograd, env_.machine, weights};
   const Problem& given = *group.problem;
@@ -170,31 +129,16 @@ bool Tuner::time_candidate(const Group& group, const Candidate& candidate, Weigh
     return false;  // the compiler will find out, and say so
   }
   if (us <= 0) return false;
-  known_.set(machine_, group.key, candidate.name(), us);
-  fresh_.set(machine_, group.key, candidate.name(), us);
+  file_.add(group.key, candidate.name(), us);
   return true;
 }
 
-Decision Tuner::decide(const Group& group) const {
-  Decision decision;
-  const TuningTable::Times& known = times(group.key);
-  std::vector<Candidate> all;
+Decision Tuner::decide_group(const Group& group) const {
+  std::vector<std::string> choices;
   for (const Candidate& kernel : group.candidates) {
-    for (Candidate& variant : variants_of(kernel, *group.problem)) all.push_back(std::move(variant));
+    for (const Candidate& variant : variants_of(kernel, *group.problem)) choices.push_back(variant.name());
   }
-  // The first one is what the cost model chooses: without its time there is nothing to compare with.
-  if (all.empty() || !known.contains(all.front().name())) return decision;
-  decision.choice = all.front().name();
-  double least = known.at(decision.choice) * (1 - kGain);
-  for (const Candidate& candidate : all) {
-    const auto time = known.find(candidate.name());
-    if (time == known.end()) continue;
-    decision.measured.insert(*time);
-    if (time->second >= least) continue;
-    least = time->second;
-    decision.choice = candidate.name();
-  }
-  return decision;
+  return decide(choices, file_.times(group.key));
 }
 
 }  // namespace wins::runtime::cpu

@@ -10,7 +10,7 @@
 
 #include "candidates.hpp"
 #include "wins/runtime/decisions.hpp"
-#include "wins/runtime/tuning_table.hpp"
+#include "wins/runtime/tuning_file.hpp"
 
 namespace wins::runtime::cpu {
 
@@ -44,24 +44,17 @@ class Tuner {
     std::vector<Candidate> candidates;
   };
   std::vector<Group> undecided(const std::vector<Problem>& problems) const;
-  void load();
-  void save();
-  void warn(const std::string& text);
   void measure(const Group& group);
   bool time_candidate(const Group& group, const Candidate& candidate, WeightStore& weights);
   bool affordable(const Problem& problem, const Candidate& candidate) const;
-  Decision decide(const Group& group) const;
+  Decision decide_group(const Group& group) const;
   double left() const { return deadline_ - clock_(); }
-  const TuningTable::Times& times(const std::string& key) const;
 
   Environment env_;
   Decisions& decisions_;
   Clock clock_;
   double deadline_;
-  std::filesystem::path file_;
-  std::string machine_;
-  TuningTable known_, fresh_;
-  bool file_usable_ = false;
+  TuningFile file_;
 };
 
 }  // namespace wins::runtime::cpu
