@@ -337,18 +337,6 @@ class Compiler {
     std::rotate(candidates.begin(), chosen, chosen + 1);
   }
 
-  /// What the chosen kernel and the others took when they were measured.
-  static void tell_times(const Decision& decision, LayerPlan& line) {
-    std::erase_if(line.refused, [&](const auto& entry) {
-      return std::any_of(decision.measured.begin(), decision.measured.end(),
-                         [&](const auto& time) { return split_choice(time.first).first == entry.first; });
-    });
-    for (const auto& [choice, us] : decision.measured) {
-      if (choice == line.choice) line.tuned_us = us;
-      else line.refused.emplace_back(choice, fmt::format("measured {:.0f} us", us));
-    }
-  }
-
   /// Convolutions as they will be chosen for, before anything is.
   void tune() {
     std::vector<Node> nodes;

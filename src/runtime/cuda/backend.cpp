@@ -5,7 +5,9 @@
 
 #include "compile.hpp"
 #include "device.hpp"
+#include "event.hpp"
 #include "wins/base/error.hpp"
+#include "wins/runtime/weight_store.hpp"
 
 namespace wins::runtime {
 namespace {
@@ -21,25 +23,6 @@ Operand operand_of(Precision precision) {
   }
   return Operand::f32;
 }
-
-/// An event in a stream.
-class Event {
- public:
-  Event() { check(cudaEventCreate(&event_), "an event"); }
-  ~Event() { cudaEventDestroy(event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  cudaEvent_t get() const { return event_; }
-  void record(cudaStream_t stream) const { check(cudaEventRecord(event_, stream), "an event"); }
-  double microseconds_since(const Event& start) const {
-    float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, start.event_, event_), "an event's time");
-    return static_cast<double>(milliseconds) * 1e3;
-  }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
 
 /// A captured run, and what it reads and writes.
 class CapturedRun {
@@ -251,16 +234,16 @@ class CudaBackend : public Backend {
  public:
   std::string name() const override { return "cuda"; }
   std::string unavailable() const override { return why_unusable(); }
-  std::shared_ptr<WeightCache> make_cache() const override { return std::make_shared<SharedWeights>(); }
+  std::shared_ptr<WeightCache> make_cache() const override { return std::make_shared<WeightStore>(); }
   std::size_t memory_bytes() const override { return device_memory(); }
 
   std::unique_ptr<Executable> compile(const graph::Graph& graph, const SessionOptions& options,
                                       const std::shared_ptr<WeightCache>& cache) const override {
-    const auto store = std::dynamic_pointer_cast<SharedWeights>(cache);
+    const auto store = std::dynamic_pointer_cast<WeightStore>(cache);
     require(store != nullptr, "cuda: the weight cache belongs to another backend");
     const auto libraries = std::make_shared<Libraries>();
     const Environment environment{graph, options, operand_of(options.precision), *store, *libraries};
-    return std::make_unique<CudaExecutable>(compile_program(environment), libraries, cache);
+    return std::make_unique<CudaExecutable>(compile_program(environment, store->decisions()), libraries, cache);
   }
 };
 

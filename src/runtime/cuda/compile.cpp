@@ -8,7 +8,9 @@
 #include <map>
 #include <set>
 
+#include "candidates.hpp"
 #include "copy.hpp"
+#include "tuner.hpp"
 #include "wins/base/error.hpp"
 #include "wins/runtime/arena.hpp"
 #include "wins/runtime/fusion.hpp"
@@ -48,12 +50,14 @@ bool has_weights(const Node& node) {
 
 class Compiler {
  public:
-  explicit Compiler(const Environment& env)
+  Compiler(const Environment& env, Decisions& decisions)
       : env_(env),
         prologues_(find_prologues(env.graph)),
         max_pools_(find_max_pools(env.graph)),
         placements_(find_placements(env.graph, static_cast<int>(env.unit()))),
-        buffers_(env.graph.values.size(), kNoBuffer) {}
+        buffers_(env.graph.values.size(), kNoBuffer) {
+    if (env.options.tune && env.options.force_kernel.empty()) tuner_.emplace(env, decisions);
+  }
 
   Program run() {
     for (const ValueId id : env_.graph.inputs) add_input(id);
@@ -64,6 +68,7 @@ class Compiler {
     }
     require(unsupported_.empty(), "no cuda kernel for: {}", unsupported_);
     for (const ValueId id : env_.graph.outputs) add_output(id);
+    if (tuner_) tuner_->save();
     assign_memory();
     return std::move(program_);
   }
@@ -234,13 +239,6 @@ class Compiler {
     absorbed_.merge(nodes_of(prologues_));
   }
 
-  /// The least predicted time over the kernels that take a problem; infinite when none does, 0 when one is forced.
-  double predict_best(const Problem& problem) const {
-    LayerPlan unused;
-    const std::vector<Candidate> candidates = find_candidates(problem, unused);
-    return candidates.empty() ? std::numeric_limits<double>::infinity() : candidates[0].us;
-  }
-
   void add_node(const Node& given) {
     if (has_weights(given)) check_weights(given);
     const auto behind = prologues_.find(&given);
@@ -279,38 +277,12 @@ class Compiler {
     program_.plan.layers.push_back(std::move(line));
   }
 
-  struct Candidate {
-    Kernel kernel;
-    double us;
-  };
-
-  /// The kernels that take the problem, least predicted time first; why others do not goes to `line`.
-  std::vector<Candidate> find_candidates(const Problem& problem, LayerPlan& line) const {
-    std::vector<Candidate> candidates;
-    if (!is_float(problem.output())) {
-      line.refused.emplace_back("all", "its output is not float32");
-      return candidates;
-    }
-    for (const Kernel& kernel : kernels_for(problem.node.op)) {
-      if (problem.prologue.norm != nullptr && !kernel.takes_prologue) {
-        line.refused.emplace_back(std::string(kernel.name), "batch norm before it");
-      } else if (problem.max_pool != nullptr && !kernel.takes_max_pool) {
-        line.refused.emplace_back(std::string(kernel.name), "max-pool behind it");
-      } else if (auto reason = kernel.refuse(problem)) {
-        line.refused.emplace_back(std::string(kernel.name), std::move(*reason));
-      } else {
-        const bool forced = env_.options.force_kernel == kernel.name;
-        const double conversion = kernel.reads_host ? 0 : problem.conversion_us;
-        candidates.push_back({kernel, forced ? 0 : kernel.predict(problem) + conversion});
-      }
-    }
-    std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) { return a.us < b.us; });
-    return candidates;
-  }
-
-  /// The kernel with the least predicted time among those that take the problem.
-  std::optional<Implementation> choose(const Problem& problem, LayerPlan& line) const {
-    const std::vector<Candidate> candidates = find_candidates(problem, line);
+  /// The kernel that was measured fastest, else the one with the least predicted time among those that take the problem.
+  std::optional<Implementation> choose(const Problem& problem, LayerPlan& line) {
+    auto [candidates, refused] = find_candidates(problem);
+    line.refused = std::move(refused);
+    const Decision* decision = tuner_ ? tuner_->decide(problem) : nullptr;
+    if (decision != nullptr) prefer(decision->choice, candidates);
     std::optional<Implementation> result;
     for (const Candidate& candidate : candidates) {
       if (result) {
@@ -318,17 +290,26 @@ class Compiler {
         continue;
       }
       try {
-        result = candidate.kernel.build(problem);
-        result->reads_host = candidate.kernel.reads_host;
+        result = build(candidate, problem);
         line.predicted_us = candidate.us;
-        line.choice = candidate.kernel.name;
+        line.choice = candidate.name();
       } catch (const Unsupported& unsupported) {
         line.refused.emplace_back(std::string(candidate.kernel.name), unsupported.reason);
       } catch (const Error& error) {
         fail("{}: {}", problem.node.name, error.what());
       }
     }
+    if (decision != nullptr) tell_times(*decision, line);
     return result;
+  }
+
+  /// Puts the candidate of this name first, cut as the name says.
+  static void prefer(const std::string& choice, std::vector<Candidate>& candidates) {
+    const auto [kernel, variant] = split_choice(choice);
+    const auto chosen = std::find_if(candidates.begin(), candidates.end(), [&, &name = kernel](const Candidate& c) { return c.kernel.name == name; });
+    if (chosen == candidates.end()) return;
+    chosen->variant = variant;
+    std::rotate(candidates.begin(), chosen, chosen + 1);
   }
 
   /// Steps from the first write to the last read of every buffer; of one with parts, over all of them.
@@ -377,6 +358,7 @@ class Compiler {
   }
 
   const Environment& env_;
+  std::optional<Tuner> tuner_;
   std::map<const Node*, Prologue> prologues_;     // by the convolution
   std::map<const Node*, const Node*> max_pools_;  // by the convolution
   std::set<const Node*> absorbed_;                // into other steps
@@ -389,6 +371,6 @@ class Compiler {
 
 }  // namespace
 
-Program compile_program(const Environment& environment) { return Compiler(environment).run(); }
+Program compile_program(const Environment& environment, Decisions& decisions) { return Compiler(environment, decisions).run(); }
 
 }  // namespace wins::runtime::cuda

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernel.hpp"
+#include "wins/runtime/decisions.hpp"
 
 namespace wins::runtime::cuda {
 
@@ -40,6 +41,6 @@ struct Program {
 };
 
 /// Throws `Error` listing every node that no kernel takes.
-Program compile_program(const Environment& environment);
+Program compile_program(const Environment& environment, Decisions& decisions);
 
 }  // namespace wins::runtime::cuda

@@ -65,6 +65,9 @@ struct Problem {
   /// What converting input 0 for this node alone would take, microseconds.
   double conversion_us = 0;
 
+  /// One of Kernel::variants; empty: the best predicted.
+  std::string variant = {};
+
   bool has_input(std::size_t i) const { return node.input(i) != graph::kNone; }
   const graph::Value& input(std::size_t i) const { return env.graph.value(node.inputs.at(i)); }
   const Shape& input_shape(std::size_t i) const { return input(i).shape.value(); }
@@ -106,6 +109,8 @@ struct Kernel {
   double (*predict)(const Problem&);
   /// Throws `Unsupported` where a library says so only now.
   Implementation (*build)(const Problem&);
+  /// Ways to cut its work, the best predicted first; null when there is one.
+  std::vector<std::string> (*variants)(const Problem&) = nullptr;
   bool takes_prologue = false;  ///< batch norm and ReLU before the node
   bool takes_max_pool = false;  ///< the one behind the node
   bool reads_host = false;      ///< the network's input as it comes; refuses others

@@ -44,8 +44,9 @@ double predict_cut(const FusedLayer& layer, const Cut& cut, int stride, Operand 
   return 3 + rounds * used * warps * rectangle / issued / 1750;
 }
 
-Cut best_cut(const Problem& problem, const WinogradProblem& given) {
-  Cut best;
+/// Those that fit, the best predicted first.
+std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
+  std::vector<Cut> cuts;
   const auto filters = static_cast<int>(given.mask.rows);
   FusedLayer layer = layer_of(problem, given);
   const std::int64_t chunk = problem.env.unit() * kChunkUnits;
@@ -65,11 +66,30 @@ Cut best_cut(const Problem& problem, const WinogradProblem& given) {
       const int resident = lay_out(layer, given.stride, shape, storage_bytes(problem.env.operand), {device().processors, device().shared_bytes});
       Cut cut{shape, slice_channels};
       cut.us = predict_cut(layer, cut, given.stride, problem.env.operand, resident);
-      if (cut.us < best.us) best = cut;
+      if (resident > 0) cuts.push_back(cut);
     }
     if (channels >= filters) break;
   }
-  return best;
+  std::stable_sort(cuts.begin(), cuts.end(), [](const Cut& a, const Cut& b) { return a.us < b.us; });
+  return cuts;
+}
+
+std::string text_of(const Cut& cut) {
+  return fmt::format("t{}i{}u{}k{}", cut.shape.tiles, cut.shape.items_per_warp, cut.shape.units, cut.slice_channels);
+}
+
+std::vector<std::string> variants(const Problem& problem) {
+  std::vector<std::string> names;
+  for (const Cut& cut : cuts_of(problem, winograd_problem(problem))) names.push_back(text_of(cut));
+  return names;
+}
+
+Cut chosen_cut(const Problem& problem, const WinogradProblem& given) {
+  const std::vector<Cut> cuts = cuts_of(problem, given);
+  if (problem.variant.empty()) return cuts.at(0);
+  const auto found = std::find_if(cuts.begin(), cuts.end(), [&](const Cut& cut) { return text_of(cut) == problem.variant; });
+  require(found != cuts.end(), "winograd_fused has no cut '{}' for it", problem.variant);
+  return *found;
 }
 
 std::optional<std::string> refuse(const Problem& problem) {
@@ -79,11 +99,11 @@ std::optional<std::string> refuse(const Problem& problem) {
   const WinogradProblem given = winograd_problem(problem);
   const int words = (given.mask.positions + 3) / 4 * 4;
   if ((given.mask.rows + 31) / 32 * 4 * words > FusedGroups::kMax) return "too many output channels";
-  if (best_cut(problem, given).us == std::numeric_limits<double>::infinity()) return "no cut fits";
+  if (cuts_of(problem, given).empty()) return "no cut fits";
   return std::nullopt;
 }
 
-double predict(const Problem& problem) { return best_cut(problem, winograd_problem(problem)).us; }
+double predict(const Problem& problem) { return cuts_of(problem, winograd_problem(problem)).at(0).us; }
 
 /// Everything that a launch needs.
 struct Launch {
@@ -124,10 +144,10 @@ std::shared_ptr<Launch> make_launch(const Problem& problem, const WinogradProble
 
 Implementation build(const Problem& problem) {
   const WinogradProblem given = winograd_problem(problem);
-  const Cut cut = best_cut(problem, given);
+  const Cut cut = chosen_cut(problem, given);
   const auto launch = make_launch(problem, given, cut);
   Implementation result;
-  result.name = fmt::format("cuda:winograd_fused_t{}i{}u{}k{}", cut.shape.tiles, cut.shape.items_per_warp, cut.shape.units, cut.slice_channels);
+  result.name = "cuda:winograd_fused_" + text_of(cut);
   result.reads = reads_of_convolution(problem);
   result.weight_bytes = launch->fragments->size();
   Step after;
@@ -151,6 +171,6 @@ Implementation build(const Problem& problem) {
 
 }  // namespace
 
-Kernel winograd_fused_kernel() { return {"cuda:winograd_fused", refuse, predict, build}; }
+Kernel winograd_fused_kernel() { return {.name = "cuda:winograd_fused", .refuse = refuse, .predict = predict, .build = build, .variants = variants}; }
 
 }  // namespace wins::runtime::cuda

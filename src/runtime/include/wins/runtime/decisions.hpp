@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "wins/runtime/session.hpp"
 #include "wins/runtime/tuning_table.hpp"
 
 namespace wins::runtime {
@@ -27,5 +28,8 @@ class Decisions {
 std::pair<std::string, std::string> split_choice(const std::string& choice);
 /// "kernel/variant", or the kernel alone.
 std::string join_choice(std::string_view kernel, const std::string& variant);
+
+/// Tells in a line of a plan what the chosen kernel and the others took when they were measured.
+void tell_times(const Decision& decision, LayerPlan& line);
 
 }  // namespace wins::runtime

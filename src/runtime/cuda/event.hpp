@@ -1,0 +1,27 @@
+// Moments in a stream.
+#pragma once
+
+#include "device.hpp"
+
+namespace wins::runtime::cuda {
+
+/// An event in a stream.
+class Event {
+ public:
+  Event() { check(cudaEventCreate(&event_), "an event"); }
+  ~Event() { cudaEventDestroy(event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  cudaEvent_t get() const { return event_; }
+  void record(cudaStream_t stream) const { check(cudaEventRecord(event_, stream), "an event"); }
+  double microseconds_since(const Event& start) const {
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, start.event_, event_), "an event's time");
+    return static_cast<double>(milliseconds) * 1e3;
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+}  // namespace wins::runtime::cuda
