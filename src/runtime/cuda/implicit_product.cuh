@@ -2,7 +2,6 @@
 #pragma once
 
 #include "implicit_product.hpp"
-#include "launch_chain.cuh"
 #include "product_groups.cuh"
 #include "product_warps.cuh"
 #include "storage.cuh"
@@ -197,9 +196,7 @@ struct Product {
   static __device__ void run(const ProductLayer& layer, const ProductPointers& p) {
     extern __shared__ __align__(128) std::byte shared[];
     float* tile = reinterpret_cast<float*>(shared);
-    wait_for_predecessor();
     multiply<Sums>(layer, p, tile);
-    let_successor_start();
     const int splits = static_cast<int>(gridDim.z);
     float* parts = p.partial + static_cast<std::size_t>(blockIdx.y * gridDim.x + blockIdx.x) * gridDim.z * kPixels * kFilters;
     if (splits > 1 && !is_last(p, tile, parts)) return;
@@ -266,7 +263,8 @@ bool launch_tile(const ProductCut& cut, const ProductLayer& layer, const Product
   constexpr int kBytes = Product<kOperand, kTile>::kSharedBytes;
   if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes) != cudaSuccess) return false;
   const dim3 grid(static_cast<unsigned>(cut.pixel_tiles), static_cast<unsigned>(cut.filter_tiles), static_cast<unsigned>(cut.splits));
-  return launch_early(kernel, grid, kThreads, kBytes, stream, layer, pointers);
+  kernel<<<grid, kThreads, kBytes, stream>>>(layer, pointers);
+  return cudaPeekAtLastError() == cudaSuccess;
 }
 
 template <Operand kOperand>

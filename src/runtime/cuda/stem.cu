@@ -2,7 +2,6 @@
 
 #include <type_traits>
 
-#include "launch_chain.cuh"
 #include "stem_multiply.cuh"
 
 namespace wins::runtime::cuda {
@@ -315,7 +314,6 @@ struct Stem {
 
   __device__ void run() {
     const StemMemory memory(layer, kShape, kParts, static_cast<int>(sizeof(Storage)));
-    wait_for_predecessor();
     fill_patch();
     StemWeights<kRows, kSteps, kParts> weights;
     weights.load(p.fragments, slice);
@@ -325,7 +323,6 @@ struct Stem {
       filters.factor[1] *= unscale;
     }
     publish_patch();
-    let_successor_start();
 
     std::byte* stage_at = shared + memory.stage;
     const int pitch = patch_pitch(layer, kShape), end = min(layer.conv_height, conv_row + conv_rows(layer, rows));
@@ -356,7 +353,8 @@ bool launch(const StemLayer& layer, const StemPointers& pointers, cudaStream_t s
   const StemMemory memory(layer, {kRows, kSteps, kTile}, stem_parts(kOperand), storage_bytes(kOperand));
   if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, memory.bytes) != cudaSuccess) return false;
   const dim3 grid(static_cast<unsigned>(layer.batch * layer.grid_rows * layer.grid_columns), static_cast<unsigned>(layer.slices));
-  return launch_early(kernel, grid, kStemThreads, static_cast<std::size_t>(memory.bytes), stream, layer, pointers);
+  kernel<<<grid, kStemThreads, static_cast<std::size_t>(memory.bytes), stream>>>(layer, pointers);
+  return cudaPeekAtLastError() == cudaSuccess;
 }
 
 template <Operand kOperand>
