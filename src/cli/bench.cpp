@@ -28,6 +28,7 @@ struct Options {
   int rounds = 30;
   bool layers = true;
   bool no_winograd = false;
+  bool no_depth_first = false;
 };
 
 /// One of our sessions as a contender.
@@ -50,6 +51,7 @@ std::shared_ptr<OurSide> open_side(const Options& options, const ModelFile& mode
   std::vector<Tensor> inputs = random_inputs(model.graph, model.file, input_shapes(model.graph, batch), options.common.seed);
   runtime::SessionOptions session = session_options(options.common, options.backend);
   session.winograd = winograd;
+  session.depth_first = !options.no_depth_first;
   return std::make_shared<OurSide>(OurSide{runtime::Session::open(model.graph, session), std::move(inputs)});
 }
 
@@ -129,6 +131,7 @@ void add_bench(CLI::App& app) {
   verb->add_option("--rounds", options->rounds, "timed rounds")->check(CLI::Range(1, 1000000))->capture_default_str();
   verb->add_flag("!--no-layers", options->layers, "leave the layer table out");
   verb->add_flag("--no-winograd", options->no_winograd, "dense layers of MODEL run direct");
+  verb->add_flag("--no-depth-first", options->no_depth_first, "every layer runs all images of a batch before the next one");
   add_common(*verb, options->common);
   add_weight_storage(*verb, options->common);
   add_precision(*verb, options->common);

@@ -47,11 +47,11 @@ class CpuExecutable : public Executable {
     using Clock = std::chrono::steady_clock;
     const TeamSize team(threads_);
     point_to(inputs);
-    std::vector<double> times;
+    std::vector<double> times(program_.plan.layers.size(), 0);
     for (std::size_t s = 0; s < program_.steps.size(); ++s) {
       const auto start = Clock::now();
       run_step(s);
-      times.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
+      times[program_.steps[s].line] += std::chrono::duration<double, std::micro>(Clock::now() - start).count();
     }
     outputs = collect();
     return times;
@@ -83,9 +83,10 @@ class CpuExecutable : public Executable {
       const Buffer& buffer = program_.buffers[b];
       if (!buffer.graph_input) continue;
       const Tensor& input = inputs.at(*buffer.graph_input);
-      require(input.byte_size() == buffer.bytes, "cpu: input {} has {} bytes, the plan expects {}",
-              *buffer.graph_input, input.byte_size(), buffer.bytes);
-      pointers_[b] = const_cast<std::byte*>(input.bytes());  // steps never write to inputs
+      // A step may read one image of it.
+      require(input.byte_size() >= buffer.parent_offset + buffer.bytes,
+              "cpu: input {} has {} bytes, the plan expects {}", *buffer.graph_input, input.byte_size(), buffer.bytes);
+      pointers_[b] = const_cast<std::byte*>(input.bytes()) + buffer.parent_offset;  // steps never write to inputs
     }
   }
 

@@ -6,8 +6,10 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <span>
 
 #include "candidates.hpp"
+#include "depth_first.hpp"
 #include "dnnl_step.hpp"
 #include "image_copy.hpp"
 #include "tuner.hpp"
@@ -29,8 +31,10 @@ std::size_t plain_bytes(const Value& value) {
 
 class Compiler {
  public:
-  explicit Compiler(const Environment& env)
+  /// `first`: nodes that run before, image by image.
+  explicit Compiler(const Environment& env, const FirstPart& first = {})
       : env_(env),
+        first_(first),
         homes_(env.graph.values.size()),
         prologues_(find_prologues(env.graph)),
         max_pools_(find_max_pools(env.graph)),
@@ -39,17 +43,9 @@ class Compiler {
 
   Program run() {
     place_inputs_and_constants();
-    choose_prologues();
-    choose_max_pools();
-    if (tuning_) tune();
-    for (const Node& node : env_.graph.nodes) {
-      if (!absorbed_.contains(&node) && !place_concat(node)) add_node(node);
-    }
-    require(unsupported_.empty(), "no cpu kernel for: {}", unsupported_);
-    for (const ValueId id : env_.graph.outputs) {
-      const Value& value = env_.graph.value(id);
-      program_.outputs.push_back({buffer_of(id, Form::plain), value.dtype, value.shape.value()});
-    }
+    if (first_.nodes > 0) add_first_part();
+    compile_nodes();
+    for (const ValueId id : env_.graph.outputs) add_output(id, Form::plain);
     assign_memory();
     return std::move(program_);
   }
@@ -58,6 +54,42 @@ class Compiler {
   /// Row-major, in blocks, or in blocks as a part of a larger value. A part whose images are next to
   /// each other is `blocked` to those who read it, but has no other blocked form.
   enum class Form : std::uint8_t { plain, blocked, part };
+
+  void compile_nodes() {
+    choose_prologues();
+    choose_max_pools();
+    if (tuning_) tune();
+    for (const Node& node : nodes_behind()) {
+      if (!absorbed_.contains(&node) && !place_concat(node)) add_node(node);
+    }
+    require(unsupported_.empty(), "no cpu kernel for: {}", unsupported_);
+  }
+
+  void add_output(ValueId id, Form form) {
+    const Value& value = env_.graph.value(id);
+    program_.outputs.push_back({buffer_of(id, form), value.dtype, value.shape.value()});
+  }
+
+  /// Those behind the first part.
+  std::span<const Node> nodes_behind() const { return std::span(env_.graph.nodes).subspan(first_.nodes); }
+  bool is_behind(const Node* node) const { return node == nullptr || node >= nodes_behind().data(); }
+
+  /// The steps of the first part, whose result then has its home here.
+  void add_first_part() {
+    const graph::Graph graph = graph_of(env_.graph, first_);
+    const Environment env{graph, env_.options, env_.threads, env_.block, env_.winograd, env_.machine, env_.weights};
+    Compiler compiler(env);
+    compiler.place_inputs_and_constants();
+    compiler.compile_nodes();
+    const Home& made = compiler.home(first_.cut);
+    const Form form = made.first == Layout::plain ? Form::plain : Form::blocked;
+    compiler.add_output(first_.cut, form);
+    compiler.assign_memory();
+    home(first_.cut).first = made.first;
+    home(first_.cut).maker = made.maker;
+    const std::size_t cut = add_buffer(first_.cut, form);
+    add_for_each_image(program_, std::move(compiler.program_), cut, shape_of(first_.cut)[0]);
+  }
 
   /// Buffers of one value, by form.
   struct Home {
@@ -135,6 +167,7 @@ class Compiler {
   void choose_prologues() {
     std::erase_if(prologues_, [&](const auto& entry) {
       const auto& [node, prologue] = entry;
+      if (!is_behind(node) || !is_behind(prologue.norm)) return true;
       Problem problem = problem_of(*node);
       problem.prologue = prologue;
       const std::string wanted = split_choice(env_.options.force_kernel).first;
@@ -167,7 +200,7 @@ class Compiler {
   void choose_max_pools() {
     std::erase_if(max_pools_, [&](const auto& entry) {
       const auto& [node, pool] = entry;
-      if (prologues_.contains(node)) return true;
+      if (prologues_.contains(node) || !is_behind(node)) return true;
       if (is_forced_together(problem_of(*node, pool))) return false;
       const double separate = predict_best(problem_of(*node)) + predict_best(problem_of(*pool));
       return !(predict_best(problem_of(*node, pool)) < separate);
@@ -237,7 +270,7 @@ class Compiler {
     const double bytes = 4.0 * static_cast<double>(element_count(shape_of(id)));
     line.predicted_us = predict_roofline(0, 2 * bytes, 1, env_.threads, env_.machine).us;
     const std::size_t result = add_buffer(id, to);
-    program_.steps.push_back({std::move(step), {home(id).in(from)}, {result}, -1});
+    program_.steps.push_back({std::move(step), {home(id).in(from)}, {result}, -1, program_.plan.layers.size()});
     program_.plan.layers.push_back(std::move(line));
     return result;
   }
@@ -286,6 +319,7 @@ class Compiler {
     line.workspace_bytes = chosen->workspace_bytes;
     line.weight_bytes = chosen->weight_bytes;
     planned.step = std::move(chosen->step);
+    planned.line = program_.plan.layers.size();
     program_.steps.push_back(std::move(planned));
     program_.plan.layers.push_back(std::move(line));
   }
@@ -342,7 +376,7 @@ class Compiler {
     std::vector<Node> nodes;
     nodes.reserve(env_.graph.nodes.size());  // problems point to them
     std::vector<Problem> problems;
-    for (const Node& given : env_.graph.nodes) {
+    for (const Node& given : nodes_behind()) {
       if (absorbed_.contains(&given)) continue;
       const Prologue prologue = prologue_of(given);
       problems.push_back(problem_of(nodes.emplace_back(behind_prologue(given, prologue)), max_pool_of(given)));
@@ -457,6 +491,7 @@ class Compiler {
   }
 
   const Environment& env_;
+  FirstPart first_;
   std::vector<Home> homes_;
   std::map<const Node*, Prologue> prologues_;
   std::map<const Node*, const Node*> max_pools_;
@@ -470,7 +505,10 @@ class Compiler {
 }  // namespace
 
 Program compile_program(const Environment& environment) {
-  return Compiler(environment).run();
+  const SessionOptions& options = environment.options;
+  // What is measured, and what is forced, is for all images.
+  const bool whole = !options.depth_first || options.tune || !options.force_kernel.empty();
+  return Compiler(environment, whole ? FirstPart() : find_first_part(environment.graph, environment.machine, environment.threads)).run();
 }
 
 }  // namespace wins::runtime::cpu

@@ -16,7 +16,7 @@ inline constexpr std::size_t kNoBuffer = static_cast<std::size_t>(-1);
 struct Buffer {
   std::size_t bytes = 0;
   std::size_t offset = 0;                  ///< in the arena
-  std::optional<std::size_t> graph_input;  ///< memory of the caller
+  std::optional<std::size_t> graph_input;  ///< memory of the caller, from `parent_offset` on
   std::optional<Tensor> constant;
   std::size_t parent = kNoBuffer;  ///< the buffer that it is a part of
   std::size_t parent_offset = 0;                      ///< bytes
@@ -24,9 +24,10 @@ struct Buffer {
 
 /// A kernel with its buffers, or a reorder between two layouts of one value.
 struct PlannedStep {
-  std::unique_ptr<Step> step;
+  std::shared_ptr<Step> step;
   std::vector<std::size_t> inputs, outputs;  ///< buffers; kNoBuffer for inputs that are not read
   int in_place = -1;
+  std::size_t line = 0;  ///< of the plan
 };
 
 struct GraphOutput {
