@@ -77,7 +77,9 @@ class Compiler {
   /// The steps of the first part, whose result then has its home here.
   void add_first_part() {
     const graph::Graph graph = graph_of(env_.graph, first_);
-    const Environment env{graph, env_.options, env_.threads, env_.block, env_.winograd, env_.machine, env_.weights};
+    SessionOptions options = env_.options;
+    options.tune = false;  // the budget is the rest's
+    const Environment env{graph, options, env_.threads, env_.block, env_.winograd, env_.machine, env_.weights};
     Compiler compiler(env);
     compiler.place_inputs_and_constants();
     compiler.compile_nodes();
@@ -506,8 +508,7 @@ class Compiler {
 
 Program compile_program(const Environment& environment) {
   const SessionOptions& options = environment.options;
-  // What is measured, and what is forced, is for all images.
-  const bool whole = !options.depth_first || options.tune || !options.force_kernel.empty();
+  const bool whole = !options.depth_first || !options.force_kernel.empty();
   return Compiler(environment, whole ? FirstPart() : find_first_part(environment.graph, environment.machine, environment.threads)).run();
 }
 

@@ -42,8 +42,8 @@ struct SessionOptions {
   int force_m = 0;
   WeightStorage weight_storage = WeightStorage::f32;
   Precision precision = Precision::fp32;
-  /// The first part of a network may run one image after the other where its activations are larger than the caches; not with
-  /// `tune` or `force_kernel`.
+  /// The first part of a network may run one image after the other where its activations are larger than the caches; it is
+  /// not tuned then. Not with `force_kernel`.
   bool depth_first = true;
   /// Convolutions run by the kernel, and cut as, was fastest on this machine: times come from a cache
   /// file, and what it lacks is measured, largest layers first, for less than a second a plan. A
