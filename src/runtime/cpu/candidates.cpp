@@ -1,6 +1,7 @@
 #include "candidates.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 
 namespace wins::runtime::cpu {
@@ -50,6 +51,13 @@ std::vector<Candidate> variants_of(const Candidate& candidate, const Problem& pr
     all.push_back({candidate.kernel, variant.name, variant.cost});
   sort_by_cost(all.begin() + 1, all.end());
   return all;
+}
+
+double predict_best(const Problem& problem) {
+  for (const Candidate& candidate : find_candidates(problem).taking) {
+    if (candidate.kernel.name != "ref") return candidate.cost.us;
+  }
+  return std::numeric_limits<double>::infinity();
 }
 
 }  // namespace wins::runtime::cpu

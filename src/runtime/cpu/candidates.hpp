@@ -30,4 +30,7 @@ Candidates find_candidates(const Problem& problem);
 /// All ways to cut the work of a candidate's kernel: the cost model's, then the others by prediction.
 std::vector<Candidate> variants_of(const Candidate& candidate, const Problem& problem);
 
+/// The least predicted time over the kernels that take a problem, the reference left out; infinite when none does.
+double predict_best(const Problem& problem);
+
 }  // namespace wins::runtime::cpu

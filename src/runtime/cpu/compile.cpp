@@ -181,13 +181,6 @@ class Compiler {
     absorbed_.merge(nodes_of(prologues_));
   }
 
-  /// The least predicted time of a problem over its kernels; infinite when none takes it.
-  static double predict_best(const Problem& problem) {
-    for (const Candidate& candidate : find_candidates(problem).taking) {
-      if (candidate.kernel.name != "ref") return candidate.cost.us;
-    }
-    return std::numeric_limits<double>::infinity();
-  }
 
   /// Whether the kernel that is forced pools too.
   bool is_forced_together(const Problem& problem) const {
@@ -363,15 +356,6 @@ class Compiler {
     return found != known.end() && !found->second.choice.empty() ? &found->second : nullptr;
   }
 
-  /// Puts the candidate of this name first, cut as the name says.
-  static void prefer(const std::string& choice, std::vector<Candidate>& candidates) {
-    const auto [kernel, variant] = split_choice(choice);
-    const auto chosen = std::find_if(candidates.begin(), candidates.end(),
-                                     [&, &name = kernel](const Candidate& c) { return c.kernel.name == name; });
-    if (chosen == candidates.end()) return;
-    chosen->variant = variant;
-    std::rotate(candidates.begin(), chosen, chosen + 1);
-  }
 
   /// Convolutions as they will be chosen for, before anything is.
   void tune() {

@@ -303,14 +303,6 @@ class Compiler {
     return result;
   }
 
-  /// Puts the candidate of this name first, cut as the name says.
-  static void prefer(const std::string& choice, std::vector<Candidate>& candidates) {
-    const auto [kernel, variant] = split_choice(choice);
-    const auto chosen = std::find_if(candidates.begin(), candidates.end(), [&, &name = kernel](const Candidate& c) { return c.kernel.name == name; });
-    if (chosen == candidates.end()) return;
-    chosen->variant = variant;
-    std::rotate(candidates.begin(), chosen, chosen + 1);
-  }
 
   /// Steps from the first write to the last read of every buffer; of one with parts, over all of them.
   std::pair<std::vector<std::size_t>, std::vector<std::size_t>> find_uses() const {

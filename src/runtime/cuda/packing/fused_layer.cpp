@@ -22,16 +22,15 @@ void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes) {
       // More than one image only where a block holds all tiles of each.
       const bool whole = height == rows && width == columns;
       const std::int32_t images = whole ? std::min(tiles / (height * width), layer.batch) : 1;
-      FusedLayer cut = layer;
-      std::tie(cut.block_images, cut.block_rows, cut.block_columns) = std::tuple(images, height, width);
-      if (patch_pixels(cut, stride) > max_patch_pixels(stride, tiles)) continue;
-      std::tie(cut.grid_images, cut.grid_rows, cut.grid_columns) =
-          std::tuple(divide_up(layer.batch, images), divide_up(rows, height), divide_up(columns, width));
-      const auto blocks = static_cast<std::int64_t>(cut.grid_images) * cut.grid_rows * cut.grid_columns;
-      const std::tuple key{blocks, patch_pixels(cut, stride), -width};
+      const std::int32_t pixels = images * patch_extent(height, stride) * patch_extent(width, stride);
+      if (pixels > max_patch_pixels(stride, tiles)) continue;
+      const std::tuple grid(divide_up(layer.batch, images), divide_up(rows, height), divide_up(columns, width));
+      const auto blocks = static_cast<std::int64_t>(std::get<0>(grid)) * std::get<1>(grid) * std::get<2>(grid);
+      const std::tuple key{blocks, pixels, -width};
       if (key < best) {
         best = key;
-        layer = cut;
+        std::tie(layer.block_images, layer.block_rows, layer.block_columns) = std::tuple(images, height, width);
+        std::tie(layer.grid_images, layer.grid_rows, layer.grid_columns) = grid;
       }
     }
   }

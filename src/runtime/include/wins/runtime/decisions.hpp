@@ -1,10 +1,12 @@
 // What tuning found out in one session.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "wins/runtime/session.hpp"
 #include "wins/runtime/tuning_table.hpp"
@@ -28,6 +30,17 @@ class Decisions {
 std::pair<std::string, std::string> split_choice(const std::string& choice);
 /// "kernel/variant", or the kernel alone.
 std::string join_choice(std::string_view kernel, const std::string& variant);
+
+/// Puts the candidate of this name first, cut as the name says; `Candidate` has a kernel with a name, and a variant.
+template <class Candidate>
+void prefer(const std::string& choice, std::vector<Candidate>& candidates) {
+  const auto [kernel, variant] = split_choice(choice);
+  const auto chosen = std::find_if(candidates.begin(), candidates.end(),
+                                   [&, &name = kernel](const Candidate& candidate) { return candidate.kernel.name == name; });
+  if (chosen == candidates.end()) return;
+  chosen->variant = variant;
+  std::rotate(candidates.begin(), chosen, chosen + 1);
+}
 
 /// Tells in a line of a plan what the chosen kernel and the others took when they were measured.
 void tell_times(const Decision& decision, LayerPlan& line);

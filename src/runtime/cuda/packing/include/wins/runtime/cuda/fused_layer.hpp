@@ -91,12 +91,10 @@ WINS_DEVICE constexpr int tile_step(int stride) { return 2 * stride; }
 WINS_DEVICE constexpr int copy_rounds(int stride) { return stride == 1 ? 8 : 20; }
 WINS_DEVICE constexpr int max_patch_pixels(int stride, int tiles) { return copy_rounds(stride) * tiles; }
 
-WINS_DEVICE constexpr int patch_rows(const FusedLayer& layer, int stride) {
-  return (layer.block_rows - 1) * tile_step(stride) + tile_size(stride);
-}
-WINS_DEVICE constexpr int patch_columns(const FusedLayer& layer, int stride) {
-  return (layer.block_columns - 1) * tile_step(stride) + tile_size(stride);
-}
+/// Pixels below so many tiles in a row or column.
+WINS_DEVICE constexpr int patch_extent(int tiles, int stride) { return (tiles - 1) * tile_step(stride) + tile_size(stride); }
+WINS_DEVICE constexpr int patch_rows(const FusedLayer& layer, int stride) { return patch_extent(layer.block_rows, stride); }
+WINS_DEVICE constexpr int patch_columns(const FusedLayer& layer, int stride) { return patch_extent(layer.block_columns, stride); }
 WINS_DEVICE constexpr int patch_pixels(const FusedLayer& layer, int stride) {
   return layer.block_images * patch_rows(layer, stride) * patch_columns(layer, stride);
 }
