@@ -11,6 +11,7 @@
 #include <exception>
 #include <random>
 
+#include "event.hpp"
 #include "kernel.hpp"
 #include "layer_case.hpp"
 #include "wins/base/error.hpp"
@@ -32,32 +33,11 @@ Operand operand_of(const std::string& precision) {
   return precision == "tf32" ? Operand::tf32 : Operand::f32;
 }
 
-struct Event {
-  cudaEvent_t event = nullptr;
-  Event() { check(cudaEventCreate(&event), "an event"); }
-  ~Event() { cudaEventDestroy(event); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-};
-
-/// Microseconds of what `enqueue` puts on the stream.
-template <class Enqueue>
-double time_once(cudaStream_t stream, const Enqueue& enqueue) {
-  const Event begin, end;
-  check(cudaEventRecord(begin.event, stream), "an event");
-  enqueue();
-  check(cudaEventRecord(end.event, stream), "an event");
-  check(cudaStreamSynchronize(stream), "a run");
-  float milliseconds = 0;
-  check(cudaEventElapsedTime(&milliseconds, begin.event, end.event), "a time");
-  return static_cast<double>(milliseconds) * 1e3;
-}
-
 /// Microseconds of one run among many in a CUDA graph, the median of three.
 template <class Enqueue>
 double time_in_graph(cudaStream_t stream, double budget, const Enqueue& enqueue) {
   enqueue();
-  const double once = time_once(stream, enqueue);
+  const double once = time_on_stream(stream, enqueue);
   const int runs = static_cast<int>(std::clamp(budget / once, 1.0, 50.0));
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t ready = nullptr;
@@ -67,7 +47,7 @@ double time_in_graph(cudaStream_t stream, double budget, const Enqueue& enqueue)
   check(cudaGraphInstantiate(&ready, graph, 0), "a graph");
   check(cudaGraphLaunch(ready, stream), "a graph");
   double times[3];
-  for (double& us : times) us = time_once(stream, [&] { check(cudaGraphLaunch(ready, stream), "a graph"); }) / runs;
+  for (double& us : times) us = time_on_stream(stream, [&] { check(cudaGraphLaunch(ready, stream), "a graph"); }) / runs;
   cudaGraphExecDestroy(ready);
   cudaGraphDestroy(graph);
   std::sort(std::begin(times), std::end(times));

@@ -24,4 +24,15 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
+/// Microseconds of what `enqueue` puts on the stream, which then is idle.
+template <class Enqueue>
+double time_on_stream(cudaStream_t stream, const Enqueue& enqueue) {
+  const Event start, end;
+  start.record(stream);
+  enqueue();
+  end.record(stream);
+  check(cudaStreamSynchronize(stream), "what is timed");
+  return end.microseconds_since(start);
+}
+
 }  // namespace wins::runtime::cuda

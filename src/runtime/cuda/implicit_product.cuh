@@ -2,6 +2,7 @@
 #pragma once
 
 #include "implicit_product.hpp"
+#include "launch_chain.cuh"
 #include "product_groups.cuh"
 #include "product_warps.cuh"
 #include "storage.cuh"
@@ -261,10 +262,8 @@ template <Operand kOperand, ProductTile kTile>
 bool launch_tile(const ProductCut& cut, const ProductLayer& layer, const ProductPointers& pointers, cudaStream_t stream) {
   const auto kernel = &implicit_product<kOperand, kTile>;
   constexpr int kBytes = Product<kOperand, kTile>::kSharedBytes;
-  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes) != cudaSuccess) return false;
   const dim3 grid(static_cast<unsigned>(cut.pixel_tiles), static_cast<unsigned>(cut.filter_tiles), static_cast<unsigned>(cut.splits));
-  kernel<<<grid, kThreads, kBytes, stream>>>(layer, pointers);
-  return cudaPeekAtLastError() == cudaSuccess;
+  return launch(kernel, grid, kThreads, kBytes, stream, layer, pointers);
 }
 
 template <Operand kOperand>

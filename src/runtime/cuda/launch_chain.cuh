@@ -1,4 +1,4 @@
-// Kernels that start while the one before them still runs (programmatic dependent launch, compute capability 9.0).
+// How kernels are launched, also early: while the one before them still runs (programmatic dependent launch, compute capability 9.0).
 //
 // A kernel launched by `launch_early` may begin before its predecessor in the stream ended; whatever it reads or writes of the
 // predecessor's stands behind `wait_for_predecessor`, which every thread that does so calls. It may call
@@ -6,8 +6,6 @@
 #pragma once
 
 #include <cuda_runtime.h>
-
-#include <utility>
 
 namespace wins::runtime::cuda {
 
@@ -23,20 +21,30 @@ __device__ inline void let_successor_start() {
 #endif
 }
 
-/// False when the device refused it. On older devices an ordinary launch.
+/// Launches with more shared memory than a kernel has by default; its limit is per device, and raised each time. False when the
+/// device refused it.
 template <class... Parameters, class... Arguments>
-bool launch_early(void (*kernel)(Parameters...), dim3 grid, int threads, std::size_t shared_bytes, cudaStream_t stream, Arguments&&... arguments) {
+bool launch(void (*kernel)(Parameters...), dim3 grid, int threads, int shared_bytes, cudaStream_t stream, const Arguments&... arguments) {
+  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes) != cudaSuccess) return false;
+  kernel<<<grid, static_cast<unsigned>(threads), static_cast<std::size_t>(shared_bytes), stream>>>(arguments...);
+  return cudaPeekAtLastError() == cudaSuccess;
+}
+
+/// The same, early. On older devices an ordinary launch.
+template <class... Parameters, class... Arguments>
+bool launch_early(void (*kernel)(Parameters...), dim3 grid, int threads, int shared_bytes, cudaStream_t stream, const Arguments&... arguments) {
+  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes) != cudaSuccess) return false;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = dim3(static_cast<unsigned>(threads));
-  config.dynamicSmemBytes = shared_bytes;
+  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
   config.stream = stream;
   cudaLaunchAttribute early{};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;
   config.attrs = &early;
   config.numAttrs = 1;
-  return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...) == cudaSuccess;
+  return cudaLaunchKernelEx(&config, kernel, arguments...) == cudaSuccess;
 }
 
 }  // namespace wins::runtime::cuda

@@ -47,14 +47,12 @@ double time_layer(const Problem& problem, const Implementation& implementation) 
   const Arguments arguments = memory.arguments(stream.get());
   implementation.step(arguments);  // libraries set themselves up
   check(cudaStreamSynchronize(stream.get()), "a kernel that is timed");
-  const Event start, end;
   double least = std::numeric_limits<double>::infinity();
   for (int burst = 0; burst < kBursts; ++burst) {
-    start.record(stream.get());
-    for (int run = 0; run < kRunsOfBurst; ++run) implementation.step(arguments);
-    end.record(stream.get());
-    check(cudaStreamSynchronize(stream.get()), "a kernel that is timed");
-    least = std::min(least, end.microseconds_since(start) / kRunsOfBurst);
+    const auto runs = [&] {
+      for (int run = 0; run < kRunsOfBurst; ++run) implementation.step(arguments);
+    };
+    least = std::min(least, time_on_stream(stream.get(), runs) / kRunsOfBurst);
   }
   return least;
 }

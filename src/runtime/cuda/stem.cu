@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include "launch_chain.cuh"
 #include "stem_multiply.cuh"
 
 namespace wins::runtime::cuda {
@@ -351,10 +352,8 @@ template <Operand kOperand, int kRows, int kSteps, int kTile>
 bool launch(const StemLayer& layer, const StemPointers& pointers, cudaStream_t stream) {
   const auto kernel = &stem<kOperand, kRows, kSteps, kTile>;
   const StemMemory memory(layer, {kRows, kSteps, kTile}, stem_parts(kOperand), storage_bytes(kOperand));
-  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, memory.bytes) != cudaSuccess) return false;
   const dim3 grid(static_cast<unsigned>(layer.batch * layer.grid_rows * layer.grid_columns), static_cast<unsigned>(layer.slices));
-  kernel<<<grid, kStemThreads, static_cast<std::size_t>(memory.bytes), stream>>>(layer, pointers);
-  return cudaPeekAtLastError() == cudaSuccess;
+  return cuda::launch(kernel, grid, kStemThreads, memory.bytes, stream, layer, pointers);
 }
 
 template <Operand kOperand>

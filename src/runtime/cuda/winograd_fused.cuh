@@ -305,9 +305,8 @@ __global__ void __launch_bounds__(FusedKernel<kOperand, kStride, kTiles, kItems,
 template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits>
 bool launch_one(const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups, cudaStream_t stream) {
   const auto kernel = &winograd_fused<kOperand, kStride, kTiles, kItems, kUnits>;
-  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, layer.memory.bytes) != cudaSuccess) return false;
   const dim3 grid(static_cast<unsigned>(layer.grid_blocks), static_cast<unsigned>(layer.slices));
-  return launch_early(kernel, grid, kTiles * kUnits, static_cast<std::size_t>(layer.memory.bytes), stream, layer, pointers, maps, groups);
+  return launch_early(kernel, grid, kTiles * kUnits, layer.memory.bytes, stream, layer, pointers, maps, groups);
 }
 
 template <Operand kOperand, int kStride>

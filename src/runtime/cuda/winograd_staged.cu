@@ -1,5 +1,6 @@
 #include "winograd_staged.hpp"
 
+#include "launch_chain.cuh"
 #include "staged_multiply.cuh"
 #include "staged_tiles.cuh"
 #include "storage.cuh"
@@ -226,14 +227,6 @@ bool with_tile(const StagedLayer& layer, const Body& body) {
   if (layer.m == 2 && layer.stride == 2) return body(StagedTile<2, 2>());
   if (layer.m == 4 && layer.stride == 1) return body(StagedTile<4, 1>());
   return false;
-}
-
-/// Launches with more shared memory than a kernel has by default; its limit is per device, and raised each time.
-template <class... Parameters, class... Given>
-bool launch(void (*kernel)(Parameters...), dim3 grid, int threads, int bytes, cudaStream_t stream, const Given&... given) {
-  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes) != cudaSuccess) return false;
-  kernel<<<grid, static_cast<unsigned>(threads), static_cast<std::size_t>(bytes), stream>>>(given...);
-  return cudaPeekAtLastError() == cudaSuccess;
 }
 
 template <Operand kOperand>

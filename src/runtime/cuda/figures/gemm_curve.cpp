@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 
+#include "../event.hpp"
 #include "batched_product.hpp"
 #include "wins/base/error.hpp"
 #include "wins/runtime/backend.hpp"
@@ -17,35 +18,6 @@ namespace {
 constexpr std::int64_t kBlock = (1 << 20) + 7;  ///< floats of V that repeat; no multiple of a row
 constexpr double kBound = 1e-5;                 ///< relative L2 of columns of M
 constexpr int kBurst = 4;                       ///< products between two events
-
-class Timer {
- public:
-  Timer() {
-    check(cudaEventCreate(&start_), "an event");
-    check(cudaEventCreate(&end_), "an event");
-  }
-  ~Timer() {
-    cudaEventDestroy(start_);
-    cudaEventDestroy(end_);
-  }
-  Timer(const Timer&) = delete;
-  Timer& operator=(const Timer&) = delete;
-
-  /// Microseconds of one of `count` runs.
-  template <class Body>
-  double time(cudaStream_t stream, int count, const Body& body) const {
-    check(cudaEventRecord(start_, stream), "an event");
-    for (int i = 0; i < count; ++i) body();
-    check(cudaEventRecord(end_, stream), "an event");
-    check(cudaEventSynchronize(end_), "a product");
-    float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, start_, end_), "an event's time");
-    return static_cast<double>(milliseconds) * 1e3 / count;
-  }
-
- private:
-  cudaEvent_t start_ = nullptr, end_ = nullptr;
-};
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -144,7 +116,10 @@ class Curve {
 
  private:
   double time(const BatchedProduct& product, int count) const {
-    return timer_.time(stream_.get(), count, [&] { product.enqueue(operands_.V(), operands_.M(), stream_.get()); });
+    const auto products = [&] {
+      for (int i = 0; i < count; ++i) product.enqueue(operands_.V(), operands_.M(), stream_.get());
+    };
+    return time_on_stream(stream_.get(), products) / count;
   }
 
   /// The fastest of several ways; each is checked first, and left out where its library does not take it.
@@ -190,7 +165,6 @@ class Curve {
   const CuSparse sparse_;
   const Libraries libraries_;
   const Stream stream_;
-  const Timer timer_;
   const Operands operands_;
   const Tensor U_;
   const Chosen dense_;
