@@ -141,7 +141,7 @@ std::map<const Node*, const Node*> find_max_pools(const graph::Graph& graph) {
     const auto* pool = node.as<graph::Pool>();
     if (pool == nullptr || pool->kind != graph::Pool::Kind::max || node.outputs.size() > 1) continue;
     const Node* before = wiring.sole(node.inputs[0]);
-    if (before != nullptr && before->as<graph::Conv>() != nullptr) pools[before] = &node;
+    if (before != nullptr && (before->as<graph::Conv>() != nullptr || before->as<graph::WinogradConv>() != nullptr)) pools[before] = &node;
   }
   return pools;
 }
