@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "captured_run.hpp"
 #include "compile.hpp"
 #include "device.hpp"
 #include "event.hpp"
@@ -23,47 +24,6 @@ Operand operand_of(Precision precision) {
   }
   return Operand::f32;
 }
-
-/// A captured run, and what it reads and writes.
-class CapturedRun {
- public:
-  CapturedRun() = default;
-  ~CapturedRun() { reset(); }
-  CapturedRun(const CapturedRun&) = delete;
-  CapturedRun& operator=(const CapturedRun&) = delete;
-
-  void reset() {
-    if (graph_ != nullptr) cudaGraphExecDestroy(graph_);
-    graph_ = nullptr;
-  }
-
-  /// Captures what `enqueue` puts on `stream`, for these pointers.
-  template <class Enqueue>
-  void capture(cudaStream_t stream, std::vector<const void*> pointers, const Enqueue& enqueue) {
-    reset();
-    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture of a CUDA graph");
-    cudaGraph_t graph = nullptr;
-    try {
-      enqueue();
-    } catch (...) {
-      cudaStreamEndCapture(stream, &graph);
-      if (graph != nullptr) cudaGraphDestroy(graph);
-      throw;
-    }
-    check(cudaStreamEndCapture(stream, &graph), "capture of a CUDA graph");
-    const cudaError_t status = cudaGraphInstantiate(&graph_, graph, 0);
-    cudaGraphDestroy(graph);
-    check(status, "a CUDA graph");
-    pointers_ = std::move(pointers);
-  }
-
-  bool is_for(const std::vector<const void*>& pointers) const { return graph_ != nullptr && pointers_ == pointers; }
-  void launch(cudaStream_t stream) const { check(cudaGraphLaunch(graph_, stream), "a run"); }
-
- private:
-  cudaGraphExec_t graph_ = nullptr;
-  std::vector<const void*> pointers_;
-};
 
 class CudaExecutable : public Executable {
  public:
@@ -103,12 +63,19 @@ class CudaExecutable : public Executable {
     if (!ready_) prepare();
     wait_for_last(stream_.get());
     copy_in(inputs);
+    warm_up();
     std::vector<Event> events(program_.steps.size() + 1);
-    events[0].record(stream_.get());
-    for (std::size_t s = 0; s < program_.steps.size(); ++s) {
-      run_step(s);
-      events[s + 1].record(stream_.get());
-    }
+    // A graph too: steps enqueued one by one may be shorter than the host takes for each.
+    CapturedRun timed;
+    timed.capture(stream_.get(), {}, [&] {
+      events[0].record_in_graph(stream_.get());
+      for (std::size_t s = 0; s < program_.steps.size(); ++s) {
+        run_step(s);
+        events[s + 1].record_in_graph(stream_.get());
+      }
+    });
+    copy_in(inputs);  // a run may reuse the memory of its inputs
+    timed.launch(stream_.get());
     outputs = collect();
     std::vector<double> times;
     for (std::size_t s = 0; s < program_.steps.size(); ++s) times.push_back(events[s + 1].microseconds_since(events[s]));

@@ -14,6 +14,8 @@ class Event {
   Event& operator=(const Event&) = delete;
   cudaEvent_t get() const { return event_; }
   void record(cudaStream_t stream) const { check(cudaEventRecord(event_, stream), "an event"); }
+  /// While the stream is captured: each launch of the graph records it.
+  void record_in_graph(cudaStream_t stream) const { check(cudaEventRecordWithFlags(event_, stream, cudaEventRecordExternal), "an event"); }
   double microseconds_since(const Event& start) const {
     float milliseconds = 0;
     check(cudaEventElapsedTime(&milliseconds, start.event_, event_), "an event's time");

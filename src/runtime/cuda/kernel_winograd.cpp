@@ -22,6 +22,12 @@ struct Cut {
 FusedLayer layer_of(const Problem& problem, const WinogradProblem& given) {
   FusedLayer layer;
   set_shapes(problem, given, layer);
+  if (problem.max_pool != nullptr) {
+    const Shape& pooled = problem.outputs[0].shape;
+    layer.max_pool = true;
+    layer.out_height = static_cast<std::int32_t>(pooled[2]);
+    layer.out_width = static_cast<std::int32_t>(pooled[3]);
+  }
   return layer;
 }
 
@@ -96,7 +102,13 @@ std::optional<std::string> refuse(const Problem& problem) {
   const auto* pruned = problem.node.as<graph::WinogradConv>();
   if (pruned != nullptr && (pruned->m != 2 || pruned->r != 3)) return fmt::format("F({},{})", pruned->m, pruned->r);
   if (auto reason = refuse_rows(problem)) return reason;
+  if (auto reason = refuse_pool(problem)) return reason;
   const WinogradProblem given = winograd_problem(problem);
+  if (problem.max_pool != nullptr) {
+    if (problem.has_input(3)) return "residual before a pool";
+    // The kernel pools before it activates.
+    if (given.activation.kind == graph::UnaryKind::leaky_relu && given.activation.alpha < 0) return "falling activation before a pool";
+  }
   const int words = (given.mask.positions + 3) / 4 * 4;
   if ((given.mask.rows + 31) / 32 * 4 * words > FusedGroups::kMax) return "too many output channels";
   if (cuts_of(problem, given).empty()) return "no cut fits";
@@ -147,7 +159,7 @@ Implementation build(const Problem& problem) {
   const Cut cut = chosen_cut(problem, given);
   const auto launch = make_launch(problem, given, cut);
   Implementation result;
-  result.name = "cuda:winograd_fused_" + text_of(cut);
+  result.name = "cuda:winograd_fused_" + text_of(cut) + (problem.max_pool != nullptr ? "+max_pool" : "");
   result.reads = reads_of_convolution(problem);
   result.weight_bytes = launch->fragments->size();
   Step after;
@@ -171,6 +183,8 @@ Implementation build(const Problem& problem) {
 
 }  // namespace
 
-Kernel winograd_fused_kernel() { return {.name = "cuda:winograd_fused", .refuse = refuse, .predict = predict, .build = build, .variants = variants}; }
+Kernel winograd_fused_kernel() {
+  return {.name = "cuda:winograd_fused", .refuse = refuse, .predict = predict, .build = build, .variants = variants, .takes_max_pool = true};
+}
 
 }  // namespace wins::runtime::cuda

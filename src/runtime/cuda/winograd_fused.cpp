@@ -20,7 +20,8 @@ bool encode_maps(Operand operand, int stride, FusedShape shape, const FusedLayer
   input.box = {layer.block_images, patch_rows(layer, stride), patch_columns(layer, stride), shape.units * unit};
   const int line = layer.memory.stage_line_bytes;
   TensorMapping output{operand, pointers.output, {layer.batch, layer.out_height, layer.out_width, padded(layer.filters)}, layer.output_pitch};
-  output.box = {layer.block_images, 2 * layer.block_rows, 2 * layer.block_columns, line / bytes};
+  const std::int32_t side = tile_outputs(layer);
+  output.box = {layer.block_images, side * layer.block_rows, side * layer.block_columns, line / bytes};
   output.swizzle = line == 128 ? Swizzle::bytes128 : line == 64 ? Swizzle::bytes64 : Swizzle::bytes32;
   TensorMapping residual = output;
   residual.data = pointers.residual;

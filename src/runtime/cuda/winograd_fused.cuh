@@ -2,6 +2,7 @@
 #pragma once
 
 #include "launch_chain.cuh"
+#include "nan_order.cuh"
 #include "tensor_core.cuh"
 #include "winograd_fused.hpp"
 #include "winograd_move.cuh"
@@ -214,8 +215,10 @@ struct FusedKernel {
       invert(groups.words + (blockIdx.y * layer.slice_groups + group) * kGroupWordsOf, M + t, y);
       if (p.bias != nullptr) add_bias(p.bias + slice.first_channel + first, count, y);
       if (!has_tile) continue;
+      if (layer.max_pool) keep_largest(y);
 #pragma unroll
       for (int q = 0; q < 4; ++q) {
+        if (q > 0 && layer.max_pool) break;
         uint4 words[kGroupWords];
         std::uint32_t at[kGroupWords];
 #pragma unroll
@@ -276,6 +279,12 @@ struct FusedKernel {
 #pragma unroll
       for (int q = 0; q < 4; ++q) y[q][k] += b;
     }
+  }
+
+  /// Of a tile's four outputs, in y[0]: all activations of this kernel with a pool keep order.
+  static __device__ void keep_largest(float (&y)[4][kGroupChannels]) {
+#pragma unroll
+    for (int k = 0; k < kGroupChannels; ++k) y[0][k] = larger(larger(y[0][k], y[1][k]), larger(y[2][k], y[3][k]));
   }
 
   /// NaN stays NaN.

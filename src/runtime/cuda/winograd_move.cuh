@@ -31,7 +31,8 @@ __device__ inline BlockTile tile_of_block(const FusedLayer& layer, int tile) {
 }
 /// Pixels of a block's outputs stand in one list, row by row: the first one of a tile.
 __device__ inline int stage_pixel(const FusedLayer& layer, const BlockTile& tile) {
-  return ((tile.image * layer.block_rows + tile.row) * 2) * layer.memory.stage_columns + tile.column * 2;
+  const int side = tile_outputs(layer);
+  return (tile.image * layer.block_rows + tile.row) * side * layer.memory.stage_columns + tile.column * side;
 }
 
 /// Where 16 bytes of a pixel lie in the stage: as the copy engine swizzles lines of 128, 64 or 32 bytes.
@@ -114,9 +115,9 @@ class BulkMover {
   __device__ void each_line(int rectangle, const RowSlice& slice, const Move& move) {
     const Corner at = corner_of(layer_, rectangle);
     const BlockMemory& memory = layer_.memory;
-    const int channels = memory.stage_line_bytes / static_cast<int>(sizeof(typename Format<kOperand>::Storage));
+    const int channels = memory.stage_line_bytes / static_cast<int>(sizeof(typename Format<kOperand>::Storage)), side = tile_outputs(layer_);
     for (int line = 0; line < memory.stage_lines; ++line) {
-      move(slice.first_channel + line * channels, at.column * 2, at.row * 2, at.image, base_ + memory.stage + line * memory.stage_pitch);
+      move(slice.first_channel + line * channels, at.column * side, at.row * side, at.image, base_ + memory.stage + line * memory.stage_pitch);
     }
   }
 
@@ -218,23 +219,24 @@ class ThreadMover {
   }
 
   /// Residuals from device memory into the stage, or outputs from there to device memory, whole lines at a time: a
-  /// thread has one unit of the four pixels of a tile.
+  /// thread has one unit of the pixels of a tile.
   template <bool kIn>
   __device__ void move_pixels(int rectangle, const RowSlice& slice) {
     const Corner at = corner_of(layer_, rectangle);
     int unit = threadIdx.x;
     const int first = layer_.by_units.divide(unit), step = layer_.by_units.quotient(kThreads);
     if (first >= step || unit * F::kChannels >= slice.channels) return;
-    const int pitch = kIn ? layer_.residual_pitch : layer_.output_pitch;
+    const int pitch = kIn ? layer_.residual_pitch : layer_.output_pitch, side = tile_outputs(layer_);
     const int channel = slice.first_channel + unit * F::kChannels;
     for (int t = first; t < layer_.block_tiles; t += step) {
       const BlockTile tile = tile_of_block(layer_, t);
-      const int image = at.image + tile.image, row = (at.row + tile.row) * 2, column = (at.column + tile.column) * 2;
+      const int image = at.image + tile.image, row = (at.row + tile.row) * side, column = (at.column + tile.column) * side;
       if (image >= layer_.batch) break;
       const std::uint32_t pixel = static_cast<std::uint32_t>((image * layer_.out_height + row) * layer_.out_width + column);
       const std::size_t element = static_cast<std::size_t>(pixel) * pitch + channel;
 #pragma unroll
       for (int q = 0; q < 4; ++q) {
+        if (q > 0 && side == 1) break;
         if (row + q / 2 >= layer_.out_height || column + q % 2 >= layer_.out_width) continue;
         const std::size_t from = element + static_cast<std::size_t>((q / 2 * layer_.out_width + q % 2) * pitch);
         const int within = stage_pixel(layer_, tile) + q / 2 * layer_.memory.stage_columns + q % 2;

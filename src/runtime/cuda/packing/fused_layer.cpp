@@ -15,7 +15,7 @@ std::vector<FusedShape> fused_shapes() {
 }
 
 void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes) {
-  const std::int32_t rows = divide_up(layer.out_height, 2), columns = divide_up(layer.out_width, 2);
+  const std::int32_t side = tile_outputs(layer), rows = divide_up(layer.out_height, side), columns = divide_up(layer.out_width, side);
   std::tuple<std::int64_t, std::int32_t, std::int32_t> best{std::numeric_limits<std::int64_t>::max(), 0, 0};
   for (std::int32_t height = 1; height <= std::min(rows, tiles); ++height) {
     for (std::int32_t width = 1; width <= std::min(columns, tiles / height); ++width) {
@@ -54,12 +54,13 @@ BlockMemory memory_of(const FusedLayer& layer, int stride, FusedShape shape, int
   memory.patch_bytes = patch_pixels(layer, stride) * shape.units * 16;
   memory.V = divide_up(patch_buffers * memory.patch_bytes, 1024) * 1024;
   memory.unit_bytes = (layer.block_tiles | 1) * 16;
-  memory.stage_columns = 2 * layer.block_columns;
+  const std::int32_t side = tile_outputs(layer);
+  memory.stage_columns = side * layer.block_columns;
   const int slice_bytes = layer.slice_groups * kGroupChannels * element_bytes;
   memory.stage_line_bits = slice_bytes % 128 == 0 ? 3 : slice_bytes % 64 == 0 ? 2 : 1;
   memory.stage_line_bytes = 16 << memory.stage_line_bits;
   memory.stage_lines = divide_up(slice_bytes, memory.stage_line_bytes);
-  memory.stage_pitch = divide_up(4 * layer.block_tiles * memory.stage_line_bytes, 1024) * 1024;
+  memory.stage_pitch = divide_up(side * side * layer.block_tiles * memory.stage_line_bytes, 1024) * 1024;
   // Fragments are read past the last tile.
   const int V_bytes = layer.max_alive * shape.units * memory.unit_bytes + (shape.tiles - layer.block_tiles) * 16;
   memory.stage = memory.V + divide_up(layer.max_items * kItemRows * m_pitch(shape.tiles) * 4, 1024) * 1024;

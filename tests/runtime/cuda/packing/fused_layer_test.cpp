@@ -20,6 +20,8 @@ FusedLayer layer_of(int batch, int height, int width) {
   return layer;
 }
 
+constexpr Multiprocessors kHopper{132, 227 * 1024};
+
 TEST(FusedLayer, BlocksCoverEveryTileOnce) {
   const int sizes[][3] = {{1, 1, 1}, {1, 7, 7}, {64, 7, 7}, {3, 14, 14}, {2, 56, 56}, {1, 5, 224}, {2, 224, 3}, {7, 13, 9}, {1, 1, 100}};
   for (const auto& [batch, height, width] : sizes) {
@@ -40,6 +42,20 @@ TEST(FusedLayer, BlocksCoverEveryTileOnce) {
   }
 }
 
+TEST(FusedLayer, APoolLeavesOneOutputOfATile) {
+  FusedLayer layer = layer_of(3, 28, 15), plain = layer_of(3, 56, 30);
+  layer.max_pool = true;
+  layer.slices = plain.slices = 1;
+  for (FusedLayer* of : {&layer, &plain}) {
+    cut_tiles(*of, 1, 32, 2);
+    ASSERT_GT(lay_out(*of, 1, {32, 4}, 2, kHopper), 0);
+  }
+  EXPECT_EQ(layer.rectangles, plain.rectangles);
+  EXPECT_EQ(layer.memory.stage_columns, layer.block_columns);
+  EXPECT_GE(layer.memory.stage_pitch, layer.block_tiles * layer.memory.stage_line_bytes);
+  EXPECT_LE(layer.memory.bytes, plain.memory.bytes);
+}
+
 TEST(FusedLayer, BlocksOfResNetWasteFewTiles) {
   for (const int size : {56, 28, 14, 7}) {
     FusedLayer layer = layer_of(64, size, size);
@@ -49,8 +65,6 @@ TEST(FusedLayer, BlocksOfResNetWasteFewTiles) {
     EXPECT_GT(used, 0.75) << size;
   }
 }
-
-constexpr Multiprocessors kHopper{132, 227 * 1024};
 
 TEST(FusedLayer, MemoryHoldsWhatABlockKeeps) {
   for (const FusedShape& shape : fused_shapes()) {

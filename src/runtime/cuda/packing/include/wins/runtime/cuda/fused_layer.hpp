@@ -51,11 +51,12 @@ struct BlockMemory {
 
 /// Shapes of a layer and how it is cut. Activations are NHWC; a pitch is elements from one pixel to the next, a
 /// multiple of 16 bytes; channels that fill the last 16 bytes are read and must be finite; they are written
-/// as zeros. A tensor has less than 2^31 bytes.
+/// as zeros. A tensor has less than 2^31 bytes. With `max_pool` (2x2, stride 2, no pads) the outputs are the pool's: one a tile.
 struct FusedLayer {
   std::int32_t batch = 1;
   std::int32_t height = 1, width = 1, channels = 1;  // of the input
   std::int32_t out_height = 1, out_width = 1, filters = 1;
+  bool max_pool = false;
   std::int32_t pad_top = 0, pad_left = 0;
   std::int32_t input_pitch = 0, output_pitch = 0, residual_pitch = 0;
   FusedActivation activation = FusedActivation::none;
@@ -98,6 +99,9 @@ WINS_DEVICE constexpr int patch_columns(const FusedLayer& layer, int stride) { r
 WINS_DEVICE constexpr int patch_pixels(const FusedLayer& layer, int stride) {
   return layer.block_images * patch_rows(layer, stride) * patch_columns(layer, stride);
 }
+
+/// Rows and columns of outputs of a tile.
+WINS_DEVICE constexpr int tile_outputs(const FusedLayer& layer) { return layer.max_pool ? 1 : 2; }
 
 /// Floats of one row of M: 4 more than the tiles, so that the 8 tiles and 4 row pairs of an accumulator lie in
 /// different banks.
