@@ -146,6 +146,15 @@ class Verbs(Case):
         self.succeed("verify", self.pruned)
         self.refuse("verify", self.pruned, "--bound", 1e-12, words=["exceed the bound"])
 
+    def test_verify_beside_the_dense_network(self):
+        text = self.succeed("verify", self.pruned, "--dense", self.net, "--json", self.folder / "verify.json")
+        self.assertIn("times as much", text)
+        record = self.load_json("verify.json")
+        self.assertLess(record["dense"]["relative_l2"], 1e-5)
+        self.assertEqual(record["network_bound"], 2e-4)
+        # Weights of 8 bits have bounds of their own.
+        self.succeed("verify", self.pruned, "--weight-storage", "bf16")
+
     def test_output_to_a_closed_pipe(self):
         import subprocess
         from wins_cli import BINARY

@@ -13,7 +13,7 @@ TEST(Verify, EveryBackendPasses) {
   for (const std::string& backend : backends()) {
     SessionOptions options;
     options.backend = backend;
-    const auto checks = verify(small_network(), {random_normal({2, 3, 9, 7}, 3)}, options, 1e-5);
+    const auto checks = verify(small_network(), {random_normal({2, 3, 9, 7}, 3)}, options, {1e-5, 1e-5});
     ASSERT_GE(checks.size(), 4U);
     for (const LayerCheck& check : checks) {
       EXPECT_TRUE(check.passed) << backend << " " << check.node << " " << check.kernel << " " << check.relative_l2;
@@ -42,7 +42,7 @@ TEST(Verify, ChecksNodesThatOneStepRunsTogether) {
   SessionOptions options;
   options.backend = "cpu";
   options.force_kernel = "cpu:stem";
-  const auto checks = verify(graph, {random_normal({1, 3, 64, 64}, 3)}, options, 2e-6);
+  const auto checks = verify(graph, {random_normal({1, 3, 64, 64}, 3)}, options, {2e-6, 2e-6});
   EXPECT_NE(checks.at(0).kernel.find("+max_pool"), std::string::npos) << checks.at(0).kernel;
   for (const LayerCheck& check : checks) EXPECT_TRUE(check.passed) << check.node << " " << check.kernel << " " << check.relative_l2;
 }
@@ -50,9 +50,9 @@ TEST(Verify, ChecksNodesThatOneStepRunsTogether) {
 TEST(Verify, FailsUnderAnImpossibleBound) {
   SessionOptions options;
   options.backend = "ref";
-  const auto checks = verify(small_network(), {random_normal({1, 3, 9, 7}, 3)}, options, 1e-12);
+  const auto checks = verify(small_network(), {random_normal({1, 3, 9, 7}, 3)}, options, {1e-12, 1e-12});
   EXPECT_FALSE(checks.back().passed);
-  EXPECT_ANY_THROW(verify(small_network(), {random_normal({1, 3, 9, 7}, 3)}, options, 0));
+  EXPECT_ANY_THROW(verify(small_network(), {random_normal({1, 3, 9, 7}, 3)}, options, {0, 0}));
 }
 
 }  // namespace

@@ -109,38 +109,67 @@ LayerCheck check_layer(const OneNode& one, const std::string& node, const Sessio
   return check;
 }
 
+/// A network run whole by the backend, and node by node by the reference.
+struct WholeRun {
+  Plan plan;
+  graph::Graph specialised;
+  std::vector<Tensor> outputs, values;
+
+  WholeRun(const graph::Graph& graph, const std::vector<Tensor>& inputs, const SessionOptions& options) {
+    Session session = Session::open(graph, options);
+    outputs = session.run(inputs);
+    std::vector<Shape> shapes;
+    for (const Tensor& input : inputs) shapes.push_back(input.shape());
+    plan = session.plan(shapes);
+    specialised = graph::specialize(session.graph(), shapes);
+    values = ref::run_all(specialised, inputs, ref::Precision::float64);
+  }
+
+  LayerCheck check(const SessionOptions& options, double bound) const {
+    LayerCheck network;
+    network.node = "network";
+    network.kernel = options.backend;
+    std::vector<Tensor> wanted;
+    for (const graph::ValueId id : specialised.outputs) wanted.push_back(values[static_cast<std::size_t>(id)]);
+    compare(outputs, wanted, bound, network);
+    return network;
+  }
+};
+
 }  // namespace
 
-std::vector<LayerCheck> verify(const graph::Graph& graph, const std::vector<Tensor>& inputs,
-                               const SessionOptions& options, double bound) {
-  require(bound > 0, "verify: bound {} is not positive", bound);
-  Session session = Session::open(graph, options);
-  const std::vector<Tensor> outputs = session.run(inputs);
-  std::vector<Shape> shapes;
-  for (const Tensor& input : inputs) shapes.push_back(input.shape());
-  const Plan plan = session.plan(shapes);
-  const graph::Graph specialised = graph::specialize(session.graph(), shapes);
-  const std::vector<Tensor> values = ref::run_all(specialised, inputs, ref::Precision::float64);
+VerifyBounds verify_bounds(const SessionOptions& options) {
+  const bool rough_weights = options.weight_storage == WeightStorage::bf16;
+  switch (options.precision) {
+    case Precision::fp32: return rough_weights ? VerifyBounds{1e-2, 4e-2} : VerifyBounds{2e-4, 2e-4};
+    case Precision::tf32: return {2e-3, 1e-2};
+    case Precision::fp16: return {2e-3, 1e-2};
+    case Precision::bf16: return {1.6e-2, 8e-2};
+  }
+  return {};
+}
 
+std::vector<LayerCheck> verify(const graph::Graph& graph, const std::vector<Tensor>& inputs,
+                               const SessionOptions& options, const VerifyBounds& bounds) {
+  require(bounds.layer > 0 && bounds.network > 0, "verify: bounds {} and {} are not positive", bounds.layer, bounds.network);
+  const WholeRun run(graph, inputs, options);
   std::vector<LayerCheck> checks;
-  for (const graph::Node& node : specialised.nodes) {
-    const OneNode one = isolate(specialised, nodes_of(specialised, node, plan), values);
-    const LayerPlan* planned = line_of(plan, node.name);
-    checks.push_back(check_layer(one, node.name, alone(options, planned), bound));
+  for (const graph::Node& node : run.specialised.nodes) {
+    const OneNode one = isolate(run.specialised, nodes_of(run.specialised, node, run.plan), run.values);
+    const LayerPlan* planned = line_of(run.plan, node.name);
+    checks.push_back(check_layer(one, node.name, alone(options, planned), bounds.layer));
     LayerCheck& check = checks.back();
     if (planned == nullptr || planned->kernel == check.kernel) continue;
     // Another kernel was checked than the network runs: that is no verification.
     check.kernel += fmt::format(" (the network runs {})", planned->kernel);
     check.passed = false;
   }
-  LayerCheck network;
-  network.node = "network";
-  network.kernel = options.backend;
-  std::vector<Tensor> wanted;
-  for (const graph::ValueId id : specialised.outputs) wanted.push_back(values[static_cast<std::size_t>(id)]);
-  compare(outputs, wanted, bound, network);
-  checks.push_back(network);
+  checks.push_back(run.check(options, bounds.network));
   return checks;
+}
+
+LayerCheck verify_network(const graph::Graph& graph, const std::vector<Tensor>& inputs, const SessionOptions& options, double bound) {
+  return WholeRun(graph, inputs, options).check(options, bound);
 }
 
 }  // namespace wins::runtime

@@ -293,7 +293,7 @@ TEST_F(Tuning, VerifyRunsWhatTheNetworkRuns) {
   const std::string wanted = split_choice(prefer_another(bench.line("conv0"))).first;
   std::vector<Tensor> inputs;
   for (const auto id : graph.inputs) inputs.push_back(random_normal(graph.value(id).shape.value(), 3));
-  for (const LayerCheck& check : verify(graph, inputs, options(), 1e-5)) {
+  for (const LayerCheck& check : verify(graph, inputs, options(), {1e-5, 1e-5})) {
     EXPECT_TRUE(check.passed) << check.node << " " << check.kernel << " " << check.relative_l2;
     if (check.node != "conv0") continue;
     EXPECT_TRUE(check.kernel.starts_with(wanted)) << check.kernel << " " << wanted;
