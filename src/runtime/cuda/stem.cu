@@ -287,10 +287,11 @@ struct Stem {
   __device__ void write_convolution(const Sums& sums, std::byte* stage_at, const Filters& filters, int row, int parity) const {
     if (parity % kStaged == 0) __syncthreads();  // what the stage held has left it
     std::byte* to = stage_at + parity % kStaged * memory.parity_pitch;
-    const int end = slice * kStemFilters + own_filter(0) / 16 * 16 < layer.filters ? columns : 0;  // of this warp
+    // Those of this warp; with stride 2 a rectangle is mostly whole, and asking costs more (8 % in 16 bits).
+    const int end = slice * kStemFilters + own_filter(0) / 16 * 16 < layer.filters ? columns : 0;
 #pragma unroll
     for (int g = 0; g < kGroups; ++g) {
-      if (kParities * 8 * g >= end) break;
+      if (kParities == 2 && kParities * 8 * g >= end) break;
 #pragma unroll
       for (int i = 0; i < 4; ++i) stage(to, filters, g * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2, i / 2, sums[4 * g + i]);
     }

@@ -80,7 +80,7 @@ double predict_stem(const StemLayer& layer, StemShape shape, Operand operand, co
   const double slower = device.warp_groups ? 1 : parts == 1 ? 2 : shape.tile > 64 ? 4 : 2.5;  // measured, with the others
   const double tiles = rows * stem_parities(layer.stride);
   const double products = tiles * shape.rows * shape.steps * (2 * parts - 1) * shape.tile * 0.36 * slower;
-  const double finishing = layer.pool ? 6.4 * shape.tile : (storage_bytes(operand) == 2 ? 7.1 : 8.8) * stem_windows(layer, shape);
+  const double finishing = layer.pool ? 6.4 * shape.tile : (storage_bytes(operand) == 2 ? 7.1 : 8.8) * staged_windows(layer, shape);
   const double other = groups * (is_scaled(operand) ? 2.9 : 0.54) + tiles * finishing;
   // Blocks side by side share the tensor cores, and hide 0.4 of everything else.
   const auto wave = [&](double blocks) { return std::max(1250 + products + other, blocks * products) + (blocks - 1) * 0.6 * other; };

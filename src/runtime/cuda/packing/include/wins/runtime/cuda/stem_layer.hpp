@@ -92,6 +92,9 @@ WINS_DEVICE constexpr int stem_stage_pitch(int element_bytes) { return kStemFilt
 /// slower (measured on an H100); twice that is as fast, and leaves room for more blocks.
 WINS_DEVICE constexpr int stem_staged(int stride, int element_bytes) { return stride == 1 && element_bytes == 2 ? 2 : 1; }
 
+/// Windows of a row that go through the stage: with stride 1 none that has no pixels.
+constexpr int staged_windows(const StemLayer& layer, StemShape shape) { return layer.stride == 1 ? stem_windows(layer, shape) : shape.tile; }
+
 /// Shared memory of a block: patches of one or two parts, and behind them a row of outputs, parity by parity. The kernel
 /// reads this struct too.
 struct StemMemory {
@@ -103,7 +106,7 @@ struct StemMemory {
     patch_pitch = patch_groups(layer, shape) * 4 * kStemPixelBytes;
     part_bytes = stem_patch_rows(layer, shape) * patch_pitch;
     stage = parts * part_bytes;
-    parity_pitch = (layer.pool ? shape.tile / 2 : stem_windows(layer, shape)) * stem_stage_pitch(element_bytes);
+    parity_pitch = (layer.pool ? shape.tile / 2 : staged_windows(layer, shape)) * stem_stage_pitch(element_bytes);
     // Windows without pixels read this far behind the patches.
     const int staged = stem_staged(layer.stride, element_bytes) * parity_pitch, behind = (shape.tile - stem_windows(layer, shape)) * kStemStep * kStemPixelBytes;
     bytes = stage + (staged > behind ? staged : behind);
