@@ -18,6 +18,8 @@ using graph::Pool;
 using graph::UnaryKind;
 using Pair = std::array<std::int64_t, 2>;
 
+constexpr int kGridLimit = 65535;  ///< of the second and third dimension
+
 const graph::Window& window_of(const Problem& problem) { return problem.node.as<Conv>()->window; }
 const graph::Window& pool_window(const Problem& problem) { return problem.max_pool->as<Pool>()->window; }
 
@@ -35,6 +37,7 @@ StemLayer layer_of(const Problem& problem) {
   layer.out_height = as_int(out[2]);
   layer.out_width = as_int(out[3]);
   layer.output_pitch = as_int(problem.outputs[0].pitch);
+  layer.stride = as_int(window_of(problem).stride[0]);
   layer.pad_top = as_int(window_of(problem).pads[0]);
   layer.pad_left = as_int(window_of(problem).pads[1]);
   if (problem.max_pool != nullptr) {
@@ -58,7 +61,8 @@ struct CutLayer {
 
   explicit CutLayer(const Problem& problem) : layer(layer_of(problem)) {
     const Pair& kernel = window_of(problem).kernel;
-    shape = cut_stem(layer, static_cast<int>(kernel[0]), static_cast<int>(kernel[1]) + stem_shift(layer), problem.env.operand, here());
+    const int columns = static_cast<int>(kernel[1]) + std::ranges::max(stem_shifts(layer));
+    shape = cut_stem(layer, static_cast<int>(kernel[0]), columns, problem.env.operand, here());
   }
 };
 
@@ -67,14 +71,16 @@ std::optional<std::string> refuse_window(const Problem& problem) {
   const graph::Window& window = conv.window;
   if (conv.group != 1) return "groups";
   if (window.dilation != Pair{1, 1}) return "dilated";
-  if (window.stride != Pair{kStemStride, kStemStride}) return "stride is not 2";
+  if (window.stride != Pair{1, 1} && window.stride != Pair{2, 2}) return "stride is neither 1 nor 2";
   if (window.auto_pad != graph::AutoPad::none) return "auto_pad is not resolved";
   if (std::ranges::min(window.pads) < 0 || std::ranges::max(window.pads) > 1024) return "pads";
-  if (window.kernel[0] > 7 || window.kernel[1] + window.pads[1] % 2 > 8) return "kernel beyond 7x7";
+  // With stride 1 one of the two parities has a column of zeros in front.
+  if (window.kernel[0] > 7 || window.kernel[1] + (window.stride[1] == 1 ? 1 : window.pads[1] % 2) > 8) return "kernel beyond 7x7";
   return std::nullopt;
 }
 
 std::optional<std::string> refuse_pool(const Problem& problem) {
+  if (window_of(problem).stride != Pair{2, 2}) return "a pool behind a convolution of stride 1";
   const graph::Window& window = pool_window(problem);
   if (window.kernel != Pair{kPoolSize, kPoolSize} || window.stride != Pair{kPoolStride, kPoolStride} || window.dilation != Pair{1, 1}) {
     return "pools other than 3x3 with stride 2";
@@ -104,8 +110,9 @@ std::optional<std::string> refuse(const Problem& problem) {
     if (extent_of(layout) == 0) return "empty";
     if (extent_of(layout) > INT32_MAX) return "2^31 elements or more";
   }
-  if ((problem.output_shape()[1] + kStemFilters - 1) / kStemFilters > 65535) return "too many filters";
-  if (CutLayer(problem).shape.rows == 0) return "a block does not fit the device";
+  const CutLayer cut(problem);
+  if (cut.shape.rows == 0) return "a block does not fit the device";
+  if (cut.layer.batch > kGridLimit || cut.layer.grid_rows * cut.layer.grid_columns > kGridLimit) return "more images, or blocks of one, than a launch has";
   return std::nullopt;
 }
 
@@ -129,7 +136,7 @@ Implementation build(const Problem& problem) {
   const StemShape shape = launch->cut.shape;
   const std::string key = fmt::format("{}/stem/{}x{}", problem.node.name, shape.rows, shape.steps);
   const auto pack = env.weights.get<StemPack>(key + "/pack", [&] {
-    return pack_stem(*problem.constant(1), stem_shift(launch->cut.layer), shape, env.operand);
+    return pack_stem(*problem.constant(1), stem_shifts(launch->cut.layer), shape, env.operand);
   });
   launch->fragments = env.weights.get<DeviceBuffer>(key, [&] {
     return DeviceBuffer(pack->fragments.data(), pack->fragments.size() * sizeof(pack->fragments[0]));

@@ -45,13 +45,22 @@ __device__ inline float4 load_if(bool exists, const float4* from) {
   return x;
 }
 
+/// Keeps the compiler from loading before a loop what does not fit the registers there.
+template <class T>
+__device__ inline const T* again(const T* pointer) {
+  asm volatile("" : "+l"(pointer));
+  return pointer;
+}
+
 /// One block: a rectangle of outputs of one image, for kStemFilters filters.
-template <Operand kOperand, int kRows, int kSteps, int kTile>
+template <Operand kOperand, int kStride, int kRows, int kSteps, int kTile>
 struct Stem {
-  static constexpr StemShape kShape{kRows, kSteps, kTile};
+  static constexpr int kParities = stem_parities(kStride);
+  static constexpr int kHeld = kRows == 3 ? kParities : 1;  ///< parities whose filters fit the registers
   static constexpr Operand kFactor = kOperand == Operand::bf16 ? Operand::bf16 : Operand::f16;
   using Factor = typename Format<kFactor>::Storage;
   using Storage = typename Format<kOperand>::Storage;
+  static constexpr int kStaged = stem_staged(kStride, sizeof(Storage));
   static constexpr int kParts = kOperand == Operand::f32 ? 2 : 1;
   static constexpr bool kScaled = kOperand == Operand::f32 || kOperand == Operand::tf32;
   static constexpr int kGroups = kTile / 8;  ///< of eight columns: a thread has two neighbours of each, for two filters
@@ -61,6 +70,7 @@ struct Stem {
 
   const StemLayer& layer;
   const StemPointers& p;
+  const StemMemory& memory;
   std::byte* shared;
   int image, first_row, rows;        // of the outputs
   int first_column, columns;
@@ -68,11 +78,12 @@ struct Stem {
   int conv_row, conv_column;         // of the convolution, where the block begins; rows may begin before the first
   float unscale = 1;                 // of the block's pixels
 
-  __device__ Stem(const StemLayer& of, const StemPointers& pointers, std::byte* memory) : layer(of), p(pointers), shared(memory) {
-    int block = static_cast<int>(blockIdx.x);
-    int row_block = layer.by_grid_columns.divide(block);
-    image = layer.by_grid_rows.divide(row_block);
-    slice = static_cast<int>(blockIdx.y);
+  __device__ Stem(const StemLayer& of, const StemPointers& pointers, const StemMemory& cut, std::byte* bytes)
+      : layer(of), p(pointers), memory(cut), shared(bytes) {
+    slice = static_cast<int>(blockIdx.x);  // of the same pixels, next to each other
+    image = static_cast<int>(blockIdx.z);
+    int block = static_cast<int>(blockIdx.y);
+    const int row_block = layer.by_grid_columns.divide(block);
     first_row = row_block * layer.block_rows;
     rows = min(layer.block_rows, layer.out_height - first_row);
     first_column = block * layer.block_columns;
@@ -88,8 +99,8 @@ struct Stem {
   __device__ void load(int item, bool exists, float4 (&planes)[kPlanes]) const {
     int group = item;
     const int row = layer.by_patch_groups.divide(group);
-    const int y = kStemStride * conv_row - layer.pad_top + row;
-    const int x = kStemStride * conv_column + runtime::cuda::first_column(layer) - patch_lead(layer) + 4 * group;
+    const int y = kStride * conv_row - layer.pad_top + row;
+    const int x = kStride * conv_column + runtime::cuda::first_column(layer) - patch_lead(layer) + 4 * group;
     exists = exists && static_cast<unsigned>(y) < static_cast<unsigned>(layer.height);
     const int plane = layer.height * layer.width;
     const float* from = p.input + static_cast<std::int64_t>(image) * layer.channels * plane + y * layer.width + x;
@@ -109,7 +120,7 @@ struct Stem {
   /// Calls `visit(item, planes)` for this thread's share of the patch.
   template <bool kAligned, int kPlanes, int kBatch, class Visit>
   __device__ void for_each_group(const Visit& visit) const {
-    const int items = stem_patch_rows(layer, kShape) * patch_groups(layer, kShape);
+    const int items = memory.part_bytes / (4 * kStemPixelBytes);
     for (int first = static_cast<int>(threadIdx.x); first < items; first += kBatch * kStemThreads) {
       float4 planes[kBatch][kPlanes];
 #pragma unroll
@@ -164,7 +175,6 @@ struct Stem {
   }
 
   __device__ void fill_patch() {
-    const StemMemory memory(layer, kShape, kParts, static_cast<int>(sizeof(Storage)));
     [[maybe_unused]] float scale = 1;
     if constexpr (kScaled) scale = find_scale(reinterpret_cast<std::uint32_t*>(shared));
     for_each_group([&](int item, const auto& planes) {
@@ -224,18 +234,20 @@ struct Stem {
     *to = static_cast<Storage>(finish(filters, half, x));
   }
 
-  /// The block's columns of output row `row`, of which the stage's `skip`-th is the first.
-  __device__ void write_row(const std::byte* stage_at, int row, int skip) const {
-    constexpr int kElements = 16 / static_cast<int>(sizeof(Storage)), kUnits = kStemFilters / kElements;
+  /// The block's columns of output row `row`, of which the stage's `skip`-th of a parity is the first: those of this parity where
+  /// the stage holds one alone.
+  __device__ void write_row(const std::byte* stage_at, int row, int skip, int parity) const {
+    constexpr int kElements = 16 / static_cast<int>(sizeof(Storage)), kUnits = kStemFilters / kElements, kStep = kParities / kStaged;
     __syncthreads();
     const int unit = static_cast<int>(threadIdx.x) % kUnits;
     const int channel = slice * kStemFilters + unit * kElements;
     if (channel < layer.filters) {
-      const std::int64_t line = (static_cast<std::int64_t>(image) * layer.out_height + row) * layer.out_width + first_column;
+      const int first = kStep == 1 ? 0 : parity;
+      const std::int64_t line = (static_cast<std::int64_t>(image) * layer.out_height + row) * layer.out_width + first_column + first;
       auto* to = static_cast<Storage*>(p.output) + line * layer.output_pitch + channel;
-      for (int column = static_cast<int>(threadIdx.x) / kUnits; column < columns; column += kStemThreads / kUnits) {
-        *reinterpret_cast<uint4*>(to + static_cast<std::int64_t>(column) * layer.output_pitch) =
-            *reinterpret_cast<const uint4*>(stage_at + (skip + column) * stem_stage_pitch(sizeof(Storage)) + unit * 16);
+      for (int i = static_cast<int>(threadIdx.x) / kUnits; kStep * i + first < columns; i += kStemThreads / kUnits) {
+        const std::byte* from = stage_at + i % kStaged * memory.parity_pitch + (skip + i / kStaged) * stem_stage_pitch(sizeof(Storage)) + unit * 16;
+        *reinterpret_cast<uint4*>(to + static_cast<std::int64_t>(kStep * i) * layer.output_pitch) = *reinterpret_cast<const uint4*>(from);
       }
     }
   }
@@ -271,20 +283,26 @@ struct Stem {
     }
   }
 
-  __device__ void write_convolution(const Sums& sums, std::byte* stage_at, const Filters& filters, int row) const {
-    __syncthreads();  // the last row has left the stage
+  /// Row `row` of the convolution, one parity after the other.
+  __device__ void write_convolution(const Sums& sums, std::byte* stage_at, const Filters& filters, int row, int parity) const {
+    if (parity % kStaged == 0) __syncthreads();  // what the stage held has left it
+    std::byte* to = stage_at + parity % kStaged * memory.parity_pitch;
+    // Those of this warp; with stride 2 a rectangle is mostly whole, and asking costs more (8 % in 16 bits).
+    const int end = slice * kStemFilters + own_filter(0) / 16 * 16 < layer.filters ? columns : 0;
 #pragma unroll
-    for (int i = 0; i < kGroups * 4; ++i) {
-      stage(stage_at, filters, i / 4 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2, i / 2 % 2, sums[i]);
+    for (int g = 0; g < kGroups; ++g) {
+      if (kParities == 2 && kParities * 8 * g >= end) break;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) stage(to, filters, g * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2, i / 2, sums[4 * g + i]);
     }
-    write_row(stage_at, row, 0);
+    if (parity % kStaged == kStaged - 1) write_row(stage_at, row, 0, parity);
   }
 
   __device__ void write_pooled(const Pooled& pooled, std::byte* stage_at, const Filters& filters, int row) const {
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < kGroups * 2; ++i) stage(stage_at, filters, i / 2 * 4 + static_cast<int>(threadIdx.x) % 4, i % 2, pooled[i / 2][i % 2]);
-    write_row(stage_at, row, first_column - conv_column / kPoolStride);
+    write_row(stage_at, row, first_column - conv_column / kPoolStride, 0);
   }
 
   /// What becomes of the sums of row `y`.
@@ -293,8 +311,7 @@ struct Stem {
     int row;      ///< of the outputs, the next to write
   };
 
-  __device__ void finish_row(Sums& sums, int y, Pooling& pooling, std::byte* stage_at, const Filters& filters) const {
-    if (!layer.pool) return write_convolution(sums, stage_at, filters, y);
+  __device__ void pool_row(Sums& sums, int y, Pooling& pooling, std::byte* stage_at, const Filters& filters) const {
     drop_columns(sums);
     Pooled pooled;
     if (layer.pool_pad_left == 1) {
@@ -314,10 +331,10 @@ struct Stem {
   }
 
   __device__ void run() {
-    const StemMemory memory(layer, kShape, kParts, static_cast<int>(sizeof(Storage)));
     fill_patch();
-    StemWeights<kRows, kSteps, kParts> weights;
-    weights.load(p.fragments, slice);
+    StemWeights<kRows, kSteps, kParts> weights[kHeld];
+#pragma unroll
+    for (int parity = 0; parity < kHeld; ++parity) weights[parity].load(p.fragments, slice * kParities + parity);
     Filters filters = load_filters();
     if constexpr (kScaled) {
       filters.factor[0] *= unscale;
@@ -326,34 +343,43 @@ struct Stem {
     publish_patch();
 
     std::byte* stage_at = shared + memory.stage;
-    const int pitch = patch_pitch(layer, kShape), end = min(layer.conv_height, conv_row + conv_rows(layer, rows));
-    const std::uint32_t patch = shared_address(shared) + patch_lead(layer) / 2 * 16;
+    const int pitch = memory.patch_pitch, end = min(layer.conv_height, conv_row + conv_rows(layer, rows));
+    const std::uint32_t patch = shared_address(shared) + patch_lead(layer) / kStemStep * 16;
     Pooling pooling;
 #pragma unroll
     for (int i = 0; i < kGroups * 2; ++i) pooling.best[i / 2][i % 2] = -kInfinity;
     pooling.row = first_row;
     Sums sums = {};
     for (int y = max(0, conv_row); y < end; ++y) {
-      start_row<kFactor>(sums, weights, patch + (y - conv_row) * kStemStride * pitch, pitch, memory.part_bytes);
-      wait_for_row(sums);
-      finish_row(sums, y, pooling, stage_at, filters);
+#pragma unroll kHeld
+      for (int parity = 0; parity < kParities; ++parity) {
+        if constexpr (kHeld < kParities) weights[0].load(again(p.fragments), slice * kParities + parity);
+        const std::uint32_t row = patch + (y - conv_row) * kStride * pitch + parity * parity_bytes(layer);
+        start_row<kFactor>(sums, weights[parity % kHeld], row, pitch, memory.part_bytes);
+        wait_for_row(sums);
+        if (kStride == 2 && layer.pool) {
+          pool_row(sums, y, pooling, stage_at, filters);
+        } else {
+          write_convolution(sums, stage_at, filters, y, parity);
+        }
+      }
     }
   }
 };
 
-template <Operand kOperand, int kRows, int kSteps, int kTile>
-__global__ void __launch_bounds__(kStemThreads, stem_blocks(kOperand))
-    stem(const __grid_constant__ StemLayer layer, const __grid_constant__ StemPointers pointers) {
+template <Operand kOperand, int kStride, int kRows, int kSteps, int kTile>
+__global__ void __launch_bounds__(kStemThreads, stem_blocks(kOperand, kStride, kRows))
+    stem(const __grid_constant__ StemLayer layer, const __grid_constant__ StemPointers pointers, const __grid_constant__ StemMemory memory) {
   extern __shared__ __align__(128) std::byte shared[];
-  Stem<kOperand, kRows, kSteps, kTile>(layer, pointers, shared).run();
+  Stem<kOperand, kStride, kRows, kSteps, kTile>(layer, pointers, memory, shared).run();
 }
 
 template <Operand kOperand, int kRows, int kSteps, int kTile>
 bool launch(const StemLayer& layer, const StemPointers& pointers, cudaStream_t stream) {
-  const auto kernel = &stem<kOperand, kRows, kSteps, kTile>;
+  const auto kernel = layer.stride == 1 ? &stem<kOperand, 1, kRows, kSteps, kTile> : &stem<kOperand, 2, kRows, kSteps, kTile>;
   const StemMemory memory(layer, {kRows, kSteps, kTile}, stem_parts(kOperand), storage_bytes(kOperand));
-  const dim3 grid(static_cast<unsigned>(layer.batch * layer.grid_rows * layer.grid_columns), static_cast<unsigned>(layer.slices));
-  return cuda::launch(kernel, grid, kStemThreads, memory.bytes, stream, layer, pointers);
+  const dim3 grid(static_cast<unsigned>(layer.slices), static_cast<unsigned>(layer.grid_rows * layer.grid_columns), static_cast<unsigned>(layer.batch));
+  return cuda::launch(kernel, grid, kStemThreads, memory.bytes, stream, layer, pointers, memory);
 }
 
 template <Operand kOperand>

@@ -11,10 +11,10 @@ struct Stem {
   bool ceil = false;
 };
 
-Window window(std::array<std::int64_t, 2> kernel, std::array<std::int64_t, 4> pads) {
+Window window(std::array<std::int64_t, 2> kernel, std::array<std::int64_t, 4> pads, std::int64_t stride = 2) {
   Window w;
   w.kernel = kernel;
-  w.stride = {2, 2};
+  w.stride = {stride, stride};
   w.pads = pads;
   return w;
 }
@@ -35,6 +35,22 @@ std::vector<Stem> stems() {
       {{1, 3, 6, 5}, 8, window({7, 7}, {3, 3, 3, 3}), kPool},                          // less than a window
       {{1, 3, 9, 64}, 20, window({2, 2}, {0, 0, 0, 0}), window({3, 3}, {0, 1, 1, 1})},
       {{2, 3, 20, 21}, 130, window({1, 1}, {0, 0, 0, 0}), kPool},
+  };
+}
+
+/// Of stride 1. No kernel takes their pool too.
+std::vector<Stem> dense_stems() {
+  return {
+      {{2, 3, 64, 64}, 64, window({3, 3}, {1, 1, 1, 1}, 1), kPool},      // VGG
+      {{3, 3, 32, 32}, 16, window({3, 3}, {1, 1, 1, 1}, 1), kPool},      // ResNets of CIFAR
+      {{1, 3, 224, 224}, 24, window({3, 3}, {1, 1, 1, 1}, 1), kPool},    // 224 columns in one block
+      {{2, 1, 28, 28}, 6, window({5, 5}, {2, 2, 2, 2}, 1), kPool},       // LeNet
+      {{1, 3, 33, 47}, 17, window({7, 7}, {3, 3, 3, 3}, 1), kPool},
+      {{3, 4, 17, 19}, 70, window({3, 3}, {0, 0, 0, 0}, 1), kPool},      // the last column is a parity's last
+      {{1, 2, 9, 455}, 130, window({3, 3}, {2, 2, 2, 2}, 1), kPool},     // several blocks side by side, and three slices
+      {{1, 3, 12, 226}, 40, window({5, 6}, {2, 0, 1, 3}, 1), kPool},
+      {{2, 3, 11, 129}, 8, window({2, 7}, {0, 1, 1, 2}, 1), kPool},
+      {{1, 3, 6, 5}, 20, window({1, 1}, {0, 0, 0, 0}, 1), kPool},
   };
 }
 
@@ -128,6 +144,48 @@ TEST_F(CudaStem, WithoutAPool) {
   }
 }
 
+TEST_F(CudaStem, WithStrideOne) {
+  for (const Stem& stem : dense_stems()) {
+    Build b(stem);
+    b.graph.outputs = {b.conv};
+    b.graph.nodes.pop_back();
+    b.run([](const Plan& plan) {
+      EXPECT_EQ(kernel_of(plan, "op"), "cuda:stem");
+      EXPECT_FALSE(converts_input(plan)) << plan.text();
+    });
+  }
+}
+
+TEST_F(CudaStem, WithStrideOneAPoolStaysAlone) {
+  Build(dense_stems()[1]).run([](const Plan& plan) {
+    EXPECT_EQ(kernel_of(plan, "op"), "cuda:stem");
+    EXPECT_EQ(kernel_of(plan, "pool"), "cuda:pool");
+  });
+}
+
+TEST_F(CudaStem, WithStrideOneActivationsAndNoBias) {
+  for (const Activation& activation : {Activation{UnaryKind::identity, 0, 0}, Activation{UnaryKind::clip, 0.25F, 1.5F}, Activation{UnaryKind::leaky_relu, 0.1F, 0}}) {
+    for (const bool bias : {true, false}) {
+      Build(dense_stems()[4], activation, bias).run([](const Plan& plan) { EXPECT_EQ(kernel_of(plan, "op"), "cuda:stem"); });
+    }
+  }
+}
+
+TEST_F(CudaStem, WithStrideOneIntoAConcatenation) {
+  Build b(dense_stems()[1]);
+  const ValueId other = b.graph.add_node("other", Conv{}, {b.conv, b.graph.add_constant("o", random_normal({24, 16, 1, 1}, 9, 0.2F))});
+  b.graph.outputs = {b.graph.add_node("cat", Concat{1}, {b.conv, other})};
+  b.run([](const Plan& plan) { EXPECT_EQ(kernel_of(plan, "op"), "cuda:stem"); });
+}
+
+TEST_F(CudaStem, RefusesOtherStridesAndLargerKernels) {
+  Window mixed = window({3, 3}, {1, 1, 1, 1}, 1);
+  mixed.stride = {1, 2};
+  for (const Window& conv : {mixed, window({3, 3}, {1, 1, 1, 1}, 3), window({3, 8}, {1, 2, 1, 2}, 1), window({8, 3}, {1, 1, 1, 1}, 1)}) {
+    Build({{1, 3, 33, 47}, 17, conv, kPool}).run([](const Plan& plan) { EXPECT_NE(kernel_of(plan, "op").substr(0, 9), "cuda:stem"); });
+  }
+}
+
 TEST_F(CudaStem, ActivationsAndNoBias) {
   for (const Activation& activation : {Activation{UnaryKind::identity, 0, 0}, Activation{UnaryKind::clip, 0.25F, 1.5F}, Activation{UnaryKind::leaky_relu, 0.1F, 0}}) {
     for (const bool bias : {true, false}) Build(stems()[2], activation, bias).run(expect_together);
@@ -217,6 +275,12 @@ TEST_F(CudaStem, TheEngineChoosesIt) {
   Build b({{2, 3, 224, 224}, 64, window({7, 7}, {3, 3, 3, 3}), kPool});
   b.force.clear();
   b.run(expect_together);
+}
+
+TEST_F(CudaStem, TheEngineChoosesItWithStrideOne) {
+  Build b({{2, 3, 224, 224}, 64, window({3, 3}, {1, 1, 1, 1}, 1), kPool});
+  b.force.clear();
+  b.run([](const Plan& plan) { EXPECT_EQ(kernel_of(plan, "op"), "cuda:stem") << plan.text(); });
 }
 
 TEST_F(CudaStem, AnotherForcedKernelKeepsThePool) {
