@@ -43,6 +43,7 @@ from ratios import RATIO
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NETWORKS = ("resnet18", "vgg16", "resnet50", "squeezenet1_0", "densenet121")
 VARIANTS = ("wins", "wins-b", "wins-ab", "wins-ab+bcbp", "fp", "wwp")
+BCBP_BLOCK = 64  # the filters that share a list of columns in the kernel
 
 
 def distinct_pictures():
@@ -69,7 +70,7 @@ class Network:
             models.noise.image_folder(folder / "noise")  # before several prune at once
         self.files = {"dense": dense}
         with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, (os.cpu_count() or 2) // 2)) as pool:
-            work = {variant: pool.submit(models.prune, tool, name, variant, dense, folder, ["--backend", "cuda", "--timing-batch", 64])
+            work = {variant: pool.submit(models.prune, tool, name, variant, dense, folder, ["--backend", "cuda", "--timing-batch", 64], BCBP_BLOCK)
                     for variant in models.variants_of(name, variants)}
             self.files |= {variant: job.result() for variant, job in work.items()}
         self.pictures = distinct_pictures()

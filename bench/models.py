@@ -25,17 +25,19 @@ def variants_of(network, variants):
     return [variant for variant in variants if network in EXTRA_NETWORKS.get(variant, (network,))]
 
 
-def prune_words(network, variant, folder, measure):
-    """Options of `wins prune`; `measure`: how WINS-AB, which compares accuracies on a few pictures of noise, takes its times."""
+def prune_words(network, variant, folder, measure, block=None):
+    """Options of `wins prune`; `measure`: how WINS-AB, which compares accuracies on a few pictures of noise, takes its times; `block`: output
+    channels of BCBP's blocks, by default the CPU's vector."""
     method, *extras = variant.split("+")
     words = ["--method", method, "--criterion", "l2", "--ratio", RATIO[network] / 100, "--training", "none"]
     if method == "wins-ab":
         words += ["--data", noise.image_folder(folder / "noise"), "--calibration", 2, "--held-out", 0.5, "--no-refit", *measure]
-    return words + [word for extra in extras for word in EXTRA[extra]]
+    words += [word for extra in extras for word in EXTRA[extra]]
+    return words + (["--bcbp-block", block] if block and "bcbp" in extras else [])
 
 
-def prune(tool, network, variant, dense, folder, measure):
+def prune(tool, network, variant, dense, folder, measure, block=None):
     """The file of a variant."""
     file = folder / f"{network}-{variant}.onnx"
-    wins(tool, "prune", dense, *prune_words(network, variant, folder, measure), "-o", file)
+    wins(tool, "prune", dense, *prune_words(network, variant, folder, measure, block), "-o", file)
     return file

@@ -105,7 +105,7 @@ void add_prune_flags(CLI::App& app, PruneFlags& flags) {
   app.add_option("--bcbp", flags.bcbp,
                  "also prune the 1x1 convolutions by BCBP: share of the columns to remove in each block of output channels")
       ->type_name("RATIO");
-  app.add_option("--bcbp-block", flags.bcbp_block, "BCBP: output channels of a block (16: the CPU engine's)")->capture_default_str();
+  app.add_option("--bcbp-block", flags.bcbp_block, "BCBP: output channels of a block (16: the CPU engine's; 64: the CUDA engine's)")->capture_default_str();
   app.add_flag("--bcbp-uneven", flags.bcbp_uneven, "BCBP: leave each block the ratio that the ranking over its layer gives it");
   app.add_option("--axis", flags.axis, "row or column of each position's matrix")
       ->check(CLI::IsMember({"row", "column"}))->capture_default_str();

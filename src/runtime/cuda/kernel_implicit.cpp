@@ -6,9 +6,9 @@
 
 #include "activation_step.hpp"
 #include "fused_activation.hpp"
-#include "implicit_product.hpp"
 #include "kernels.hpp"
 #include "problem_facts.hpp"
+#include "product_problem.hpp"
 #include "wins/base/error.hpp"
 #include "wins/runtime/batch_norm.hpp"
 #include "wins/runtime/cuda/filter_pack.hpp"
@@ -17,19 +17,8 @@ namespace wins::runtime::cuda {
 namespace {
 
 std::optional<std::string> refuse(const Problem& problem) {
+  if (auto reason = refuse_product(problem)) return reason;
   const auto& conv = *problem.node.as<graph::Conv>();
-  if (conv.group != 1) return "groups";
-  if (conv.window.auto_pad != graph::AutoPad::none) return "auto_pad is not resolved";
-  if (problem.constant(1) == nullptr || (problem.has_input(2) && problem.constant(2) == nullptr)) return "weights are not constant";
-  const Shape& out = problem.output_shape();
-  if (extent_of(problem.inputs[0]) == 0 || extent_of(problem.outputs[0]) == 0) return "empty";
-  const Shape& in = problem.input_shape(0);
-  if (out[0] * out[2] * out[3] > INT32_MAX - 128 || in[0] * in[2] * in[3] > INT32_MAX / 2) return "2^30 pixels or more";
-  for (std::size_t axis = 0; axis < 2; ++axis) {
-    const std::int64_t span = (conv.window.kernel[axis] - 1) * conv.window.dilation[axis] + conv.window.pads[axis];
-    if (in[axis + 2] > kMaxProductExtent || span > kMaxProductExtent) return fmt::format("more than {} rows or columns", kMaxProductExtent);
-  }
-  if (out[1] > 65535 * 32) return "too many filters";
   if (problem.prologue.norm == nullptr) return std::nullopt;
   if (conv.window.kernel != std::array<std::int64_t, 2>{1, 1} || conv.window.pads != std::array<std::int64_t, 4>{}) {
     return "batch norm before a kernel that is not 1x1, or has pads";
@@ -46,10 +35,7 @@ ProductCut cut_of(const Problem& problem) {
   size.pixels = out[0] * out[2] * out[3];
   size.filters = out[1];
   size.chunks = conv.window.kernel[0] * ((conv.window.kernel[1] * units + kChunkUnits - 1) / kChunkUnits);
-  // Of the values alone: a part of a larger one must run the same kernel as the layer by itself.
-  std::int64_t elements = element_count(in) + element_count(out) + element_count(problem.constant(1)->shape());
-  if (problem.has_input(3)) elements += element_count(out);
-  size.bytes = static_cast<double>(elements * problem.env.element_bytes());
+  size.bytes = product_bytes(problem);
   return choose_product_cut(size, problem.env.operand, {device().processors, device().shared_bytes, device().bandwidth});
 }
 
@@ -65,34 +51,12 @@ struct Launch {
 };
 
 ProductLayer layer_of(const Problem& problem, const FilterPack& pack) {
-  const auto& window = problem.node.as<graph::Conv>()->window;
-  const Shape &in = problem.input_shape(0), &out = problem.output_shape();
-  const auto as_int = [](std::int64_t x) { return static_cast<std::int32_t>(x); };
-  ProductLayer layer;
-  layer.batch = as_int(in[0]);
-  layer.height = as_int(in[2]);
-  layer.width = as_int(in[3]);
-  layer.filters = as_int(out[1]);
-  layer.out_height = as_int(out[2]);
-  layer.out_width = as_int(out[3]);
-  layer.kernel_rows = as_int(window.kernel[0]);
-  layer.stride_y = as_int(window.stride[0]);
-  layer.stride_x = as_int(window.stride[1]);
-  layer.dilation_y = as_int(window.dilation[0]);
-  layer.dilation_x = as_int(window.dilation[1]);
-  layer.pad_top = as_int(window.pads[0]);
-  layer.pad_left = as_int(window.pads[1]);
-  layer.input_pitch = as_int(problem.inputs[0].pitch);
-  layer.output_pitch = as_int(problem.outputs[0].pitch);
-  if (problem.has_input(3)) layer.residual_pitch = as_int(problem.inputs[3].pitch);
-  set_activation(problem.node.as<graph::Conv>()->activation, layer);
+  ProductLayer layer = product_layer(problem);
   if (problem.prologue.relu != nullptr) layer.input_low = 0;
   layer.items = pack.items;
   layer.row_units = pack.row_units;
   layer.row_chunks = pack.row_chunks;
-  layer.by_units = Divisor((in[1] + problem.env.unit() - 1) / problem.env.unit());
-  layer.by_out_image = Divisor(out[2] * out[3]);
-  layer.by_out_width = Divisor(out[3]);
+  layer.by_units = Divisor((problem.input_shape(0)[1] + problem.env.unit() - 1) / problem.env.unit());
   return layer;
 }
 

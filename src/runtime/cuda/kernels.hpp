@@ -11,6 +11,8 @@ Kernel winograd_fused_kernel();
 Kernel winograd_staged_kernel();
 // kernel_implicit.cpp: every convolution with one group, on tensor cores.
 Kernel implicit_kernel();
+// kernel_columns.cpp: 1x1 convolutions pruned in columns, tf32 and fp32.
+Kernel columns_kernel();
 // kernel_stem.cpp: first layers with the max-pool behind them.
 Kernel stem_kernel();
 // kernel_convolution.cpp: cuDNN.

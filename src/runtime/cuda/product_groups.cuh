@@ -1,58 +1,12 @@
 // Sums of an implicit product by Hopper's instructions of four warps (wgmma): pixels from registers, filters from shared memory.
 #pragma once
 
+#include "group_multiply.cuh"
 #include "product_stage.cuh"
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
 namespace wins::runtime::cuda {
-
-/// Sums of 64 pixels and kItems x 8 filters: sums[item][4] lie in a warp as those of single warps' instructions do.
-template <int kItems>
-struct GroupMultiply;
-
-#define WINS_WGMMA_32(shape, types, end)                                                                             \
-  asm volatile("{ .reg .pred p; setp.ne.b32 p, %21, 0; wgmma.mma_async.sync.aligned." shape ".f32." types " {" \
-               "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"  \
-               "}, {%16,%17,%18,%19}, %20, p, 1, 1" end "; }" \
-               : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3]), \
-                 "+f"(d[2][0]), "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]), "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3]) \
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(keep) \
-               : "memory")
-
-template <>
-struct GroupMultiply<4> {
-  template <Operand kOperand>
-  static __device__ void run(float (&d)[4][4], const std::uint32_t (&a)[4], std::uint64_t b, int keep) {
-    if constexpr (kOperand == Operand::f16) WINS_WGMMA_32("m64n32k16", "f16.f16", ", 0");
-    else if constexpr (kOperand == Operand::bf16) WINS_WGMMA_32("m64n32k16", "bf16.bf16", ", 0");
-    else WINS_WGMMA_32("m64n32k8", "tf32.tf32", "");
-  }
-};
-#undef WINS_WGMMA_32
-
-#define WINS_WGMMA_64(shape, types, end)                                                                             \
-  asm volatile("{ .reg .pred p; setp.ne.b32 p, %37, 0; wgmma.mma_async.sync.aligned." shape ".f32." types " {" \
-               "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15," \
-               "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"  \
-               "}, {%32,%33,%34,%35}, %36, p, 1, 1" end "; }" \
-               : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3]), \
-                 "+f"(d[2][0]), "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]), "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3]), \
-                 "+f"(d[4][0]), "+f"(d[4][1]), "+f"(d[4][2]), "+f"(d[4][3]), "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]), \
-                 "+f"(d[6][0]), "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]), "+f"(d[7][2]), "+f"(d[7][3]) \
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(keep) \
-               : "memory")
-
-template <>
-struct GroupMultiply<8> {
-  template <Operand kOperand>
-  static __device__ void run(float (&d)[8][4], const std::uint32_t (&a)[4], std::uint64_t b, int keep) {
-    if constexpr (kOperand == Operand::f16) WINS_WGMMA_64("m64n64k16", "f16.f16", ", 0");
-    else if constexpr (kOperand == Operand::bf16) WINS_WGMMA_64("m64n64k16", "bf16.bf16", ", 0");
-    else WINS_WGMMA_64("m64n64k8", "tf32.tf32", "");
-  }
-};
-#undef WINS_WGMMA_64
 
 template <Operand kOperand, ProductTile kTile>
 class GroupSums {
@@ -79,7 +33,7 @@ class GroupSums {
       add_in_parts(a, filters, meanwhile);
       return;
     }
-    begin();
+    begin_products();
 #pragma unroll
     for (int k = 0; k < kSteps; ++k) {
 #pragma unroll
@@ -113,15 +67,14 @@ class GroupSums {
   }
   static __device__ constexpr std::uint64_t words(std::uint32_t bytes) { return bytes / 16; }
 
-  static __device__ void begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-  /// Waits for all products; nobody reads `sums` before.
+  /// Nobody reads `sums` before.
   template <class Meanwhile>
   static __device__ void finish(float (&sums)[kBlocks][kItems][4], const Meanwhile& meanwhile) {
-    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+    commit_products();
     meanwhile();
-    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    wait_for_products();
 #pragma unroll
-    for (int i = 0; i < kBlocks * kItems * 4; ++i) asm volatile("" : "+f"(sums[i / (kItems * 4)][i / 4 % kItems][i % 4])::"memory");
+    for (int block = 0; block < kBlocks; ++block) keep_behind(sums[block]);
   }
 
   /// As WarpSums does.
@@ -130,7 +83,7 @@ class GroupSums {
     float fresh[kBlocks][kItems][4];
 #pragma unroll
     for (int i = 0; i < kBlocks * kItems * 4; ++i) fresh[i / (kItems * 4)][i / 4 % kItems][i % 4] = 0;
-    begin();
+    begin_products();
 #pragma unroll
     for (int product = 0; product < 3; ++product) {  // low high, high low, high high: the small ones first
       const int a_part = product == 0 ? kParts - 1 : 0, b_part = product == 1 ? kParts - 1 : 0;

@@ -24,34 +24,22 @@ struct ProductStage {
     return stage + lane / 16 * kUnitBytes + (first_pixel + lane % 16) * 16;
   }
 
-  /// A TF32 number near x, x itself where it is one; NaN and infinities stay. The instruction that rounds takes three steps on units half
-  /// as wide; this is a product and a cut, whose factor moves x by a third to three quarters of its last place, on average by half.
-  static __device__ std::uint32_t near_tf32(std::uint32_t x) { return __float_as_uint(__uint_as_float(x) * (1 + 0.72F / 2048)) & 0xffffe000U; }
-
-  /// A float32 number as the sum of two TF32 numbers: one is left in `high`, the other given back with more bits, which the
-  /// tensor cores ignore: 2^-21 of the number.
-  static __device__ std::uint32_t split(std::uint32_t& high) {
-    const std::uint32_t x = high;
-    high = near_tf32(x);
-    return __float_as_uint(__uint_as_float(x) - __uint_as_float(high));
-  }
-
   /// A fragment of pixels as its parts.
   static __device__ void load_fragment(std::uint32_t address, std::uint32_t (&a)[kParts][4]) {
     load_matrices(address, a[0]);
     if constexpr (kOperand == Operand::f32) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) a[1][i] = split(a[0][i]);
+      for (int i = 0; i < 4; ++i) a[1][i] = FloatFormat::split(a[0][i]);
     } else if constexpr (kOperand == Operand::tf32) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) a[0][i] = near_tf32(a[0][i]);
+      for (int i = 0; i < 4; ++i) a[0][i] = FloatFormat::near_tf32(a[0][i]);
     }
   }
 
   /// 16 bytes of filters, copied to `address` as float32, as their parts.
   static __device__ void split_filters(std::uint32_t address) {
     uint4 high = load_shared(address);
-    const uint4 low = {split(high.x), split(high.y), split(high.z), split(high.w)};
+    const uint4 low = {FloatFormat::split(high.x), FloatFormat::split(high.y), FloatFormat::split(high.z), FloatFormat::split(high.w)};
     store_shared(address, high);
     store_shared(address + kPartBytes, low);
   }

@@ -5,15 +5,14 @@
 namespace wins::runtime::cuda {
 namespace {
 
-using Encode = decltype(&cuTensorMapEncodeTiled);
-
 /// Through the runtime, so that the driver's library is not linked.
-Encode find_encode() {
+template <class Function>
+Function find(const char* name) {
   void* function = nullptr;
   cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-  const cudaError_t status = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found);
+  const cudaError_t status = cudaGetDriverEntryPointByVersion(name, &function, 12000, cudaEnableDefault, &found);
   if (status != cudaSuccess) cudaGetLastError();  // not for others to find
-  return status == cudaSuccess && found == cudaDriverEntryPointSuccess ? reinterpret_cast<Encode>(function) : nullptr;
+  return status == cudaSuccess && found == cudaDriverEntryPointSuccess ? reinterpret_cast<Function>(function) : nullptr;
 }
 
 CUtensorMapDataType type_of(Operand operand) {
@@ -33,21 +32,41 @@ CUtensorMapSwizzle swizzle_of(Swizzle swizzle) {
   }
 }
 
+/// Of an NHWC tensor, as the driver counts: the innermost first.
+struct Extents {
+  cuuint64_t shape[4], strides[3];
+
+  template <class Mapping>
+  explicit Extents(const Mapping& mapping) {
+    for (std::size_t i = 0; i < 4; ++i) shape[i] = static_cast<cuuint64_t>(mapping.shape[3 - i]);
+    strides[0] = static_cast<cuuint64_t>(mapping.pitch) * static_cast<cuuint64_t>(storage_bytes(mapping.operand));
+    strides[1] = strides[0] * shape[1];
+    strides[2] = strides[1] * shape[2];
+  }
+};
+
 }  // namespace
 
 bool encode(const TensorMapping& mapping, CUtensorMap& map) {
-  static const Encode function = find_encode();
+  static const auto function = find<decltype(&cuTensorMapEncodeTiled)>("cuTensorMapEncodeTiled");
   if (function == nullptr) return false;
-  const auto at = [](std::int32_t x) { return static_cast<cuuint64_t>(x); };
-  const auto& [images, rows, columns, channels] = mapping.shape;
-  const cuuint64_t pixel = at(mapping.pitch) * at(storage_bytes(mapping.operand));
-  const cuuint64_t shape[4] = {at(channels), at(columns), at(rows), at(images)};
-  const cuuint64_t strides[3] = {pixel, pixel * at(columns), pixel * at(columns) * at(rows)};
+  const Extents extents(mapping);
   const auto& box = mapping.box;
   const cuuint32_t boxes[4] = {static_cast<cuuint32_t>(box[3]), static_cast<cuuint32_t>(box[2]), static_cast<cuuint32_t>(box[1]),
                                static_cast<cuuint32_t>(box[0])};
   const cuuint32_t ones[4] = {1, 1, 1, 1};
-  return function(&map, type_of(mapping.operand), 4, const_cast<void*>(mapping.data), shape, strides, boxes, ones, CU_TENSOR_MAP_INTERLEAVE_NONE,
+  return function(&map, type_of(mapping.operand), 4, const_cast<void*>(mapping.data), extents.shape, extents.strides, boxes, ones, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                  swizzle_of(mapping.swizzle), CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+bool encode(const PixelMapping& mapping, CUtensorMap& map) {
+  static const auto function = find<decltype(&cuTensorMapEncodeIm2col)>("cuTensorMapEncodeIm2col");
+  if (function == nullptr) return false;
+  const Extents extents(mapping);
+  const int corner[2] = {0, 0};
+  const cuuint32_t strides[4] = {1, static_cast<cuuint32_t>(mapping.stride_x), static_cast<cuuint32_t>(mapping.stride_y), 1};
+  return function(&map, type_of(mapping.operand), 4, const_cast<void*>(mapping.data), extents.shape, extents.strides, corner, corner,
+                  static_cast<cuuint32_t>(mapping.channels), static_cast<cuuint32_t>(mapping.pixels), strides, CU_TENSOR_MAP_INTERLEAVE_NONE,
                   swizzle_of(mapping.swizzle), CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 

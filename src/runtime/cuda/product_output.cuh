@@ -1,0 +1,67 @@
+// The sums of a tile of pixels and filters on their way to memory: bias, residual, activation.
+#pragma once
+
+#include "implicit_product.hpp"
+#include "storage.cuh"
+#include "tensor_core.cuh"
+
+namespace wins::runtime::cuda {
+
+template <Operand kOperand, int kPixels, int kFilters>
+struct ProductOutput {
+  using F = Format<kOperand>;
+  using Storage = typename F::Storage;
+
+  static __device__ float finish(const ProductLayer& layer, float x) {
+    if (layer.activation == FusedActivation::none) return x;
+    if (layer.activation == FusedActivation::relu) return x < 0 ? 0 : x;
+    x = x < 0 ? x * layer.slope : x;
+    x = x < layer.low ? layer.low : x;
+    return x > layer.high ? layer.high : x;
+  }
+
+  /// Adds `count` parts of the tile's sums, each with `pitch` floats a pixel, and writes whole units: filters past the last are zeros.
+  static __device__ void write(const ProductLayer& layer, const ProductPointers& p, std::uint32_t pixel_tile, std::uint32_t filter_tile, const float* sums, int pitch,
+                               int count) {
+    constexpr int kUnits = kFilters / F::kChannels, kRows = kThreads / kUnits, kRounds = kPixels / kRows, kTogether = kRounds < 4 ? kRounds : 4;
+    const int column = static_cast<int>(threadIdx.x) % kUnits * F::kChannels, filter = static_cast<int>(filter_tile) * kFilters + column;
+    if (filter >= layer.filters) return;
+    float bias[F::kChannels];
+#pragma unroll
+    for (int i = 0; i < F::kChannels; ++i) bias[i] = p.bias != nullptr && filter + i < layer.filters ? p.bias[filter + i] : 0.0F;
+    const int pixels = layer.batch * layer.out_height * layer.out_width;
+    const int first_row = static_cast<int>(threadIdx.x) / kUnits, first_pixel = static_cast<int>(pixel_tile) * kPixels;
+    for (int round = 0; round < kRounds; round += kTogether) {
+      uint4 residual[kTogether] = {};  // all on their way together
+#pragma unroll
+      for (int j = 0; j < kTogether; ++j) {
+        const int pixel = first_pixel + (round + j) * kRows + first_row;
+        if (p.residual == nullptr || pixel >= pixels) continue;
+        const auto* from = static_cast<const Storage*>(p.residual) + static_cast<std::int64_t>(pixel) * layer.residual_pitch + filter;
+        residual[j] = *reinterpret_cast<const uint4*>(from);
+      }
+#pragma unroll
+      for (int j = 0; j < kTogether; ++j) {
+        const int row = (round + j) * kRows + first_row;
+        if (first_pixel + row >= pixels) continue;
+        float x[F::kChannels];
+        load_unit(reinterpret_cast<const Storage*>(&residual[j]), x);
+#pragma unroll
+        for (int c = 0; c < F::kChannels; c += 4) {
+          for (int part = 0; part < count; ++part) {
+            const float4 sum = *reinterpret_cast<const float4*>(sums + (part * kPixels + row) * pitch + column + c);
+            x[c] += sum.x;
+            x[c + 1] += sum.y;
+            x[c + 2] += sum.z;
+            x[c + 3] += sum.w;
+          }
+        }
+#pragma unroll
+        for (int i = 0; i < F::kChannels; ++i) x[i] = filter + i < layer.filters ? finish(layer, x[i] + bias[i]) : 0.0F;
+        store_unit(static_cast<Storage*>(p.output) + static_cast<std::int64_t>(first_pixel + row) * layer.output_pitch + filter, x);
+      }
+    }
+  }
+};
+
+}  // namespace wins::runtime::cuda
