@@ -29,6 +29,22 @@ std::optional<std::string> refuse_rows(const Problem& problem) {
   return std::nullopt;
 }
 
+std::optional<std::string> refuse_pool(const Problem& problem) {
+  if (problem.max_pool == nullptr) return std::nullopt;
+  using Pair = std::array<std::int64_t, 2>;
+  const graph::Window& window = problem.max_pool->as<graph::Pool>()->window;
+  const Shape &before = problem.output_shape(), &out = problem.outputs[0].shape;
+  // The last condition is one of ceil_mode: a window must not reach beyond the edge.
+  if (window.kernel != Pair{2, 2} || window.stride != Pair{2, 2} || window.dilation != Pair{1, 1} || window.pads != std::array<std::int64_t, 4>{} ||
+      out[2] != before[2] / 2 || out[3] != before[3] / 2) {
+    return "pools other than 2x2 with stride 2, inside the picture";
+  }
+  const auto* pruned = problem.node.as<graph::WinogradConv>();
+  // Others are steps of their own, behind what is written.
+  if (!in_epilogue(pruned != nullptr ? pruned->activation.kind : problem.node.as<graph::Conv>()->activation.kind)) return "activation that no epilogue has, before a pool";
+  return std::nullopt;
+}
+
 Tensor winograd_weights(const Problem& problem, int m) {
   const Tensor& weights = *problem.constant(1);
   return problem.node.as<graph::Conv>() != nullptr ? winograd::transform_weights(winograd::algorithm(m, 3), weights) : weights;

@@ -24,6 +24,10 @@ WinogradProblem winograd_problem(const Problem& problem, int m = 2);
 /// Why no kernel for rows takes it: the mask, what Winograd refuses of a Conv, weights that are not constant, sizes.
 std::optional<std::string> refuse_rows(const Problem& problem);
 
+/// Why no kernel of tiles takes the max-pool behind it: its windows must be whole parts of tiles of outputs, 2x2 each. Nothing
+/// where there is no pool.
+std::optional<std::string> refuse_pool(const Problem& problem);
+
 /// U [p * p, K, C], of a Conv computed in double and rounded once.
 Tensor winograd_weights(const Problem& problem, int m = 2);
 
