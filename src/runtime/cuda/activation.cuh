@@ -19,6 +19,9 @@ __device__ inline float clamp(float x, float low, float high) {
   return x > high ? high : x;
 }
 
+/// NaN wins.
+__device__ inline float larger(float a, float b) { return a > b || isnan(a) ? a : b; }
+
 __device__ inline float softplus(float x) { return x > 0 ? x + log1pf(expf(-x)) : log1pf(expf(x)); }
 
 /// The functions that networks rarely use; kept out of line.

@@ -140,9 +140,6 @@ struct GlobalLayer {
   bool average = false;
 };
 
-/// NaN wins.
-__device__ inline float larger(float a, float b) { return a > b || isnan(a) ? a : b; }
-
 /// Block: a group of units of one image; its threads share out the pixels.
 template <class T>
 __global__ void __launch_bounds__(kThreads) global_pool_kernel(const __grid_constant__ GlobalLayer layer, const T* from, T* to) {
