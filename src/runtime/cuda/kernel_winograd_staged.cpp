@@ -184,7 +184,8 @@ class Launch {
       output.M = M;
       output.groups = static_cast<const std::uint32_t*>(groups_->data());
       output.bias = bias_ ? static_cast<const float*>(bias_->data()) : nullptr;
-      output.output = static_cast<std::byte*>(arguments.outputs[0]) + image_bytes(first, layer_.written_height(), layer_.written_width(), layer_.output_pitch);
+      const std::int64_t written = image_bytes(first, layer_.written_height(), layer_.written_width(), layer_.output_pitch);
+      output.output = static_cast<std::byte*>(arguments.outputs[0]) + written;
       if (residual != nullptr) output.residual = at(residual, image_bytes(first, layer_.out_height, layer_.out_width, layer_.residual_pitch));
       check(launch_staged_output(pack_->operand, part, output, arguments.stream), "output");
     }
@@ -233,6 +234,8 @@ Implementation build(const Problem& problem) {
 
 }  // namespace
 
-Kernel winograd_staged_kernel() { return {.name = "cuda:winograd_staged", .refuse = refuse, .predict = predict, .build = build, .takes_max_pool = true}; }
+Kernel winograd_staged_kernel() {
+  return {.name = "cuda:winograd_staged", .refuse = refuse, .predict = predict, .build = build, .takes_max_pool = true};
+}
 
 }  // namespace wins::runtime::cuda
