@@ -10,14 +10,19 @@ namespace wins::runtime::cuda {
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 
-/// A barrier for one arriving thread and the bytes that it expects.
-__device__ inline void init_barrier(std::uint32_t barrier) { asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(barrier) : "memory"); }
+/// A barrier for so many arrivals, and for the bytes that are expected.
+__device__ inline void init_barrier(std::uint32_t barrier, int arrivals = 1) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
+}
 /// Makes initialised barriers known to the copy engine.
 __device__ inline void publish_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 
 __device__ inline void expect_bytes(std::uint32_t barrier, std::uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
+
+/// The scope is the block: a cluster's would take a fence of the whole GPU each time.
+__device__ inline void arrive_barrier(std::uint32_t barrier) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory"); }
 
 /// Waits for the end of the phase of this parity.
 __device__ inline void wait_barrier(std::uint32_t barrier, std::uint32_t parity) {
@@ -30,6 +35,13 @@ __device__ inline void wait_barrier(std::uint32_t barrier, std::uint32_t parity)
       "}" ::"r"(barrier),
       "r"(parity)
       : "memory");
+}
+
+/// Copies a run of bytes, a multiple of 16.
+__device__ inline void load_run(std::uint32_t to, const void* from, std::uint32_t bytes, std::uint32_t barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from), "r"(bytes),
+               "r"(barrier)
+               : "memory");
 }
 
 /// Coordinates in elements, the innermost first; what lies outside of the tensor is zero.

@@ -202,9 +202,9 @@ template <Operand kOperand, ProductTile kTile>
 __global__ void __launch_bounds__(kThreads, resident_products(kTile, kOperand))
     implicit_product(const __grid_constant__ ProductLayer layer, const __grid_constant__ ProductPointers pointers) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  Product<kOperand, kTile>::template run<GroupSums<kOperand, kTile>>(layer, pointers);
+  Product<kOperand, kTile>::template run<GroupSums<kOperand, ProductStage<kOperand, kTile>>>(layer, pointers);
 #else
-  Product<kOperand, kTile>::template run<WarpSums<kOperand, kTile>>(layer, pointers);
+  Product<kOperand, kTile>::template run<WarpSums<kOperand, ProductStage<kOperand, kTile>>>(layer, pointers);
 #endif
 }
 

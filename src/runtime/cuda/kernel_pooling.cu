@@ -3,6 +3,7 @@
 
 #include "wins/runtime/cuda/divisor.hpp"
 #include "kernels.hpp"
+#include "nan_order.cuh"
 #include "problem_facts.hpp"
 #include "storage.cuh"
 
@@ -139,9 +140,6 @@ struct GlobalLayer {
   std::uint32_t from_pitch = 0, to_pitch = 0;
   bool average = false;
 };
-
-/// NaN wins.
-__device__ inline float larger(float a, float b) { return a > b || isnan(a) ? a : b; }
 
 /// Block: a group of units of one image; its threads share out the pixels.
 template <class T>

@@ -36,8 +36,8 @@ struct Chunks {
     count = (layer.batch + images - 1) / images;
     images = (layer.batch + count - 1) / count;
     tiles = images * image_tiles;
-    tile_pitch = (tiles + kStagedTiles - 1) / kStagedTiles * kStagedTiles;
-    V_bytes = (tiles * V_tile + 255) / 256 * 256;
+    tile_pitch = staged_tile_pitch(tiles);
+    V_bytes = tile_pitch * V_tile;
     M_bytes = tile_pitch * M_tile;
   }
   std::size_t workspace_bytes() const { return static_cast<std::size_t>(V_bytes + M_bytes); }
@@ -54,19 +54,20 @@ StagedLayer layer_of(const Problem& problem, const WinogradProblem& given, const
   layer.by_tile_columns = Divisor(layer.tile_columns);
   layer.packed_channels = static_cast<std::int32_t>(pack.channels);
   layer.alive_mask = pack.alive_mask();
+  layer.max_pool = problem.max_pool != nullptr;
   return layer;
 }
 
-/// What the products cost by operand, fitted to times on an H200: at least, for V and multiply-adds over what memory and
-/// fp16 tensor cores can do at most, and for each chunk of channels of a block that has a processor to itself.
+/// What the products cost by operand, fitted to times on an H100 (three or four layers each): at least, for V and multiply-adds over
+/// what memory and fp16 tensor cores can do at most, and for each chunk of channels of a block that has a processor to itself.
 struct ProductCost {
   double start, V, macs, chunk;
 };
 ProductCost product_cost(Operand operand) {
   switch (operand) {
-    case Operand::f32: return {12, 1.0, 19.7, 2.5};
-    case Operand::tf32: return {9, 1.2, 5.0, 1.4};
-    default: return {5.5, 1.5, 2.0, 1.5};
+    case Operand::f32: return {6.2, 0.87, 8.5, 0.7};
+    case Operand::tf32: return {3.6, 0.65, 6.9, 0.5};
+    default: return {3.5, 0.8, 3.2, 0.4};
   }
 }
 
@@ -79,7 +80,7 @@ TransformCost transform_cost(Operand operand, int m) {
   return m == 2 ? TransformCost{6.5, 9.5} : TransformCost{34, 23};
 }
 
-/// Microseconds: of 36 layers, both tiles and four precisions -29 to +18 %.
+/// Microseconds.
 double predict_given(const Problem& problem, const WinogradProblem& given) {
   const Operand operand = problem.env.operand;
   const StagedPack size = staged_size(given.mask, operand);
@@ -97,7 +98,7 @@ double predict_given(const Problem& problem, const WinogradProblem& given) {
   const double products = cost.start + moved(cost.V * V + M) + cost.macs * tiles * rows * static_cast<double>(size.channels) / device().tensor_macs;
   const double block = 2 + cost.chunk * std::ceil(static_cast<double>(size.channels * storage_bytes(operand)) / (16.0 * kChunkUnits));
   const double input = 1.05 * moved(bytes_of(problem.input_shape(0)) + V) + transform.input * per_tile * layer.channels;
-  const double output = 1.1 * moved(M + bytes_of(problem.output_shape())) + transform.output * per_tile * layer.filters;
+  const double output = 1.1 * moved(M + bytes_of(problem.outputs[0].shape)) + transform.output * per_tile * layer.filters;
   return 2.0 * chunks.count + input + std::max(products, block) + output;
 }
 
@@ -138,6 +139,7 @@ std::optional<std::string> refuse(const Problem& problem) {
     if (pruned->r != 3 || (pruned->m != 2 && pruned->m != 4)) return fmt::format("F({},{})", pruned->m, pruned->r);
   }
   if (auto reason = refuse_rows(problem)) return reason;
+  if (auto reason = refuse_pool(problem)) return reason;
   if (problem.node.as<graph::Conv>() != nullptr && dense_tiles(problem).empty()) return fmt::format("m={} is forced", problem.env.options.force_m);
   const WinogradProblem given = best_problem(problem);
   const StagedPack size = staged_size(given.mask, problem.env.operand);
@@ -156,7 +158,6 @@ class Launch {
  public:
   Launch(const Problem& problem, const WinogradProblem& given, std::shared_ptr<const StagedPack> pack)
       : layer_(layer_of(problem, given, *pack)), pack_(std::move(pack)), chunks_(layer_, *pack_) {
-    layer_.position_elements = chunks_.tiles * layer_.packed_channels;
     layer_.tile_pitch = chunks_.tile_pitch;
     const std::string key = key_of(problem, given.m);
     SharedWeights& store = problem.env.weights;
@@ -183,7 +184,8 @@ class Launch {
       output.M = M;
       output.groups = static_cast<const std::uint32_t*>(groups_->data());
       output.bias = bias_ ? static_cast<const float*>(bias_->data()) : nullptr;
-      output.output = static_cast<std::byte*>(arguments.outputs[0]) + image_bytes(first, layer_.out_height, layer_.out_width, layer_.output_pitch);
+      const std::int64_t written = image_bytes(first, layer_.written_height(), layer_.written_width(), layer_.output_pitch);
+      output.output = static_cast<std::byte*>(arguments.outputs[0]) + written;
       if (residual != nullptr) output.residual = at(residual, image_bytes(first, layer_.out_height, layer_.out_width, layer_.residual_pitch));
       check(launch_staged_output(pack_->operand, part, output, arguments.stream), "output");
     }
@@ -216,7 +218,7 @@ Implementation build(const Problem& problem) {
   });
   const auto launch = std::make_shared<const Launch>(problem, given, pack);
   Implementation result;
-  result.name = fmt::format("cuda:winograd_staged_m{}x{}", given.m, launch->chunks().count);
+  result.name = fmt::format("cuda:winograd_staged_m{}x{}{}", given.m, launch->chunks().count, problem.max_pool != nullptr ? "+max_pool" : "");
   result.reads = reads_of_convolution(problem);
   result.workspace_bytes = launch->chunks().workspace_bytes();
   result.weight_bytes = launch->weight_bytes();
@@ -232,6 +234,8 @@ Implementation build(const Problem& problem) {
 
 }  // namespace
 
-Kernel winograd_staged_kernel() { return {"cuda:winograd_staged", refuse, predict, build}; }
+Kernel winograd_staged_kernel() {
+  return {.name = "cuda:winograd_staged", .refuse = refuse, .predict = predict, .build = build, .takes_max_pool = true};
+}
 
 }  // namespace wins::runtime::cuda

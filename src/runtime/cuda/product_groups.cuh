@@ -8,9 +8,8 @@
 
 namespace wins::runtime::cuda {
 
-template <Operand kOperand, ProductTile kTile>
+template <Operand kOperand, class Stage>
 class GroupSums {
-  using Stage = ProductStage<kOperand, kTile>;
   static constexpr int kParts = Stage::kParts, kSteps = kChunkUnits / 2;
   static constexpr bool kSharePixels = Stage::kPixels == 64;  ///< two groups of 4 warps have the same pixels, else the same filters
   static constexpr int kGroupItems = kSharePixels ? Stage::kItems / 2 : Stage::kItems;

@@ -7,13 +7,14 @@
 namespace wins::runtime::cuda {
 
 /// The tile's pixels as [unit][pixel] of 16 bytes, then its filters as in FilterPack::matrices, of each item first all high
-/// parts where there are two.
-template <Operand kOperand, ProductTile kTile>
+/// parts where there are two. 16 bytes behind each unit's pixels bring 8 units of a pixel to different banks, for those who write them so.
+template <Operand kOperand, ProductTile kTile, int kPad = 16>
 struct ProductStage {
+  static constexpr ProductTile kProductTile = kTile;
   static constexpr int kPixels = kProductTiles[static_cast<int>(kTile)].pixels, kFilters = kProductTiles[static_cast<int>(kTile)].filters;
   static constexpr int kItems = kFilters / kItemRows;
   static constexpr int kParts = kOperand == Operand::f32 ? 2 : 1;
-  static constexpr int kUnitBytes = kPixels * 16 + 16;  ///< 16 more, so that 8 units of a pixel lie in different banks
+  static constexpr int kUnitBytes = kPixels * 16 + kPad;
   static constexpr int kPixelBytes = kChunkUnits * kUnitBytes;
   static constexpr int kMatrixBytes = kItemRows * 16, kPartBytes = kChunkUnits * kMatrixBytes, kItemBytes = kParts * kPartBytes;
   static constexpr int kBytes = kPixelBytes + kItems * kItemBytes;

@@ -21,11 +21,10 @@ struct WarpGridOf<ProductTile::narrow> : WarpGrid<8, 1, 4> {};
 template <>
 struct WarpGridOf<ProductTile::small> : WarpGrid<2, 2, 2> {};
 
-template <Operand kOperand, ProductTile kTile>
+template <Operand kOperand, class Stage>
 class WarpSums {
   using F = Format<kOperand>;
-  using Stage = ProductStage<kOperand, kTile>;
-  using Grid = WarpGridOf<kTile>;
+  using Grid = WarpGridOf<Stage::kProductTile>;
   static constexpr int kBlocks = Grid::kBlocks, kItems = Grid::kItems, kParts = Stage::kParts;
   static_assert(Grid::kPixelWarps * kBlocks * 16 == Stage::kPixels && 8 / Grid::kPixelWarps * kItems * 8 == Stage::kFilters);
 

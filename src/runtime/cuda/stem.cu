@@ -3,25 +3,13 @@
 #include <type_traits>
 
 #include "launch_chain.cuh"
+#include "nan_order.cuh"
 #include "stem_multiply.cuh"
 
 namespace wins::runtime::cuda {
 namespace {
 
 constexpr unsigned kAllLanes = 0xFFFFFFFFU;
-
-/// NaN wins.
-__device__ inline float larger(float a, float b) {
-  float result;
-  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
-  return result;
-}
-
-__device__ inline float smaller(float a, float b) {
-  float result;
-  asm("min.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
-  return result;
-}
 
 /// The power of two that brings a number of this magnitude (bits of a finite float32) to [2^13, 2^14).
 __device__ inline float scale_for(std::uint32_t magnitude) {

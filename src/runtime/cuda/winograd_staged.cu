@@ -1,6 +1,7 @@
 #include "winograd_staged.hpp"
 
 #include "launch_chain.cuh"
+#include "nan_order.cuh"
 #include "staged_multiply.cuh"
 #include "staged_tiles.cuh"
 #include "storage.cuh"
@@ -11,6 +12,10 @@ namespace {
 /// Channels that a thread transforms: as many as its registers hold.
 template <class Tile>
 inline constexpr int kLanes = Tile::kSize == 4 ? 4 : 2;
+
+/// Lanes of a warp that have neighbouring channels, the others neighbouring tiles: reads of 32 bytes and more, and writes of whole lines.
+template <class Tile, class T>
+inline constexpr int kAcross = std::max(4, 32 / (kLanes<Tile> * static_cast<int>(sizeof(T))));
 
 /// What moves so many bytes at once.
 template <int kBytes>
@@ -50,14 +55,28 @@ struct TilePlace {
   }
 };
 
+/// Warps of a tile, and all of the input transform.
+template <class Tile, class T>
+struct InputWarps {
+  static constexpr int kTiles = 32 / kAcross<Tile, T>;
+  int columns;
+  std::uint32_t count;
+  explicit InputWarps(const StagedLayer& layer)
+      : columns((layer.packed_channels / kLanes<Tile> + kAcross<Tile, T> - 1) / kAcross<Tile, T>),
+        count(static_cast<std::uint32_t>(columns) * static_cast<std::uint32_t>((layer.tiles() + kTiles - 1) / kTiles)) {}
+};
+
 /// A thread takes one tile and a few channels.
 template <class Tile, bool kRound, class T>
-__global__ void __launch_bounds__(kThreads)
-    staged_input(const __grid_constant__ StagedLayer layer, const T* input, T* V, Divisor by_groups, std::uint32_t threads) {
-  constexpr int p = Tile::kSize, lanes = kLanes<Tile>;
-  std::uint32_t group = blockIdx.x * kThreads + threadIdx.x;
-  if (group >= threads) return;
-  const int tile = static_cast<int>(by_groups.divide(group)), channel = static_cast<int>(group) * lanes;
+__global__ void __launch_bounds__(kThreads) staged_input(const __grid_constant__ StagedLayer layer, const T* input, T* V, Divisor by_columns) {
+  constexpr int p = Tile::kSize, lanes = kLanes<Tile>, across = kAcross<Tile, T>;
+  wait_for_predecessor();
+  let_successor_start();
+  std::uint32_t warp = blockIdx.x * (kThreads / 32) + threadIdx.x / 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int tile = static_cast<int>(by_columns.divide(warp)) * (32 / across) + lane / across;
+  const int channel = (static_cast<int>(warp) * across + lane % across) * lanes;
+  if (tile >= layer.tiles() || channel >= layer.packed_channels) return;
   const TilePlace at(layer, tile);
   const int top = at.row * Tile::kStep - layer.pad_top, left = at.column * Tile::kStep - layer.pad_left;
   const std::int64_t pixel = (static_cast<std::int64_t>(at.image) * layer.height + top) * layer.width + left;
@@ -73,24 +92,24 @@ __global__ void __launch_bounds__(kThreads)
     for (int j = 0; j < p; ++j) d[i][j] = real && inside[j] ? load_lanes<T, lanes>(row + j * layer.input_pitch) : Lanes<lanes>{};
   }
   Tile::transform(d);
-  T* to = V + static_cast<std::int64_t>(tile) * layer.packed_channels + channel;
+  T* to = V + static_cast<std::int64_t>(tile / kStagedTiles) * kStagedTiles * layer.packed_channels +
+          (channel / kUnit<T> * kStagedTiles + tile % kStagedTiles) * kUnit<T> + channel % kUnit<T>;
 #pragma unroll
   for (int i = 0; i < p; ++i) {
 #pragma unroll
     for (int j = 0; j < p; ++j) {
       if ((layer.alive_mask >> (i * p + j) & 1U) == 0) continue;
       store_lanes<kRound>(to, d[i][j]);
-      to += layer.position_elements;
+      to += layer.position_elements();
     }
   }
 }
 
-template <Operand kOperand, class Product>
-__global__ void __launch_bounds__(StagedMultiply<kOperand>::kThreadCount, StagedMultiply<kOperand>::kResident)
-    staged_products(const __grid_constant__ StagedProducts products, const typename StagedMultiply<kOperand>::Storage* U,
-                    const typename StagedMultiply<kOperand>::Storage* V, Product* M) {
+template <Operand kOperand, int kRows, class Product>
+__global__ void __launch_bounds__(kThreads, StagedMultiply<kOperand, kRows>::kResident)
+    staged_products(const __grid_constant__ StagedProducts products, const void* U, const void* V, Product* M) {
   extern __shared__ float4 staged_memory[];
-  StagedMultiply<kOperand>::run(products, U, V, M, reinterpret_cast<float*>(staged_memory));
+  StagedMultiply<kOperand, kRows>::run(products, U, V, M, reinterpret_cast<float*>(staged_memory));
 }
 
 /// The output transform: a block takes 32 tiles and a slice of output channels. A warp inverts a group of channels, a lane one
@@ -165,35 +184,47 @@ struct StagedFinish {
 
   /// Bias, residual and activation of 16 bytes. NaN stays NaN.
   static __device__ void finish_unit(const StagedLayer& layer, const StagedOutput& pointers, int channel, std::int64_t pixel, const float* shared,
-                                     const float (&bias)[kUnit<T>]) {
-    constexpr int kCount = kUnit<T>;
-    float y[kCount], residual[kCount] = {};
+                                     const float (&bias)[kUnit<T>], float (&y)[kUnit<T>]) {
+    float residual[kUnit<T>] = {};
     if (pointers.residual != nullptr) load_unit(static_cast<const T*>(pointers.residual) + pixel * layer.residual_pitch + channel, residual);
 #pragma unroll
-    for (int k = 0; k < kCount; ++k) {
+    for (int k = 0; k < kUnit<T>; ++k) {
       float x = shared[k] + bias[k] + residual[k];
       if (layer.activation == FusedActivation::relu) x = x < 0 ? 0 : x;
       if (layer.activation == FusedActivation::general) x = clamp(x < 0 ? x * layer.slope : x, layer.low, layer.high);
       y[k] = channel + k < layer.filters ? x : 0;
     }
-    store_unit(static_cast<T*>(pointers.output) + pixel * layer.output_pitch + channel, y);
   }
 
+  /// Writes 16 bytes of a pixel each time, or, where `kPool`, of a window of 2x2 pixels, which is a part of a tile.
+  template <bool kPool>
   static __device__ void write(const StagedLayer& layer, const StagedOutput& pointers, const float* shared) {
-    constexpr int kUnits = kSlice / kUnit<T>;
+    constexpr int kUnits = kSlice / kUnit<T>, kWindow = kPool ? 2 : 1, kSide = m / kWindow, kCount = kSide * kSide;
     const int unit = static_cast<int>(threadIdx.x) % kUnits, channel = static_cast<int>(blockIdx.y) * kSlice + unit * kUnit<T>;
     if (channel >= layer.filters) return;
     float bias[kUnit<T>];
 #pragma unroll
     for (int k = 0; k < kUnit<T>; ++k) bias[k] = pointers.bias != nullptr && channel + k < layer.filters ? pointers.bias[channel + k] : 0;
-    for (int i = static_cast<int>(threadIdx.x) / kUnits; i < m * m * 32; i += kThreads / kUnits) {
-      const int q = i % (m * m), tile = static_cast<int>(blockIdx.x) * 32 + i / (m * m);
+    for (int i = static_cast<int>(threadIdx.x) / kUnits; i < kCount * 32; i += kThreads / kUnits) {
+      const int q = i % kCount, tile = static_cast<int>(blockIdx.x) * 32 + i / kCount;
       if (tile >= layer.tiles()) return;
       const TilePlace at(layer, tile);
-      const int y = at.row * m + q / m, x = at.column * m + q % m;
-      if (y >= layer.out_height || x >= layer.out_width) continue;
-      const std::int64_t pixel = (static_cast<std::int64_t>(at.image) * layer.out_height + y) * layer.out_width + x;
-      finish_unit(layer, pointers, channel, pixel, shared + (q * 32 + i / (m * m)) * kPitch + unit * kUnit<T>, bias);
+      const int y = at.row * kSide + q / kSide, x = at.column * kSide + q % kSide;
+      const int height = kPool ? layer.written_height() : layer.out_height, width = kPool ? layer.written_width() : layer.out_width;
+      if (y >= height || x >= width) continue;
+      float best[kUnit<T>];
+#pragma unroll
+      for (int e = 0; e < kWindow * kWindow; ++e) {
+        const int row = q / kSide * kWindow + e / kWindow, column = q % kSide * kWindow + e % kWindow;
+        const std::int64_t image_row = static_cast<std::int64_t>(at.image) * layer.out_height + y * kWindow + e / kWindow;
+        float values[kUnit<T>];
+        finish_unit(layer, pointers, channel, image_row * layer.out_width + x * kWindow + e % kWindow,
+                    shared + ((row * m + column) * 32 + i / kCount) * kPitch + unit * kUnit<T>, bias, values);
+#pragma unroll
+        for (int k = 0; k < kUnit<T>; ++k) best[k] = e == 0 ? values[k] : larger(values[k], best[k]);
+      }
+      const std::int64_t pixel = (static_cast<std::int64_t>(at.image) * height + y) * width + x;
+      store_unit(static_cast<T*>(pointers.output) + pixel * layer.output_pitch + channel, best);
     }
   }
 
@@ -206,8 +237,10 @@ struct StagedFinish {
       invert(layer, M, pointers.groups + group, group_count, y);
       stage(y, shared);
     }
+    let_successor_start();
     __syncthreads();
-    write(layer, pointers, shared);
+    if (layer.max_pool) write<true>(layer, pointers, shared);
+    else write<false>(layer, pointers, shared);
   }
 };
 
@@ -215,10 +248,9 @@ template <class Tile, class T, class Product>
 __global__ void __launch_bounds__(kThreads, Tile::kOutputs == 2 ? 4 : 2)
     staged_output(const __grid_constant__ StagedLayer layer, const __grid_constant__ StagedOutput pointers) {
   extern __shared__ float4 staged_memory[];
+  wait_for_predecessor();
   StagedFinish<Tile, T, Product>::run(layer, pointers, reinterpret_cast<float*>(staged_memory));
 }
-
-unsigned blocks_of(std::uint32_t threads) { return (threads + kThreads - 1) / kThreads; }
 
 /// Calls `body` with a tile's type.
 template <class Body>
@@ -229,31 +261,48 @@ bool with_tile(const StagedLayer& layer, const Body& body) {
   return false;
 }
 
-template <Operand kOperand>
+template <Operand kOperand, int kRows>
 bool launch_products(int m, const StagedProducts& products, const void* weights, const void* V, void* M, cudaStream_t stream) {
-  using Multiply = StagedMultiply<kOperand>;
-  using T = typename Multiply::Storage;
-  static_assert(Multiply::kRows == staged_rows(kOperand));
+  using Multiply = StagedMultiply<kOperand, kRows>;
   const auto run = [&](auto* to) {
     using Product = std::remove_pointer_t<decltype(to)>;
-    return launch(&staged_products<kOperand, Product>, dim3(static_cast<unsigned>(products.blocks)), Multiply::kThreadCount, Multiply::kBytes, stream,
-                  products, static_cast<const T*>(weights), static_cast<const T*>(V), to);
+    return launch_early(&staged_products<kOperand, kRows, Product>, dim3(static_cast<unsigned>(products.blocks)), kThreads, Multiply::kBytes, stream,
+                        products, weights, V, to);
   };
-  return narrow_products(m) ? run(static_cast<T*>(M)) : run(static_cast<float*>(M));
+  return narrow_products(m) ? run(static_cast<typename Multiply::F::Storage*>(M)) : run(static_cast<float*>(M));
+}
+
+template <Operand kOperand>
+bool launch_cut(int m, const StagedProducts& products, const void* weights, const void* V, void* M, cudaStream_t stream) {
+  return products.block_rows == 128 ? launch_products<kOperand, 128>(m, products, weights, V, M, stream)
+                                    : launch_products<kOperand, 64>(m, products, weights, V, M, stream);
 }
 
 }  // namespace
 
 StagedProducts::StagedProducts(const StagedPack& pack, const StagedLayer& layer) {
   count = static_cast<std::int32_t>(pack.alive.size());
-  tiles = layer.tiles();
   channels = layer.packed_channels;
-  position_elements = layer.position_elements;
+  position_elements = layer.position_elements();
   tile_pitch = layer.tile_pitch;
-  const int block_rows = staged_rows(pack.operand), tile_blocks = (tiles + kStagedTiles - 1) / kStagedTiles;
   for (std::size_t i = 0; i < pack.alive.size(); ++i) {
     first_row[i] = pack.alive[i].first_row;
     rows[i] = pack.alive[i].rows;
+    first_item[i] = pack.alive[i].first_item;
+  }
+  // More rows read V less often; but every multiprocessor should have two blocks.
+  block_rows = 128;
+  cut(layer.tiles());
+  if (blocks >= 2 * device().processors && product_shared_bytes(ProductTile::wide, pack.operand) <= device().shared_bytes) return;
+  block_rows = 64;
+  cut(layer.tiles());
+}
+
+void StagedProducts::cut(std::int32_t tiles) {
+  blocks = 0;
+  // The last chunk of images may have fewer tiles.
+  const std::int32_t tile_blocks = (tiles + kStagedTiles - 1) / kStagedTiles;
+  for (std::int32_t i = 0; i < count; ++i) {
     first_block[i] = blocks;
     blocks += (rows[i] + block_rows - 1) / block_rows * tile_blocks;
   }
@@ -264,11 +313,11 @@ bool launch_staged_input(Operand operand, const StagedLayer& layer, const void* 
     using T = typename decltype(type)::type;
     return with_tile(layer, [&](auto tile) {
       using Tile = decltype(tile);
-      const int groups = layer.packed_channels / kLanes<Tile>;
-      const auto threads = static_cast<std::uint32_t>(layer.tiles()) * static_cast<std::uint32_t>(groups);
+      const InputWarps<Tile, T> warps(layer);
       const auto run = [&](auto kernel) {
-        return launch(kernel, dim3(blocks_of(threads)), kThreads, 0, stream, layer, static_cast<const T*>(input), static_cast<T*>(V), Divisor(groups),
-                      threads);
+        constexpr std::uint32_t kBlockWarps = kThreads / 32;
+        return launch_early(kernel, dim3((warps.count + kBlockWarps - 1) / kBlockWarps), kThreads, 0, stream, layer, static_cast<const T*>(input),
+                            static_cast<T*>(V), Divisor(warps.columns));
       };
       if constexpr (sizeof(T) == 4) {
         if (operand == Operand::tf32) return run(&staged_input<Tile, true, T>);
@@ -281,10 +330,10 @@ bool launch_staged_input(Operand operand, const StagedLayer& layer, const void* 
 bool launch_staged_products(Operand operand, int m, const StagedProducts& products, const void* weights, const void* V, void* M,
                             cudaStream_t stream) {
   switch (operand) {
-    case Operand::f16: return launch_products<Operand::f16>(m, products, weights, V, M, stream);
-    case Operand::bf16: return launch_products<Operand::bf16>(m, products, weights, V, M, stream);
-    case Operand::tf32: return launch_products<Operand::tf32>(m, products, weights, V, M, stream);
-    case Operand::f32: return launch_products<Operand::f32>(m, products, weights, V, M, stream);
+    case Operand::f16: return launch_cut<Operand::f16>(m, products, weights, V, M, stream);
+    case Operand::bf16: return launch_cut<Operand::bf16>(m, products, weights, V, M, stream);
+    case Operand::tf32: return launch_cut<Operand::tf32>(m, products, weights, V, M, stream);
+    case Operand::f32: return launch_cut<Operand::f32>(m, products, weights, V, M, stream);
   }
   return false;
 }
@@ -297,7 +346,7 @@ bool launch_staged_output(Operand operand, const StagedLayer& layer, const Stage
       using Product = std::conditional_t<narrow_products(Tile::kOutputs), T, float>;
       using Finish = StagedFinish<Tile, T, Product>;
       const dim3 grid(static_cast<unsigned>((layer.tiles() + 31) / 32), static_cast<unsigned>((layer.filters + Finish::kSlice - 1) / Finish::kSlice));
-      return launch(&staged_output<Tile, T, Product>, grid, kThreads, Finish::kBytes, stream, layer, pointers);
+      return launch_early(&staged_output<Tile, T, Product>, grid, kThreads, Finish::kBytes, stream, layer, pointers);
     });
   });
 }

@@ -47,7 +47,8 @@ struct Build {
     op.activation = l.activation;
     const ValueId in = input({l.n, l.c, l.h, l.w});
     std::vector<ValueId> inputs{in, graph.add_constant("w", std::move(weights))};
-    inputs.push_back(l.bias ? graph.add_constant("b", random_normal({l.k}, 6, 0.3F)) : kNone);
+    if (l.bias) inputs.push_back(graph.add_constant("b", random_normal({l.k}, 6, 0.3F)));
+    if (l.residual && !l.bias) inputs.push_back(kNone);
     if (l.residual) inputs.push_back(input({l.n, l.k, (l.h - 1) / l.stride + 1, (l.w - 1) / l.stride + 1}));
     graph.outputs = {graph.add_node("op", op, inputs)};
   }

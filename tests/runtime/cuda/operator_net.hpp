@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -88,6 +89,7 @@ struct Net {
   ValueId x = kNone;
   std::vector<Tensor> tensors;  ///< of the inputs
   std::string force_kernel = {};
+  std::optional<Pool> pool = {};  ///< behind the operator
 
   explicit Net(const wins::Shape& shape) { x = input(shape); }
   explicit Net(Tensor tensor) { x = input(std::move(tensor)); }
@@ -121,6 +123,7 @@ struct Net {
       graph.outputs.push_back(graph.add_value("part", DType::f32));
       graph.nodes.back().outputs.push_back(graph.outputs.back());
     }
+    if (pool) graph.outputs = {graph.add_node("pool", *pool, graph.outputs)};
     const std::vector<Tensor> reference = ref::run(graph, tensors, ref::Precision::float64);
     for (const PrecisionCase& precision : kPrecisions) check_precision(precision, reference, kernel);
   }

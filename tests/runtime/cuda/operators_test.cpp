@@ -151,7 +151,7 @@ TEST_F(Operators, StagedWinograd) {
     int m, stride;
     std::int64_t k, c;
   };
-  for (const Case& t : {Case{2, 1, 13, 11}, {4, 1, 13, 11}, {2, 2, 13, 11}, {2, 2, 64, 40}, {4, 1, 70, 33}, {2, 1, 300, 100}}) {
+  for (const Case& t : {Case{2, 1, 13, 11}, {4, 1, 13, 11}, {2, 2, 13, 11}, {2, 2, 64, 40}, {4, 1, 70, 33}, {2, 1, 300, 100}, {2, 1, 70, 211}, {4, 1, 290, 72}}) {
     for (const std::int64_t n : kBatches) {
       for (const bool residual : {false, true}) {
         Net net(wins::Shape{n, t.c, 13, 16});
@@ -167,6 +167,72 @@ TEST_F(Operators, StagedWinograd) {
         net.check(op, inputs, "cuda:winograd_staged_m" + std::to_string(t.m) + "x1");
       }
     }
+  }
+}
+
+Pool pool_of_two() {
+  Pool pool;
+  pool.window.kernel = pool.window.stride = {2, 2};
+  return pool;
+}
+
+TEST_F(Operators, StagedWinogradWithAPool) {
+  struct Case {
+    int m;
+    std::int64_t k, c, height, width;  ///< of the output of the convolution
+  };
+  for (const Case& t : {Case{2, 13, 11, 13, 16}, {4, 13, 11, 13, 16}, {2, 70, 40, 28, 2}, {4, 40, 70, 2, 31}, {2, 64, 64, 56, 37}, {4, 130, 64, 21, 44}}) {
+    for (const std::int64_t n : kBatches) {
+      for (const UnaryKind activation : {UnaryKind::identity, UnaryKind::relu, UnaryKind::clip}) {
+        Net net(wins::Shape{n, t.c, t.height, t.width});
+        WinogradConv op;
+        op.m = t.m;
+        op.activation = {activation, 0.25F, 1.5F};
+        std::vector<ValueId> inputs{net.x, pruned_weights(net, op, winograd::Axis::row, t.k, t.c), net.constant({t.k}, 5)};
+        if (activation != UnaryKind::relu) inputs.push_back(net.input(wins::Shape{n, t.k, t.height, t.width}));
+        net.pool = pool_of_two();
+        net.force_kernel = "cuda:winograd_staged";
+        net.check(op, inputs, "cuda:winograd_staged_m" + std::to_string(t.m) + "x1+max_pool");
+      }
+    }
+  }
+}
+
+TEST_F(Operators, StagedWinogradLeavesOtherPoolsAlone) {
+  std::vector<Pool> pools(5, pool_of_two());
+  pools[0].window.kernel = {3, 3};
+  pools[1].window.stride = {2, 1};
+  pools[2].window.pads = {0, 0, 1, 1};
+  pools[3].ceil_mode = true;
+  pools[4].kind = Pool::Kind::average;
+  for (std::size_t i = 0; i <= pools.size(); ++i) {
+    Net net(wins::Shape{2, 20, 13, 16});
+    WinogradConv op;
+    // Other activations are steps of their own, which a pool must not come before.
+    op.activation = {i < pools.size() ? UnaryKind::relu : UnaryKind::hard_swish, 0, 0};
+    const ValueId weights = pruned_weights(net, op, winograd::Axis::row, 24, 20);
+    net.pool = i < pools.size() ? pools[i] : pool_of_two();
+    net.force_kernel = "cuda:winograd_staged";
+    net.check(op, {net.x, weights}, "cuda:winograd_staged_m2x1");
+  }
+}
+
+TEST_F(Operators, StagedWinogradPoolsNanToNan) {
+  Tensor x = random_normal({1, 16, 12, 12}, 3);
+  x.mutable_data<float>()[5 * 12 + 5] = std::nanf("");
+  Net net(x);
+  WinogradConv op;
+  op.activation = {UnaryKind::relu, 0, 0};
+  const ValueId weights = pruned_weights(net, op, winograd::Axis::row, 16, 16);
+  const ValueId conv = net.graph.add_node("op", op, {net.x, weights});
+  net.graph.outputs = {net.graph.add_node("pool", pool_of_two(), {conv})};
+  SessionOptions options;
+  options.backend = "cuda";
+  options.force_kernel = "cuda:winograd_staged";
+  const Tensor y = Session::open(net.graph, options).run({x}).at(0);
+  for (std::size_t k = 0; k < 16; ++k) {
+    EXPECT_TRUE(std::isnan(y.data<float>()[k * 36 + 2 * 6 + 2])) << k;
+    EXPECT_FALSE(std::isnan(y.data<float>()[k * 36])) << k;
   }
 }
 

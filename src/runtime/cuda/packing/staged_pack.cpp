@@ -1,7 +1,5 @@
 #include "wins/runtime/cuda/staged_pack.hpp"
 
-#include <bit>
-#include <cmath>
 #include <cstring>
 
 #include "wins/base/error.hpp"
@@ -9,27 +7,30 @@
 namespace wins::runtime::cuda {
 namespace {
 
-std::uint32_t weight_bits(float value, Operand operand) {
-  if (operand != Operand::f32) return operand_bits(value, operand, 0);
-  require(std::isfinite(value), "a weight is {}", value);
-  return std::bit_cast<std::uint32_t>(value);
-}
-
 void pack_weights(const Tensor& U, const winograd::Mask& mask, StagedPack& pack) {
   const auto values = U.data<float>();
   const auto bytes = static_cast<std::size_t>(storage_bytes(pack.operand));
-  pack.weights.resize(static_cast<std::size_t>(pack.rows * pack.channels) * bytes);
-  std::byte* to = pack.weights.data();
+  const std::int64_t per_unit = unit_channels(pack.operand), parts = staged_parts(pack.operand);
+  constexpr std::size_t kMatrixBytes = kItemRows * 16;
+  std::int64_t items = 0;
+  for (const StagedPosition& position : pack.alive) items += position.items();
+  pack.weights.assign(static_cast<std::size_t>(items * pack.chunks * parts * kChunkUnits) * kMatrixBytes, std::byte{0});
   for (const StagedPosition& position : pack.alive) {
+    std::int64_t row = 0;
     for (std::int64_t k = 0; k < mask.rows; ++k) {
       if (!mask.kept(position.xi, k)) continue;
       const float* from = &values[static_cast<std::size_t>((position.xi * mask.rows + k) * mask.columns)];
       for (std::int64_t c = 0; c < mask.columns; ++c) {
-        // Little-endian: the low bytes come first.
-        const std::uint32_t bits = weight_bits(from[c], pack.operand);
-        std::memcpy(to + static_cast<std::size_t>(c) * bytes, &bits, bytes);
+        const std::int64_t unit = c / per_unit, item = position.first_item * pack.chunks + unit / kChunkUnits * position.items() + row / kItemRows;
+        for (std::int64_t part = 0; part < parts; ++part) {
+          const auto matrix = static_cast<std::size_t>((item * parts + part) * kChunkUnits + unit % kChunkUnits);
+          const std::size_t at = matrix * kMatrixBytes + static_cast<std::size_t>(row % kItemRows) * 16 + static_cast<std::size_t>(c % per_unit) * bytes;
+          // Little-endian: the low bytes come first.
+          const std::uint32_t bits = operand_bits(from[c], pack.operand, static_cast<int>(part));
+          std::memcpy(&pack.weights[at], &bits, bytes);
+        }
       }
-      to += static_cast<std::size_t>(pack.channels) * bytes;
+      ++row;
     }
   }
 }
@@ -48,12 +49,15 @@ StagedPack staged_size(const winograd::Mask& mask, Operand operand) {
   pack.positions = mask.positions;
   const std::int64_t unit = unit_channels(operand);
   pack.channels = (mask.columns + unit - 1) / unit * unit;
+  pack.chunks = (pack.channels / unit + kChunkUnits - 1) / kChunkUnits;
   pack.filters = mask.rows;
+  std::int32_t items = 0;
   for (int xi = 0; xi < mask.positions; ++xi) {
     const auto rows = static_cast<std::int32_t>(mask.kept_in(xi));
     if (rows == 0) continue;
-    pack.alive.push_back({xi, pack.rows, rows});
+    pack.alive.push_back({xi, pack.rows, rows, items});
     pack.rows += rows;
+    items += pack.alive.back().items();
   }
   return pack;
 }
