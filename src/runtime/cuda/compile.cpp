@@ -10,6 +10,7 @@
 
 #include "candidates.hpp"
 #include "copy.hpp"
+#include "input_conversion.hpp"
 #include "tuner.hpp"
 #include "wins/base/error.hpp"
 #include "wins/runtime/arena.hpp"
@@ -130,13 +131,21 @@ class Compiler {
   }
 
   std::size_t convert_input(ValueId id) {
-    const Layout from = plain_layout(value(id).shape.value());
+    const Layout to = layout(id);
     const std::size_t result = add_buffer(id);
-    add_copy(id, "cuda:reorder_from_host", {whole(from, layout(id), env_.unit()), Number::f32, number_of(env_.operand)}, hosts_.at(id), result);
+    const bool units = to.pitch > 0 && extent_of(to) > 0 && extent_of(to) <= INT32_MAX;
+    add_copy(id, "cuda:reorder_from_host", hosts_.at(id), result, [&] {
+      if (units) return input_conversion_step(to, env_.operand);
+      return copy_step({whole(plain_layout(to.shape), to, env_.unit()), Number::f32, number_of(env_.operand)});
+    });
     return result;
   }
 
-  double predict_copy(ValueId id) const { return predict_bytes(8.0 * static_cast<double>(element_count(value(id).shape.value()))); }
+  /// Between float32 as it comes and the layout of a value.
+  double predict_copy(ValueId id) const {
+    const Layout inside = layout(id);
+    return predict_bytes(4.0 * static_cast<double>(element_count(inside.shape)) + static_cast<double>(extent_of(inside) * env_.element_bytes()));
+  }
 
   void add_output(ValueId id) {
     const Value& output = value(id);
@@ -145,17 +154,20 @@ class Compiler {
     const std::size_t from = read(id);
     const std::size_t host = add_bytes(static_cast<std::size_t>(element_count(shape)) * sizeof(float));
     program_.outputs.push_back({host, shape});
-    add_copy(id, "cuda:reorder_to_host", {whole(layout(id), plain_layout(shape), 1), number_of(env_.operand), Number::f32}, from, host);
+    add_copy(id, "cuda:reorder_to_host", from, host, [&] {
+      return copy_step({whole(layout(id), plain_layout(shape), 1), number_of(env_.operand), Number::f32});
+    });
   }
 
-  void add_copy(ValueId id, std::string name, Copy copy, std::size_t from, std::size_t to) {
+  template <class MakeStep>
+  void add_copy(ValueId id, std::string name, std::size_t from, std::size_t to, const MakeStep& make) {
     LayerPlan line;
     line.node = value(id).name;
     line.kernel = std::move(name);
     line.problem = to_string(value(id).shape.value());
     line.predicted_us = predict_copy(id);
     try {
-      program_.steps.push_back({copy_step(std::move(copy)), {from}, {to}});
+      program_.steps.push_back({make(), {from}, {to}});
     } catch (const Error& error) {
       fail("{}: {}", line.node, error.what());
     }
