@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "copy.hpp"
+#include "launch_chain.cuh"
 #include "wins/runtime/cuda/divisor.hpp"
 #include "wins/base/exception.hpp"
 
@@ -33,6 +34,7 @@ __device__ T from_float(float x) {
 
 template <class From, class To>
 __global__ void __launch_bounds__(kThreads) copy_kernel(const __grid_constant__ CopyAxes axes, const From* from, To* to, int elements, float fill) {
+  wait_for_predecessor();
   for (int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x); i < elements; i += static_cast<int>(gridDim.x) * kThreads) {
     int rest = i;
     std::int64_t source = 0, target = 0;
@@ -91,8 +93,8 @@ Step step_of(const Copy& copy, std::shared_ptr<const Tables> tables) {
     const auto elements = static_cast<int>(tables->elements);
     if (elements == 0) return;
     const int blocks = std::min((elements + kThreads - 1) / kThreads, 16 * device().processors);
-    copy_kernel<<<blocks, kThreads, 0, arguments.stream>>>(tables->axes, static_cast<const From*>(arguments.inputs[input]),
-                                                           static_cast<To*>(arguments.outputs[output]), elements, fill);
+    launch_early(&copy_kernel<From, To>, dim3(static_cast<unsigned>(blocks)), kThreads, 0, arguments.stream, tables->axes,
+                 static_cast<const From*>(arguments.inputs[input]), static_cast<To*>(arguments.outputs[output]), elements, fill);
     check(cudaPeekAtLastError(), "copy");
   };
 }

@@ -189,7 +189,9 @@ struct Product {
   static __device__ void run(const ProductLayer& layer, const ProductPointers& p) {
     extern __shared__ __align__(128) std::byte shared[];
     float* tile = reinterpret_cast<float*>(shared);
+    wait_for_predecessor();
     multiply<Sums>(layer, p, tile);
+    let_successor_start();
     const int splits = static_cast<int>(gridDim.z);
     float* parts = p.partial + static_cast<std::size_t>(blockIdx.y * gridDim.x + blockIdx.x) * gridDim.z * kPixels * kFilters;
     if (splits > 1 && !is_last(p, tile, parts)) return;
@@ -213,7 +215,7 @@ bool launch_tile(const ProductCut& cut, const ProductLayer& layer, const Product
   const auto kernel = &implicit_product<kOperand, kTile>;
   constexpr int kBytes = Product<kOperand, kTile>::kSharedBytes;
   const dim3 grid(static_cast<unsigned>(cut.pixel_tiles), static_cast<unsigned>(cut.filter_tiles), static_cast<unsigned>(cut.splits));
-  return launch(kernel, grid, kThreads, kBytes, stream, layer, pointers);
+  return launch_early(kernel, grid, kThreads, kBytes, stream, layer, pointers);
 }
 
 template <Operand kOperand>

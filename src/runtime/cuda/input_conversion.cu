@@ -1,5 +1,6 @@
 #include "input_conversion.hpp"
 
+#include "launch_chain.cuh"
 #include "storage.cuh"
 #include "wins/runtime/cuda/divisor.hpp"
 
@@ -16,6 +17,7 @@ struct Conversion {
 /// A thread has one unit of a pixel, and neighbours neighbouring pixels: planes are read in whole lines.
 template <class T>
 __global__ void __launch_bounds__(kThreads) convert_input(const __grid_constant__ Conversion c, const float* from, T* to) {
+  wait_for_predecessor();
   for (std::uint32_t i = first_index(); i < static_cast<std::uint32_t>(c.items); i += index_stride()) {
     int pixel = static_cast<int>(i);
     int unit = c.by_pixels.divide(pixel);
@@ -47,8 +49,8 @@ Step input_conversion_step(const Layout& layout, Operand operand) {
   return [c, operand](const Arguments& arguments) {
     with_storage(operand, [&](auto type) {
       using T = typename decltype(type)::type;
-      convert_input<T><<<blocks_for(static_cast<std::uint32_t>(c.items)), kThreads, 0, arguments.stream>>>(
-          c, static_cast<const float*>(arguments.inputs[0]), static_cast<T*>(arguments.outputs[0]));
+      launch_early(&convert_input<T>, blocks_for(static_cast<std::uint32_t>(c.items)), kThreads, 0, arguments.stream, c,
+                   static_cast<const float*>(arguments.inputs[0]), static_cast<T*>(arguments.outputs[0]));
     });
     check(cudaPeekAtLastError(), "conversion of an input");
   };

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "kernels.hpp"
+#include "launch_chain.cuh"
 #include "problem_facts.hpp"
 #include "storage.cuh"
 #include "strided.hpp"
@@ -105,6 +106,7 @@ template <class T, class F>
 __global__ void __launch_bounds__(kThreads)
 unit_kernel(const __grid_constant__ UnitGrid<F::kOperands> grid, const __grid_constant__ Pointers<F::kOperands> pointers, T* to, const F f) {
   constexpr int kSize = kUnit<T>;
+  wait_for_predecessor();
   for (std::uint32_t i = first_index(); i < grid.units; i += index_stride()) {
     std::uint32_t unit = i;
     const std::uint32_t pixel = grid.by_units.divide(unit);
@@ -268,8 +270,8 @@ template <class T, class F>
 Step make_step(const Problem& problem, const std::array<Source, F::kOperands>& sources, const Operands<F::kOperands>& operands, const F& f) {
   if (const auto grid = unit_grid(problem, sources)) {
     return [grid = *grid, operands, f](const Arguments& arguments) {
-      unit_kernel<T, F><<<blocks_for(grid.units), kThreads, 0, arguments.stream>>>(grid, operands.pointers(arguments),
-                                                                                   static_cast<T*>(arguments.outputs[0]), f);
+      launch_early(&unit_kernel<T, F>, blocks_for(grid.units), kThreads, 0, arguments.stream, grid, operands.pointers(arguments),
+                   static_cast<T*>(arguments.outputs[0]), f);
       check(cudaPeekAtLastError(), "an element-wise kernel");
     };
   }

@@ -3,6 +3,7 @@
 
 #include "wins/runtime/cuda/divisor.hpp"
 #include "kernels.hpp"
+#include "launch_chain.cuh"
 #include "nan_order.cuh"
 #include "problem_facts.hpp"
 #include "storage.cuh"
@@ -55,6 +56,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) pool_kernel(const __grid_constant__ PoolLayer layer, const T* from, T* to) {
   constexpr int kSize = kUnit<T>;
   const PoolAxis &rows = layer.rows, &columns = layer.columns;
+  wait_for_predecessor();
   for (std::uint32_t i = first_index(); i < layer.units; i += index_stride()) {
     std::uint32_t unit = i;
     const std::uint32_t pixel = layer.by_units.divide(unit);
@@ -119,8 +121,8 @@ Implementation build_pool(const Problem& problem) {
   result.step = with_storage(problem.env.operand, [&](auto type) -> Step {
     using T = typename decltype(type)::type;
     return [layer](const Arguments& arguments) {
-      pool_kernel<T><<<blocks_for(layer.units), kThreads, 0, arguments.stream>>>(layer, static_cast<const T*>(arguments.inputs[0]),
-                                                                                 static_cast<T*>(arguments.outputs[0]));
+      launch_early(&pool_kernel<T>, blocks_for(layer.units), kThreads, 0, arguments.stream, layer, static_cast<const T*>(arguments.inputs[0]),
+                   static_cast<T*>(arguments.outputs[0]));
       check(cudaPeekAtLastError(), "a pool");
     };
   });
@@ -146,6 +148,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) global_pool_kernel(const __grid_constant__ GlobalLayer layer, const T* from, T* to) {
   constexpr int kSize = kUnit<T>;
   __shared__ float shared[kThreads][kSize];
+  wait_for_predecessor();
   const std::uint32_t n = blockIdx.x / layer.groups, lanes = kThreads / layer.group;
   const std::uint32_t lane = threadIdx.x / layer.group;
   const std::uint32_t unit = blockIdx.x % layer.groups * layer.group + threadIdx.x % layer.group;
@@ -207,8 +210,8 @@ Implementation build_global(const Problem& problem) {
   result.step = with_storage(problem.env.operand, [&](auto type) -> Step {
     using T = typename decltype(type)::type;
     return [layer](const Arguments& arguments) {
-      global_pool_kernel<T><<<layer.blocks, kThreads, 0, arguments.stream>>>(layer, static_cast<const T*>(arguments.inputs[0]),
-                                                                             static_cast<T*>(arguments.outputs[0]));
+      launch_early(&global_pool_kernel<T>, layer.blocks, kThreads, 0, arguments.stream, layer, static_cast<const T*>(arguments.inputs[0]),
+                   static_cast<T*>(arguments.outputs[0]));
       check(cudaPeekAtLastError(), "a global pool");
     };
   });

@@ -21,16 +21,8 @@ __device__ inline void let_successor_start() {
 #endif
 }
 
-/// Launches with more shared memory than a kernel has by default; its limit is per device, and raised each time. False when the
-/// device refused it.
-template <class... Parameters, class... Arguments>
-bool launch(void (*kernel)(Parameters...), dim3 grid, int threads, int shared_bytes, cudaStream_t stream, const Arguments&... arguments) {
-  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes) != cudaSuccess) return false;
-  kernel<<<grid, static_cast<unsigned>(threads), static_cast<std::size_t>(shared_bytes), stream>>>(arguments...);
-  return cudaPeekAtLastError() == cudaSuccess;
-}
-
-/// The same, early. On older devices an ordinary launch.
+/// Launches early, an ordinary launch on older devices. Also raises the kernel's limit of shared memory, which is per device, each time.
+/// False when the device refused it; the error is then cudaPeekAtLastError's.
 template <class... Parameters, class... Arguments>
 bool launch_early(void (*kernel)(Parameters...), dim3 grid, int threads, int shared_bytes, cudaStream_t stream, const Arguments&... arguments) {
   if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes) != cudaSuccess) return false;

@@ -319,6 +319,7 @@ struct Stem {
   }
 
   __device__ void run() {
+    wait_for_predecessor();
     fill_patch();
     StemWeights<kRows, kSteps, kParts> weights[kHeld];
 #pragma unroll
@@ -329,6 +330,7 @@ struct Stem {
       filters.factor[1] *= unscale;
     }
     publish_patch();
+    let_successor_start();
 
     std::byte* stage_at = shared + memory.stage;
     const int pitch = memory.patch_pitch, end = min(layer.conv_height, conv_row + conv_rows(layer, rows));
@@ -367,7 +369,7 @@ bool launch(const StemLayer& layer, const StemPointers& pointers, cudaStream_t s
   const auto kernel = layer.stride == 1 ? &stem<kOperand, 1, kRows, kSteps, kTile> : &stem<kOperand, 2, kRows, kSteps, kTile>;
   const StemMemory memory(layer, {kRows, kSteps, kTile}, stem_parts(kOperand), storage_bytes(kOperand));
   const dim3 grid(static_cast<unsigned>(layer.slices), static_cast<unsigned>(layer.grid_rows * layer.grid_columns), static_cast<unsigned>(layer.batch));
-  return cuda::launch(kernel, grid, kStemThreads, memory.bytes, stream, layer, pointers, memory);
+  return launch_early(kernel, grid, kStemThreads, memory.bytes, stream, layer, pointers, memory);
 }
 
 template <Operand kOperand>
