@@ -2,10 +2,11 @@
 // mask. A thread computes a few pixels of one output channel, neighbouring threads neighbouring channels.
 #include <span>
 
-#include "wins/runtime/cuda/divisor.hpp"
+#include "equivalent_filters.hpp"
 #include "kernels.hpp"
 #include "problem_facts.hpp"
 #include "storage.cuh"
+#include "wins/runtime/cuda/divisor.hpp"
 #include "wins/winograd/transforms.hpp"
 
 namespace wins::runtime::cuda {
@@ -230,20 +231,6 @@ double predict_winograd(const Problem& problem) {
   return predict_traffic(problem) + predict_loops(output_elements(problem) * terms, terms);
 }
 
-/// The weights of the convolution with kernel p x p that the layer equals, pruned ones left out.
-std::vector<float> equivalent_weights(const Problem& problem, const winograd::Algorithm& algorithm) {
-  const winograd::Mask& mask = std::get<graph::WinogradConv>(problem.node.op).mask;
-  Tensor U = *problem.constant(1);
-  const std::int64_t filters = U.dim(1), channels = U.dim(2);
-  const std::span<float> values = U.mutable_data<float>();
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const auto at = static_cast<std::int64_t>(i);
-    if (!mask.weight_kept(narrow(at / channels / filters), at / channels % filters, at % channels)) values[i] = 0;
-  }
-  const Tensor weights = winograd::equivalent_convolution(algorithm, U);
-  return arrange(weights.data<float>(), algorithm.m * algorithm.m, filters, channels, algorithm.positions());
-}
-
 Implementation build_winograd(const Problem& problem) {
   const auto& op = std::get<graph::WinogradConv>(problem.node.op);
   const winograd::Algorithm& algorithm = winograd::algorithm(op.m, op.r, op.stride);
@@ -256,7 +243,10 @@ Implementation build_winograd(const Problem& problem) {
   layer.activation = device_activation(op.activation);
   complete(problem, layer);
   return implement(problem, "cuda:direct_winograd", layer,
-                   upload_weights(problem, "cuda:direct_winograd", [&] { return equivalent_weights(problem, algorithm); }));
+                   upload_weights(problem, "cuda:direct_winograd", [&] {
+                     const Shape& u = problem.input_shape(1);
+                     return arrange(equivalent_filters(problem).data<float>(), algorithm.m * algorithm.m, u[1], u[2], algorithm.positions());
+                   }));
 }
 
 // ---- ConvTranspose ---------------------------------------------------------------------------------

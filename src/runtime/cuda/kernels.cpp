@@ -17,7 +17,7 @@ struct Lister {
             direct_convolution_kernel(), implicit_kernel(), winograd_staged_kernel(),
             columns_kernel()};
   }
-  List operator()(const graph::WinogradConv&) const { return {winograd_fused_kernel(), winograd_staged_kernel(), direct_winograd_kernel()}; }
+  List operator()(const graph::WinogradConv&) const { return {winograd_fused_kernel(), winograd_staged_kernel(), equivalent_kernel(), direct_winograd_kernel()}; }
   List operator()(const graph::ConvTranspose&) const { return {deconvolution_kernel()}; }
   List operator()(const graph::Pool&) const { return {pooling_kernel()}; }
   List operator()(const graph::GlobalPool&) const { return {global_pooling_kernel()}; }

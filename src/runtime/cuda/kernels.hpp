@@ -9,6 +9,8 @@ namespace wins::runtime::cuda {
 Kernel winograd_fused_kernel();
 // kernel_winograd_staged.cpp: row-pruned F(2,3) and F(4,3) layers, V and M in memory.
 Kernel winograd_staged_kernel();
+// kernel_equivalent.cpp: pruned F(2,3) layers by the ordinary convolution that they equal.
+Kernel equivalent_kernel();
 // kernel_implicit.cpp: every convolution with one group, on tensor cores.
 Kernel implicit_kernel();
 // kernel_columns.cpp: 1x1 convolutions pruned in columns, tf32 and fp32.

@@ -170,6 +170,26 @@ TEST_F(Operators, StagedWinograd) {
   }
 }
 
+TEST_F(Operators, WinogradByTheConvolutionThatItEquals) {
+  for (const int stride : {1, 2}) {
+    for (const winograd::Axis axis : {winograd::Axis::row, winograd::Axis::column, winograd::Axis::element}) {
+      for (const std::int64_t n : kBatches) {
+        Net net(wins::Shape{n, 11, 13, 16});
+        WinogradConv op;
+        op.m = 2;
+        op.stride = stride;
+        op.pads = {1, 0, 2, 1};
+        op.activation = {UnaryKind::clip, 0.25F, 6};
+        std::vector<ValueId> inputs{net.x, pruned_weights(net, op, axis, 13, 11), net.constant({13}, 5)};
+        const winograd::Algorithm& algorithm = winograd::algorithm(2, 3, stride);
+        if (stride == 1) inputs.push_back(net.input(wins::Shape{n, 13, algorithm.outputs(16), algorithm.outputs(17)}));
+        net.force_kernel = "cuda:equivalent";
+        net.check(op, inputs, "cuda:equivalent_*");
+      }
+    }
+  }
+}
+
 Pool pool_of_two() {
   Pool pool;
   pool.window.kernel = pool.window.stride = {2, 2};

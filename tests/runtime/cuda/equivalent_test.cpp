@@ -1,0 +1,67 @@
+// Pruned Winograd layers by the ordinary convolution that they equal: masks of any kind, strides 1 and 2.
+#include "contender.hpp"
+#include "operator_net.hpp"
+#include "wins/runtime/problem.hpp"
+
+namespace wins::runtime::cuda_test {
+namespace {
+
+layers::Errors bound_of(Precision precision) {
+  switch (precision) {
+    case Precision::fp32: return {2e-5, 4e-5};
+    case Precision::tf32: return {2e-3, 4e-3};
+    case Precision::fp16: return {2e-3, 4e-3};
+    case Precision::bf16: return {1.6e-2, 3.2e-2};
+  }
+  return {};
+}
+
+void check(const std::string& problem, const std::string& force, const std::string& kernel) {
+  const layers::Layer layer = layers::make_layer(parse_conv_problem(problem));
+  const Tensor reference = layers::reference_output(layer);
+  std::vector<wins::Shape> shapes;
+  for (const Tensor& input : layer.inputs) shapes.push_back(input.shape());
+  for (const PrecisionCase& t : kPrecisions) {
+    SCOPED_TRACE(problem + " " + t.name);
+    SessionOptions options;
+    options.backend = "cuda";
+    options.precision = t.precision;
+    options.force_kernel = force;
+    Session session = Session::open(layer.graph, options);
+    const Tensor output = session.run(layer.inputs).at(0);
+    EXPECT_EQ(kernel_of(session.plan(shapes), "conv").rfind(kernel, 0), 0U) << session.plan(shapes).text();
+    const layers::Errors errors = layers::errors_of(output, reference), bound = bound_of(t.precision);
+    EXPECT_LE(errors.relative_l2, bound.relative_l2);
+    EXPECT_LE(errors.max, bound.max);
+  }
+}
+
+class CudaEquivalent : public Operators {};
+
+TEST_F(CudaEquivalent, MasksOfEveryKind) {
+  for (const char* problem : {
+           "mb1ic17ih11iw13oc5kh3ph1:m2:bias+relu",
+           "mb2ic12ih10oc20kh3:m2:bias",
+           "mb3ic16ih9oc24kh3ph1:m2:rows9.14.19.24.4.9.14.19.24.4.9.14.19.24.4.9:bias+relu",
+           "mb1ic24ih13oc20kh3ph1:m2:rows0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0:bias+relu",
+           "mb1ic24ih13oc20kh3ph1:m2:cols0.7.14.21.3.10.17.24.6.13.20.2.9.16.23.5:bias",
+           "mb2ic24ih13oc20kh3ph1:m2:elems0.37.74.111.148.185.222.259.296.333.370.407.444.1.38.75:bias",
+           "mb1ic19ih9iw8oc21kh3ph1:m2:rows0.5.10.15.20.3.8.13.18.1.6.11.16.21.4.9:bias+residual+clip",
+           "mb1ic19ih9iw8oc21kh3ph1:m2:rows0.5.10.15.20.3.8.13.18.1.6.11.16.21.4.9:bias+residual+silu",
+           "mb1ic19ih9iw8oc21kh3ph1:m2:rows0.5.10.15.20.3.8.13.18.1.6.11.16.21.4.9:residual+relu",
+           "mb2ic64ih28oc128kh3ph1:m2:bias+relu",
+       }) {
+    check(problem, "cuda:equivalent", "cuda:equivalent_");
+  }
+}
+
+TEST_F(CudaEquivalent, IsChosenWhereNothingSkipsRows) {
+  check("mb2ic64ih28oc64kh3ph1:m2:cols20.20.20.20.20.20.20.20.20.20.20.20.20.20.20.20:bias+relu", "", "cuda:equivalent_");
+}
+
+TEST_F(CudaEquivalent, LeavesRowsThatWereMostlyPrunedAlone) {
+  check("mb1ic64ih56oc64oh56kh3ph1:m2:rows38.4.4.37.2.0.0.3.4.0.0.3.29.2.4.34:bias+relu", "", "cuda:winograd_");
+}
+
+}  // namespace
+}  // namespace wins::runtime::cuda_test
