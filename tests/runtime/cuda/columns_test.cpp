@@ -1,8 +1,6 @@
 // 1x1 convolutions that are pruned in columns, by the product of their kept columns, against the float64 reference.
-#include <random>
-
-#include "contender.hpp"
-#include "operator_net.hpp"
+#include "layer_check.hpp"
+#include "packing/pruned_columns.hpp"
 
 namespace wins::runtime::cuda_test {
 namespace {
@@ -15,31 +13,17 @@ struct ColumnLayer {
   Activation activation = {UnaryKind::relu, 0, 0};
 };
 
-/// K x C weights in blocks of rows, each with `kept` columns that are not zero.
-Tensor pruned(std::int64_t K, std::int64_t C, std::int64_t block, std::int64_t kept) {
-  Tensor weights = random_normal({K, C, 1, 1}, 5, 1 / std::sqrt(static_cast<float>(std::max<std::int64_t>(kept, 1))));
-  auto values = weights.mutable_data<float>();
-  std::mt19937 random(7);
-  std::vector<std::int64_t> channels(static_cast<std::size_t>(C));
-  for (std::size_t c = 0; c < channels.size(); ++c) channels[c] = static_cast<std::int64_t>(c);
-  for (std::int64_t first = 0; first < K; first += block) {
-    std::shuffle(channels.begin(), channels.end(), random);
-    for (std::int64_t j = kept; j < C; ++j) {
-      for (std::int64_t k = first; k < std::min(K, first + block); ++k) values[static_cast<std::size_t>(k * C + channels[static_cast<std::size_t>(j)])] = 0;
-    }
-  }
-  return weights;
+/// Sums of variance 1.
+Tensor weights_of(std::int64_t K, std::int64_t C, std::int64_t block, std::int64_t kept) {
+  return pruned_columns(K, C, block, kept, 1 / std::sqrt(static_cast<float>(std::max<std::int64_t>(kept, 1))));
 }
-
-/// What rounding may cost, as in layers_test.cpp.
-layers::Errors bound_of(Precision precision) { return precision == Precision::fp32 ? layers::Errors{2e-5, 4e-5} : layers::Errors{2e-3, 4e-3}; }
 
 struct Build {
   Graph graph;
   std::vector<Tensor> tensors;
   std::string force = "cuda:columns";
 
-  explicit Build(const ColumnLayer& l) : Build(l, pruned(l.k, l.c, l.block, l.kept)) {}
+  explicit Build(const ColumnLayer& l) : Build(l, weights_of(l.k, l.c, l.block, l.kept)) {}
   Build(const ColumnLayer& l, Tensor weights) {
     Conv op;
     op.window.kernel = {1, 1};
@@ -65,19 +49,13 @@ struct Build {
       options.force_kernel = force;
       Session session = Session::open(graph, options);
       const std::vector<Tensor> first = session.run(tensors), second = session.run(tensors);
-      const Plan plan = session.plan(shapes());
+      const Plan plan = session.plan(shapes_of(tensors));
       EXPECT_EQ(kernel_of(plan, "op").substr(0, kernel.size()), kernel) << plan.text();
-      const layers::Errors errors = layers::errors_of(first.at(0), reference.at(0)), bound = bound_of(t.precision);
+      const layers::Errors errors = layers::errors_of(first.at(0), reference.at(0)), bound = layer_bound(t.precision);
       EXPECT_LE(errors.relative_l2, bound.relative_l2) << plan.text();
       EXPECT_LE(errors.max, bound.max) << plan.text();
       EXPECT_TRUE(std::equal(first[0].bytes(), first[0].bytes() + first[0].byte_size(), second[0].bytes())) << "runs differ";
     }
-  }
-
-  std::vector<wins::Shape> shapes() const {
-    std::vector<wins::Shape> result;
-    for (const Tensor& tensor : tensors) result.push_back(tensor.shape());
-    return result;
   }
 
  private:
@@ -124,7 +102,7 @@ TEST_F(CudaColumns, ActivationsAndNoBias) {
 
 TEST_F(CudaColumns, StripsOfNothingAndOfEverything) {
   const ColumnLayer layer{2, 75, 260, 9, 9};
-  Tensor weights = pruned(260, 75, 64, 0);
+  Tensor weights = weights_of(260, 75, 64, 0);
   Build(layer, weights).run("cuda:columns");
   auto values = weights.mutable_data<float>();
   for (std::size_t i = 64 * 75; i < 128 * 75; ++i) values[i] = static_cast<float>(i % 7) / 8 - 0.4F;
@@ -133,9 +111,9 @@ TEST_F(CudaColumns, StripsOfNothingAndOfEverything) {
 
 TEST_F(CudaColumns, InAndOutOfConcatenations) {
   Build b({2, 64, 64, 14, 14, 1, 64, 13});
-  const ValueId other = b.graph.add_node("other", Conv{}, {b.graph.inputs[0], b.graph.add_constant("o", pruned(36, 64, 64, 9))});
+  const ValueId other = b.graph.add_node("other", Conv{}, {b.graph.inputs[0], b.graph.add_constant("o", weights_of(36, 64, 64, 9))});
   const ValueId joined = b.graph.add_node("cat", Concat{1}, {other, b.graph.outputs[0]});
-  b.graph.outputs = {b.graph.add_node("last", Conv{}, {joined, b.graph.add_constant("l", pruned(24, 100, 64, 20))})};
+  b.graph.outputs = {b.graph.add_node("last", Conv{}, {joined, b.graph.add_constant("l", weights_of(24, 100, 64, 20))})};
   b.run("cuda:columns");
 }
 
@@ -148,7 +126,7 @@ TEST_F(CudaColumns, RefusesDenseLayersAnd16Bits) {
     options.backend = "cuda";
     options.precision = precision;
     options.force_kernel = b.force;
-    EXPECT_NE(kernel_of(Session::open(b.graph, options).plan(b.shapes()), "op").substr(0, 12), "cuda:columns");
+    EXPECT_NE(kernel_of(Session::open(b.graph, options).plan(shapes_of(b.tensors)), "op").substr(0, 12), "cuda:columns");
   }
 }
 

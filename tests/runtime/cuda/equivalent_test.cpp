@@ -1,38 +1,18 @@
 // Pruned Winograd layers by the ordinary convolution that they equal: masks of any kind, strides 1 and 2.
-#include "contender.hpp"
-#include "operator_net.hpp"
+#include "layer_check.hpp"
 #include "wins/runtime/problem.hpp"
 
 namespace wins::runtime::cuda_test {
 namespace {
 
-layers::Errors bound_of(Precision precision) {
-  switch (precision) {
-    case Precision::fp32: return {2e-5, 4e-5};
-    case Precision::tf32: return {2e-3, 4e-3};
-    case Precision::fp16: return {2e-3, 4e-3};
-    case Precision::bf16: return {1.6e-2, 3.2e-2};
-  }
-  return {};
-}
-
 void check(const std::string& problem, const std::string& force, const std::string& kernel) {
   const layers::Layer layer = layers::make_layer(parse_conv_problem(problem));
   const Tensor reference = layers::reference_output(layer);
-  std::vector<wins::Shape> shapes;
-  for (const Tensor& input : layer.inputs) shapes.push_back(input.shape());
+  SessionOptions options;
+  options.force_kernel = force;
   for (const PrecisionCase& t : kPrecisions) {
     SCOPED_TRACE(problem + " " + t.name);
-    SessionOptions options;
-    options.backend = "cuda";
-    options.precision = t.precision;
-    options.force_kernel = force;
-    Session session = Session::open(layer.graph, options);
-    const Tensor output = session.run(layer.inputs).at(0);
-    EXPECT_EQ(kernel_of(session.plan(shapes), "conv").rfind(kernel, 0), 0U) << session.plan(shapes).text();
-    const layers::Errors errors = layers::errors_of(output, reference), bound = bound_of(t.precision);
-    EXPECT_LE(errors.relative_l2, bound.relative_l2);
-    EXPECT_LE(errors.max, bound.max);
+    expect_kernel(run_layer(layer, reference, t.precision, options), "conv", kernel);
   }
 }
 

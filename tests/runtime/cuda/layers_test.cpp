@@ -3,8 +3,7 @@
 
 #include <cstdlib>
 
-#include "contender.hpp"
-#include "operator_net.hpp"
+#include "layer_check.hpp"
 
 namespace wins::runtime::cuda_test {
 namespace {
@@ -16,17 +15,6 @@ std::int64_t largest() {
   return text != nullptr ? std::strtoll(text, nullptr, 10) : 300'000'000;
 }
 
-/// What rounding may cost: of factors, and, in fp32, of sums of 9 C products of three parts each.
-layers::Errors bound_of(Precision precision) {
-  switch (precision) {
-    case Precision::fp32: return {2e-5, 4e-5};
-    case Precision::tf32: return {2e-3, 4e-3};
-    case Precision::fp16: return {2e-3, 4e-3};
-    case Precision::bf16: return {1.6e-2, 3.2e-2};
-  }
-  return {};
-}
-
 bool has_rows(const ConvProblem& p) { return p.kept.empty() || p.axis == winograd::Axis::row; }
 bool is_fused(const ConvProblem& p) { return p.m == 2 && has_rows(p); }
 
@@ -35,28 +23,14 @@ bool is_dense_3x3(const ConvProblem& p) {
   return p.m == 0 && p.kernel == Pair{3, 3} && p.stride == Pair{1, 1} && p.dilation == Pair{1, 1} && p.groups == 1;
 }
 
-void check_precision(const layers::Layer& layer, const Tensor& reference, SessionOptions options, const std::string& kernel) {
-  options.backend = "cuda";
-  Session session = Session::open(layer.graph, options);
-  const std::vector<Tensor> outputs = session.run(layer.inputs);
-  std::vector<wins::Shape> shapes;
-  for (const Tensor& input : layer.inputs) shapes.push_back(input.shape());
-  const std::string ran = kernel_of(session.plan(shapes), "conv");
-  EXPECT_EQ(ran.substr(0, kernel.size()), kernel);
-  const layers::Errors errors = layers::errors_of(outputs.at(0), reference), bound = bound_of(options.precision);
-  EXPECT_LE(errors.relative_l2, bound.relative_l2) << ran;
-  EXPECT_LE(errors.max, bound.max) << ran;
-}
-
 void check_layer(const ConvProblem& problem, const std::string& force, const std::string& kernel) {
   const layers::Layer layer = layers::make_layer(problem);
   const Tensor reference = layers::reference_output(layer);
   for (const PrecisionCase& precision : kPrecisions) {
     SCOPED_TRACE(text_of(problem) + " " + precision.name);
     SessionOptions options;
-    options.precision = precision.precision;
     options.force_kernel = force;
-    check_precision(layer, reference, options, kernel);
+    expect_kernel(run_layer(layer, reference, precision.precision, options), "conv", kernel);
   }
 }
 
@@ -111,12 +85,12 @@ TEST_F(CudaLayers, DenseConvolutionsRunInStagesToo) {
       for (const int m : {2, 4}) {
         SCOPED_TRACE(text_of(problem) + " " + precision.name);
         SessionOptions options;
-        options.precision = precision.precision;
         options.force_kernel = "cuda:winograd_staged";
         options.force_m = m;
         // m = 4 rounds too much in anything but float32.
         const bool refused = m == 4 && precision.precision != Precision::fp32;
-        check_precision(layer, reference, options, refused ? "cuda:" : m == 2 ? "cuda:winograd_staged_m2" : "cuda:winograd_staged_m4");
+        const char* kernel = refused ? "cuda:" : m == 2 ? "cuda:winograd_staged_m2" : "cuda:winograd_staged_m4";
+        expect_kernel(run_layer(layer, reference, precision.precision, options), "conv", kernel);
       }
     }
     ++count;

@@ -132,28 +132,22 @@ TEST_F(CudaStem, PoolsInTheSameStep) {
   for (const Stem& stem : stems()) Build(stem).run(expect_together);
 }
 
+void expect_alone(const Stem& stem) {
+  Build b(stem);
+  b.graph.outputs = {b.conv};
+  b.graph.nodes.pop_back();
+  b.run([](const Plan& plan) {
+    EXPECT_EQ(kernel_of(plan, "op"), "cuda:stem");
+    EXPECT_FALSE(converts_input(plan)) << plan.text();
+  });
+}
+
 TEST_F(CudaStem, WithoutAPool) {
-  for (const Stem& stem : stems()) {
-    Build b(stem);
-    b.graph.outputs = {b.conv};
-    b.graph.nodes.pop_back();
-    b.run([](const Plan& plan) {
-      EXPECT_EQ(kernel_of(plan, "op"), "cuda:stem");
-      EXPECT_FALSE(converts_input(plan)) << plan.text();
-    });
-  }
+  for (const Stem& stem : stems()) expect_alone(stem);
 }
 
 TEST_F(CudaStem, WithStrideOne) {
-  for (const Stem& stem : dense_stems()) {
-    Build b(stem);
-    b.graph.outputs = {b.conv};
-    b.graph.nodes.pop_back();
-    b.run([](const Plan& plan) {
-      EXPECT_EQ(kernel_of(plan, "op"), "cuda:stem");
-      EXPECT_FALSE(converts_input(plan)) << plan.text();
-    });
-  }
+  for (const Stem& stem : dense_stems()) expect_alone(stem);
 }
 
 TEST_F(CudaStem, WithStrideOneAPoolStaysAlone) {

@@ -1,6 +1,5 @@
 // A 2x2 max-pool behind a Winograd layer: one window for each tile, so that one step does both.
-#include "contender.hpp"
-#include "operator_net.hpp"
+#include "layer_check.hpp"
 #include "wins/runtime/problem.hpp"
 
 namespace wins::runtime::cuda_test {
@@ -20,21 +19,11 @@ struct PooledLayer {
   template <class Check>
   void run(const std::string& kernel, const Check& check) const {
     const Tensor reference = ref::run(layer.graph, layer.inputs, ref::Precision::float64).at(0);
+    SessionOptions options;
+    options.force_kernel = kernel;
     for (const PrecisionCase& t : kPrecisions) {
       SCOPED_TRACE(t.name);
-      SessionOptions options;
-      options.backend = "cuda";
-      options.precision = t.precision;
-      options.force_kernel = kernel;
-      Session session = Session::open(layer.graph, options);
-      const Tensor output = session.run(layer.inputs).at(0);
-      const layers::Errors errors = layers::errors_of(output, reference);
-      const double bound = t.precision == Precision::fp32 ? 2e-5 : 2 * t.bound;
-      EXPECT_LE(errors.relative_l2, bound);
-      EXPECT_LE(errors.max, 2 * bound);
-      std::vector<wins::Shape> shapes;
-      for (const Tensor& input : layer.inputs) shapes.push_back(input.shape());
-      check(session.plan(shapes));
+      check(run_layer(layer, reference, t.precision, options));
     }
   }
 };
@@ -66,7 +55,7 @@ TEST_F(CudaWinogradPool, RunsInTheStepOfTheLayer) {
     for (const std::string& problem : problems) {
       SCOPED_TRACE(std::string(kernel) + " " + problem);
       PooledLayer(problem, halving_pool()).run(kernel, [&](const Plan& plan) {
-        EXPECT_EQ(kernel_of(plan, "conv").rfind(kernel, 0), 0U) << plan.text();
+        expect_kernel(plan, "conv", kernel);
         EXPECT_TRUE(is_inside(plan)) << plan.text();
       });
     }
@@ -82,7 +71,7 @@ TEST_F(CudaWinogradPool, OtherPoolsAndLayersStayApart) {
   upwards.ceil_mode = true;  // a window that reaches out of 13 pixels
   for (const char* kernel : kKernels) {
     const auto expect_apart = [&](const Plan& plan) {
-      EXPECT_EQ(kernel_of(plan, "conv").rfind(kernel, 0), 0U) << plan.text();
+      expect_kernel(plan, "conv", kernel);
       EXPECT_EQ(kernel_of(plan, "pool"), "cuda:pool") << plan.text();
     };
     for (const Pool& pool : {padded, larger, dense, upwards}) PooledLayer(plain, pool).run(kernel, expect_apart);

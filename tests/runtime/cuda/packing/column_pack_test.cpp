@@ -6,30 +6,14 @@
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <random>
 
+#include "pruned_columns.hpp"
 #include "wins/base/exception.hpp"
 
 namespace wins::runtime::cuda {
 namespace {
 
 constexpr ColumnTile kTiles[] = {ColumnTile::tall, ColumnTile::wide, ColumnTile::small};
-
-/// K x C weights in blocks of `block` rows, of which each keeps `kept` columns.
-Tensor pruned(std::int64_t K, std::int64_t C, std::int64_t block, std::int64_t kept, unsigned seed = 3) {
-  Tensor weights = random_normal({K, C, 1, 1}, seed);
-  auto values = weights.mutable_data<float>();
-  std::mt19937 random(seed);
-  std::vector<std::int64_t> channels(static_cast<std::size_t>(C));
-  for (std::size_t c = 0; c < channels.size(); ++c) channels[c] = static_cast<std::int64_t>(c);
-  for (std::int64_t first = 0; first < K; first += block) {
-    std::shuffle(channels.begin(), channels.end(), random);
-    for (std::int64_t j = kept; j < C; ++j) {
-      for (std::int64_t k = first; k < std::min(K, first + block); ++k) values[static_cast<std::size_t>(k * C + channels[static_cast<std::size_t>(j)])] = 0;
-    }
-  }
-  return weights;
-}
 
 /// What a block does with one pixel, the first: its lines of each chunk to "shared memory", then every step's products from there.
 class Multiplier {
@@ -111,16 +95,16 @@ void check(const Tensor& weights) {
 }
 
 TEST(ColumnPack, MultipliedGivesTheConvolutionsSums) {
-  check(pruned(64, 64, 64, 13));
-  check(pruned(256, 512, 64, 102));
-  check(pruned(70, 67, 64, 13));     // odd sizes, a short last strip
-  check(pruned(300, 33, 16, 7));     // strips take the union of their blocks
-  check(pruned(130, 130, 64, 130));  // everything kept
-  check(pruned(1, 1, 1, 1));
+  check(pruned_columns(64, 64, 64, 13));
+  check(pruned_columns(256, 512, 64, 102));
+  check(pruned_columns(70, 67, 64, 13));     // odd sizes, a short last strip
+  check(pruned_columns(300, 33, 16, 7));     // strips take the union of their blocks
+  check(pruned_columns(130, 130, 64, 130));  // everything kept
+  check(pruned_columns(1, 1, 1, 1));
 }
 
 TEST(ColumnPack, StripsOfNothingAndOfEverything) {
-  Tensor weights = pruned(192, 41, 64, 0);
+  Tensor weights = pruned_columns(192, 41, 64, 0);
   const ColumnPack nothing = pack_columns(weights, Operand::f32, ColumnTile::wide);
   EXPECT_TRUE(nothing.chunks.empty());
   EXPECT_EQ(nothing.first_chunk, (std::vector<std::int32_t>{0, 0, 0}));
@@ -130,7 +114,7 @@ TEST(ColumnPack, StripsOfNothingAndOfEverything) {
 }
 
 TEST(ColumnPack, CopiesNoLineThatNobodyKeeps) {
-  Tensor weights = pruned(64, 128, 64, 0);
+  Tensor weights = pruned_columns(64, 128, 64, 0);
   for (const int c : {3, 77, 78}) weights.mutable_data<float>()[static_cast<std::size_t>(5 * 128 + c)] = 1;
   const ColumnPack pack = pack_columns(weights, Operand::f32, ColumnTile::tall);
   std::vector<int> lines;
@@ -143,7 +127,7 @@ TEST(ColumnPack, CopiesNoLineThatNobodyKeeps) {
 }
 
 TEST(ColumnPack, LanesReadDifferentBanksWhereTheyCan) {
-  Tensor weights = pruned(64, 32, 64, 0);
+  Tensor weights = pruned_columns(64, 32, 64, 0);
   for (int c = 0; c < 32; c += 1 + c % 3) weights.mutable_data<float>()[static_cast<std::size_t>(c)] = 1;  // as many of each place
   for (int c = 0; c < 8; ++c) weights.mutable_data<float>()[static_cast<std::size_t>(c)] = 1;
   const ColumnPack pack = pack_columns(weights, Operand::tf32, ColumnTile::tall);
@@ -161,7 +145,7 @@ TEST(ColumnPack, LanesReadDifferentBanksWhereTheyCan) {
 }
 
 TEST(ColumnPack, RefusesWhatItCannotTake) {
-  Tensor weights = pruned(8, 8, 8, 2);
+  Tensor weights = pruned_columns(8, 8, 8, 2);
   weights.mutable_data<float>()[7] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THROW(pack_columns(weights, Operand::f32, ColumnTile::tall), Error);
   EXPECT_THROW(pack_columns(random_normal({8, 8, 3, 3}, 1), Operand::f32, ColumnTile::tall), Error);
