@@ -25,6 +25,7 @@ using runtime::ConvProblem;
 struct Options {
   std::vector<std::string> files, precisions{"fp32", "tf32", "fp16", "bf16"};
   int micro_seconds = 1500;
+  bool cuts = false;
 };
 
 Operand operand_of(const std::string& precision) {
@@ -113,6 +114,8 @@ class Bench {
   }
 
   const Problem& problem() const { return problem_; }
+  /// For the runs and predictions that follow.
+  void cut(const std::string& variant) { problem_.variant = variant; }
   Operand operand() const { return env_.operand; }
 
   struct Result {
@@ -163,13 +166,18 @@ void bench(const ConvProblem& problem, const std::string& precision, const Optio
   }
   for (const Kernel& kernel : kernels) {
     if (kernel.name.starts_with("cuda:direct") || kernel.refuse(bench.problem())) continue;
-    try {
-      const auto result = bench.run(kernel, true, compared);
-      fmt::print("{}\t{}\t{}\t{:.2f}\t{:.2f}\t{:.1e}\n", precision, text_of(problem), result.name, result.us, kernel.predict(bench.problem()),
-                 compared ? difference(result.values, reference) : 0.0);
-    } catch (const Unsupported& unsupported) {
-      fmt::print("{}\t{}\t{}: {}\n", precision, text_of(problem), kernel.name, unsupported.reason);
+    const bool all = options.cuts && kernel.variants != nullptr;
+    for (const std::string& variant : all ? kernel.variants(bench.problem()) : std::vector<std::string>{""}) {
+      bench.cut(variant);
+      try {
+        const auto result = bench.run(kernel, true, compared);
+        fmt::print("{}\t{}\t{}\t{:.2f}\t{:.2f}\t{:.1e}\n", precision, text_of(problem), result.name, result.us, kernel.predict(bench.problem()),
+                   compared ? difference(result.values, reference) : 0.0);
+      } catch (const Unsupported& unsupported) {
+        fmt::print("{}\t{}\t{}: {}\n", precision, text_of(problem), kernel.name, unsupported.reason);
+      }
     }
+    bench.cut("");
   }
   std::fflush(stdout);
 }
@@ -180,6 +188,7 @@ int parse_and_run(int argc, char** argv) {
   app.add_option("files", options.files, "files of problems, one a line")->required();
   app.add_option("--precision", options.precisions, "fp32, tf32, fp16, bf16; default: all")->check(CLI::IsMember({"fp32", "tf32", "fp16", "bf16"}));
   app.add_option("--time", options.micro_seconds, "microseconds a kernel is run for")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_flag("--cuts", options.cuts, "kernels that can cut their work in several ways: each of these, to fit their predictions to");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

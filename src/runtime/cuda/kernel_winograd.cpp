@@ -98,6 +98,8 @@ Cut chosen_cut(const Problem& problem, const WinogradProblem& given) {
   return *found;
 }
 
+double predict(const Problem& problem) { return chosen_cut(problem, winograd_problem(problem)).us; }
+
 std::optional<std::string> refuse(const Problem& problem) {
   const auto* pruned = problem.node.as<graph::WinogradConv>();
   if (pruned != nullptr && (pruned->m != 2 || pruned->r != 3)) return fmt::format("F({},{})", pruned->m, pruned->r);
@@ -114,8 +116,6 @@ std::optional<std::string> refuse(const Problem& problem) {
   if (cuts_of(problem, given).empty()) return "no cut fits";
   return std::nullopt;
 }
-
-double predict(const Problem& problem) { return cuts_of(problem, winograd_problem(problem)).at(0).us; }
 
 /// Everything that a launch needs.
 struct Launch {
