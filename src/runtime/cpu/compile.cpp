@@ -407,43 +407,21 @@ class Compiler {
     return owner;
   }
 
-  /// Steps from the first write to the last read of every buffer; of one with parts, over all of them.
-  std::pair<std::vector<std::size_t>, std::vector<std::size_t>> find_uses() const {
-    std::vector<std::size_t> first(program_.buffers.size(), kNoBuffer), last(program_.buffers.size(), 0);
-    for (std::size_t s = 0; s < program_.steps.size(); ++s) {
-      for (const auto* buffers : {&program_.steps[s].outputs, &program_.steps[s].inputs}) {
-        for (const std::size_t b : *buffers) {
-          if (b == kNoBuffer) continue;
-          first[b] = std::min(first[b], s);
-          last[b] = std::max(last[b], s);
-        }
-      }
-    }
-    for (const GraphOutput& output : program_.outputs) last[output.buffer] = program_.steps.size();
-    for (std::size_t b = 0; b < program_.buffers.size(); ++b) {
-      const std::size_t parent = program_.buffers[b].parent;
-      if (parent == kNoBuffer) continue;
-      first[parent] = std::min(first[parent], first[b]);
-      last[parent] = std::max(last[parent], last[b]);
-    }
-    for (std::size_t& step : first) step = step == kNoBuffer ? 0 : step;
-    return {std::move(first), std::move(last)};
-  }
-
   void assign_memory() {
-    const auto [first, last] = find_uses();
-    const std::vector<std::size_t> owner = find_owners(last);
+    const BufferUses uses = find_uses(program_);
+    const std::vector<std::size_t> owner = find_owners(uses.last);
     std::map<std::size_t, std::size_t> lifetime_of;
     std::vector<Lifetime> lifetimes;
     for (std::size_t b = 0; b < program_.buffers.size(); ++b) {
       const Buffer& buffer = program_.buffers[b];
       if (buffer.graph_input || buffer.constant || buffer.parent != kNoBuffer) continue;
       const auto [entry, added] = lifetime_of.emplace(owner[b], lifetimes.size());
-      if (added) lifetimes.push_back({0, first[b], last[b]});
+      const std::size_t first = uses.first[b] == kNoBuffer ? 0 : uses.first[b];
+      if (added) lifetimes.push_back({0, first, uses.last[b]});
       Lifetime& lifetime = lifetimes[entry->second];
       lifetime.bytes = std::max(lifetime.bytes, program_.buffers[b].bytes);
-      lifetime.first = std::min(lifetime.first, first[b]);
-      lifetime.last = std::max(lifetime.last, last[b]);
+      lifetime.first = std::min(lifetime.first, first);
+      lifetime.last = std::max(lifetime.last, uses.last[b]);
     }
     const ArenaPlan arena = plan_arena(lifetimes);
     for (std::size_t b = 0; b < program_.buffers.size(); ++b) {
@@ -454,11 +432,7 @@ class Compiler {
     for (Buffer& buffer : program_.buffers) {
       if (buffer.parent != kNoBuffer) buffer.offset = program_.buffers[buffer.parent].offset + buffer.parent_offset;
     }
-    program_.plan.arena_bytes = arena.bytes;
-    for (const LayerPlan& line : program_.plan.layers) {
-      program_.plan.workspace_bytes = std::max(program_.plan.workspace_bytes, line.workspace_bytes);
-      program_.plan.weight_bytes += line.weight_bytes;
-    }
+    complete(program_.plan, arena.bytes);
     drop_unread_constants();
   }
 

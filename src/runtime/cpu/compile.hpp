@@ -7,10 +7,9 @@
 #include <vector>
 
 #include "kernel.hpp"
+#include "wins/runtime/buffer_uses.hpp"
 
 namespace wins::runtime::cpu {
-
-inline constexpr std::size_t kNoBuffer = static_cast<std::size_t>(-1);
 
 /// One value in one layout.
 struct Buffer {

@@ -315,36 +315,17 @@ class Compiler {
     return result;
   }
 
-
-  /// Steps from the first write to the last read of every buffer; of one with parts, over all of them.
-  std::pair<std::vector<std::size_t>, std::vector<std::size_t>> find_uses() const {
-    const std::size_t none = kNoBuffer;
-    std::vector<std::size_t> first(program_.buffers.size(), none), last(program_.buffers.size(), 0);
-    for (std::size_t s = 0; s < program_.steps.size(); ++s) {
-      for (const auto* buffers : {&program_.steps[s].outputs, &program_.steps[s].inputs}) {
-        for (std::size_t b : *buffers) {
-          for (; b != none; b = program_.buffers[b].parent) {
-            first[b] = std::min(first[b], s);
-            last[b] = std::max(last[b], s);
-          }
-        }
-      }
-    }
-    // What the host writes and reads lives all the time: the host need not wait for a layer.
-    for (const HostValue& host : program_.inputs) first[host.buffer] = 0;
-    for (const HostValue& host : program_.outputs) last[host.buffer] = program_.steps.size();
-    return {std::move(first), std::move(last)};
-  }
-
   void assign_memory() {
-    const auto [first, last] = find_uses();
+    BufferUses uses = find_uses(program_);
+    // What the host writes and reads lives all the time: the host need not wait for a layer.
+    for (const HostValue& host : program_.inputs) uses.first[host.buffer] = 0;
     std::vector<std::size_t> owners;
     std::vector<Lifetime> lifetimes;
     for (std::size_t b = 0; b < program_.buffers.size(); ++b) {
       const Buffer& buffer = program_.buffers[b];
-      if (buffer.constant || buffer.parent != kNoBuffer || first[b] == kNoBuffer) continue;
+      if (buffer.constant || buffer.parent != kNoBuffer || uses.first[b] == kNoBuffer) continue;
       owners.push_back(b);
-      lifetimes.push_back({buffer.bytes, first[b], last[b]});
+      lifetimes.push_back({buffer.bytes, uses.first[b], uses.last[b]});
     }
     const ArenaPlan arena = plan_arena(lifetimes, kArenaAlignment);
     for (std::size_t i = 0; i < owners.size(); ++i) program_.buffers[owners[i]].offset = arena.offsets[i];
@@ -354,11 +335,7 @@ class Compiler {
       for (; program_.buffers[root].parent != kNoBuffer; root = program_.buffers[root].parent) within += program_.buffers[root].parent_offset;
       if (root != b) buffer.offset = program_.buffers[root].offset + within;
     }
-    program_.plan.arena_bytes = arena.bytes;
-    for (const LayerPlan& line : program_.plan.layers) {
-      program_.plan.workspace_bytes = std::max(program_.plan.workspace_bytes, line.workspace_bytes);
-      program_.plan.weight_bytes += line.weight_bytes;
-    }
+    complete(program_.plan, arena.bytes);
   }
 
   const Environment& env_;

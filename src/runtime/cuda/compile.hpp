@@ -7,11 +7,10 @@
 #include <vector>
 
 #include "kernel.hpp"
+#include "wins/runtime/buffer_uses.hpp"
 #include "wins/runtime/decisions.hpp"
 
 namespace wins::runtime::cuda {
-
-inline constexpr std::size_t kNoBuffer = static_cast<std::size_t>(-1);
 
 /// Memory of one value.
 struct Buffer {
