@@ -101,7 +101,8 @@ def makers(arguments, library, network, x, batch, precision):
     if precision == "fp32":
         result["torch-graph-nchw", "dense"] = lambda: TorchGraph(network.torch, x, dtype, torch.contiguous_format)
     if any(fnmatch.fnmatch(f"{network.name}/{batch}/{precision}", pattern) for pattern in arguments.compile):
-        result["torch-compile", "dense"] = lambda: TorchCompile(network.torch, x, dtype)
+        kept = arguments.compile_cache and arguments.compile_cache / f"{network.name}-{batch}-{precision}.bin"
+        result["torch-compile", "dense"] = lambda: TorchCompile(network.torch, x, dtype, kept)
     if arguments.onnxruntime:
         result["onnxruntime", "dense"] = lambda: OnnxRuntimeCuda(files["dense"], x, precision)
     for variant, file in files.items():
@@ -187,7 +188,7 @@ def parse():
     parser.add_argument("--compile", nargs="+", default=["*"], metavar="PATTERN",
                         help="cases that get torch.compile (minutes each), as NETWORK/BATCH/PRECISION with wildcards")
     parser.add_argument("--no-compile", dest="compile", action="store_const", const=[])
-    parser.add_argument("--compile-cache", type=pathlib.Path, help="folder for what torch.compile makes (TORCHINDUCTOR_CACHE_DIR)")
+    parser.add_argument("--compile-cache", type=pathlib.Path, help="folder for what torch.compile makes, a file for each case: found there, it is not made again")
     parser.add_argument("--plans", action="store_true", help="print our plans")
     parser.add_argument("--add", action="store_true", help="keep the rows of other cases in --output")
     parser.add_argument("--missing", action="store_true", help="with --add: leave out cases that --output has")
@@ -198,8 +199,6 @@ def parse():
         arguments.networks, arguments.batches, arguments.compile = ["resnet18"], [64], []
     if arguments.variants is None:
         arguments.variants = ("wins", "wins-b", "fp") if arguments.quick else VARIANTS
-    if arguments.compile_cache:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(arguments.compile_cache)
     reason = OnnxRuntimeCuda.missing()
     arguments.onnxruntime = not reason
     if reason:

@@ -136,18 +136,36 @@ class TorchGraph(Peer):
         return self.y
 
 
-class TorchCompile(Peer):
-    """torch.compile with its own search over cuDNN's, cuBLAS's and generated kernels; it makes its own CUDA graph."""
+def load_compiled(artifacts):
+    """What torch.compile made for this case earlier; it checks versions and GPU itself."""
+    if artifacts is not None and artifacts.exists():
+        torch.compiler.load_cache_artifacts(artifacts.read_bytes())
 
-    def __init__(self, network, x, dtype):
+
+def save_compiled(artifacts):
+    if artifacts is None or artifacts.exists():
+        return
+    saved = torch.compiler.save_cache_artifacts()
+    if saved is not None:
+        artifacts.parent.mkdir(parents=True, exist_ok=True)
+        artifacts.write_bytes(saved[0])
+
+
+class TorchCompile(Peer):
+    """torch.compile with its own search over cuDNN's, cuBLAS's and generated kernels; it makes its own CUDA graph. `artifacts`:
+    a file to keep what it made, or None."""
+
+    def __init__(self, network, x, dtype, artifacts=None):
         self.x = x.to(dtype).contiguous(memory_format=torch.channels_last)
         super().__init__()
         torch._inductor.config.autotune_num_choices_displayed = 0
         torch._dynamo.mark_static_address(self.x)  # else every run copies it
         network = copy.deepcopy(network).to(device="cuda", dtype=dtype, memory_format=torch.channels_last)
+        load_compiled(artifacts)
         self.network = torch.compile(network, mode="max-autotune")
         for _ in range(4):
             self.run()
+        save_compiled(artifacts)
         self.settle()
 
     def run(self):
