@@ -58,16 +58,17 @@ StagedLayer layer_of(const Problem& problem, const WinogradProblem& given, const
   return layer;
 }
 
-/// What the products cost by operand, fitted to times on an H100 (three or four layers each): at least, for V and multiply-adds over
-/// what memory and fp16 tensor cores can do at most, and for each chunk of channels of a block that has a processor to itself.
+/// What the products cost by operand, fitted to times on an H100 (seven to twelve layers each, most within 10 %; 64 channels take a third
+/// longer in fp32 and fp16): at least, for V and multiply-adds over what memory and fp16 tensor cores can do at most, and for each
+/// chunk of channels of a block that has a processor to itself.
 struct ProductCost {
   double start, V, macs, chunk;
 };
 ProductCost product_cost(Operand operand) {
   switch (operand) {
-    case Operand::f32: return {6.2, 0.87, 8.5, 0.7};
-    case Operand::tf32: return {3.6, 0.65, 6.9, 0.5};
-    default: return {3.5, 0.8, 3.2, 0.4};
+    case Operand::f32: return {6.0, 1.36, 5.5, 0.7};
+    case Operand::tf32: return {4.5, 1.1, 4.2, 0.5};
+    default: return {3.5, 1.12, 2.1, 0.4};
   }
 }
 
@@ -76,8 +77,8 @@ struct TransformCost {
   double input, output;
 };
 TransformCost transform_cost(Operand operand, int m) {
-  if (storage_bytes(operand) == 4) return m == 2 ? TransformCost{2.7, 6.5} : TransformCost{11, 22};
-  return m == 2 ? TransformCost{6.5, 9.5} : TransformCost{34, 23};
+  if (storage_bytes(operand) == 4) return m == 2 ? TransformCost{2.7, 3.3} : TransformCost{11, 16};
+  return m == 2 ? TransformCost{5.5, 6.3} : TransformCost{34, 18};
 }
 
 /// Microseconds.
