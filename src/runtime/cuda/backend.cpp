@@ -65,17 +65,26 @@ class CudaExecutable : public Executable {
     copy_in(inputs);
     warm_up();
     std::vector<Event> events(program_.steps.size() + 1);
-    // A graph too: steps enqueued one by one may be shorter than the host takes for each.
-    CapturedRun timed;
-    timed.capture(stream_.get(), {}, [&] {
-      events[0].record_in_graph(stream_.get());
+    const auto enqueue_timed = [&](auto record) {
+      record(events[0]);
       for (std::size_t s = 0; s < program_.steps.size(); ++s) {
         run_step(s);
-        events[s + 1].record_in_graph(stream_.get());
+        record(events[s + 1]);
       }
-    });
+    };
+    CapturedRun timed;
+    try {
+      // A graph too: steps enqueued one by one may be shorter than the host takes for each.
+      timed.capture(stream_.get(), {}, [&] { enqueue_timed([&](const Event& event) { event.record_in_graph(stream_.get()); }); });
+    } catch (const Error&) {
+      cudaGetLastError();  // a driver whose graphs do not hold this; a step that fails does so again below
+    }
     copy_in(inputs);  // a run may reuse the memory of its inputs
-    timed.launch(stream_.get());
+    if (timed.is_for({})) {
+      timed.launch(stream_.get());
+    } else {
+      enqueue_timed([&](const Event& event) { event.record(stream_.get()); });
+    }
     outputs = collect();
     std::vector<double> times;
     for (std::size_t s = 0; s < program_.steps.size(); ++s) times.push_back(events[s + 1].microseconds_since(events[s]));
