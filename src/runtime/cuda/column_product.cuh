@@ -48,17 +48,6 @@ struct ColumnStep {
   static __device__ constexpr int a_part(int product) { return product == 0 ? kParts - 1 : 0; }
   static __device__ constexpr int b_part(int product) { return product == 1 ? kParts - 1 : 0; }
 
-  /// The tensor cores read `a` while other instructions run already, which ptxas knows nothing of: without a use behind the wait it puts
-  /// what those load into the same registers, and some sums are wrong. `never` is false, which it does not know either.
-  static __device__ void hold(const std::uint32_t (&a)[kParts][4], bool never) {
-#pragma unroll
-    for (int part = 0; part < kParts; ++part) {
-      asm volatile("{ .reg .pred p; setp.ne.b32 p, %0, 0; @p st.shared.v4.u32 [%1], {%2, %3, %4, %5}; }" ::"r"(static_cast<int>(never)), "r"(0), "r"(a[part][0]),
-                   "r"(a[part][1]), "r"(a[part][2]), "r"(a[part][3])
-                   : "memory");
-    }
-  }
-
   /// Adds a step to `sums`; calls `meanwhile` while the tensor cores work.
   template <class Meanwhile>
   static __device__ void multiply(float (&sums)[kItems][4], const std::uint32_t (&a)[kParts][4], std::uint32_t step, [[maybe_unused]] bool never,
@@ -73,7 +62,8 @@ struct ColumnStep {
     meanwhile();
     wait_for_products();
     keep_behind(sums);
-    hold(a, never);
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) hold(a[part], never);
 #else
     meanwhile();
     const std::uint32_t from = step + threadIdx.x % 32 * 4;

@@ -18,6 +18,15 @@ __device__ inline void keep_behind(float (&sums)[kItems][4]) {
   for (int i = 0; i < kItems * 4; ++i) asm volatile("" : "+f"(sums[i / 4][i % 4])::"memory");
 }
 
+/// Behind the wait, for the pixels that products take from registers: the tensor cores read them while other instructions run already, which
+/// ptxas knows nothing of; without a use here it puts what those load into the same registers, and some sums are wrong.
+/// `never` is false, which it does not know either.
+inline __device__ void hold(const std::uint32_t (&a)[4], bool never) {
+  asm volatile("{ .reg .pred p; setp.ne.b32 p, %0, 0; @p st.shared.v4.u32 [%1], {%2, %3, %4, %5}; }" ::"r"(static_cast<int>(never)), "r"(0), "r"(a[0]), "r"(a[1]),
+               "r"(a[2]), "r"(a[3])
+               : "memory");
+}
+
 /// Sums of 64 pixels and kItems x 8 filters: sums[item][4] lie in a warp as those of single warps' instructions do.
 template <int kItems>
 struct GroupMultiply;

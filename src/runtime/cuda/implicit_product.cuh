@@ -153,7 +153,7 @@ struct Product {
       const int next = stage + 1 == kStages ? 0 : stage + 1;
       if constexpr (!kAhead) prepare(chunk, stage);
       __syncthreads();
-      sums.add(base + stage * kStageBytes, [&] {
+      sums.add(base + stage * kStageBytes, layer.batch == 0, [&] {
         copy_next(stage == 0 ? kStages - 1 : stage - 1);
         if constexpr (kAhead) prepare(chunk + 1, next);
       });

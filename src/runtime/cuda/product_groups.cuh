@@ -20,9 +20,9 @@ class GroupSums {
   /// path than ordinary loads.
   static __device__ void publish() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
-  /// One chunk; calls `meanwhile` while the tensor cores work.
+  /// One chunk; calls `meanwhile` while the tensor cores work. `never`: see `hold`.
   template <class Meanwhile>
-  __device__ void add(std::uint32_t stage, const Meanwhile& meanwhile) {
+  __device__ void add(std::uint32_t stage, bool never, const Meanwhile& meanwhile) {
     std::uint32_t a[kSteps][kParts][4];
     const std::uint32_t from = Stage::fragment(stage, first_pixel());
 #pragma unroll
@@ -30,6 +30,7 @@ class GroupSums {
     const std::uint64_t filters = descriptor(stage + Stage::kPixelBytes + first_item() * Stage::kItemBytes);
     if constexpr (kOperand == Operand::f32) {
       add_in_parts(a, filters, meanwhile);
+      hold_all(a, never);
       return;
     }
     begin_products();
@@ -41,6 +42,7 @@ class GroupSums {
       }
     }
     finish(sums_, meanwhile);
+    hold_all(a, never);
   }
 
   /// Calls `visit(pixel, filter, sum, sum of the next filter)`.
@@ -65,6 +67,11 @@ class GroupSums {
     return words(address & 0x3ffff) | words(Stage::kMatrixBytes) << 16 | words(Stage::kItemBytes) << 32;
   }
   static __device__ constexpr std::uint64_t words(std::uint32_t bytes) { return bytes / 16; }
+
+  static __device__ void hold_all(const std::uint32_t (&a)[kSteps][kParts][4], bool never) {
+#pragma unroll
+    for (int i = 0; i < kSteps * kParts; ++i) hold(a[i / kParts][i % kParts], never);
+  }
 
   /// Nobody reads `sums` before.
   template <class Meanwhile>

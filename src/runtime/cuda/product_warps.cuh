@@ -34,7 +34,7 @@ class WarpSums {
 
   /// One chunk; calls `meanwhile`, whose copies are on their way while this multiplies.
   template <class Meanwhile>
-  __device__ void add(std::uint32_t stage, const Meanwhile& meanwhile) {
+  __device__ void add(std::uint32_t stage, bool /*never*/, const Meanwhile& meanwhile) {
     meanwhile();
 #pragma unroll
     for (int half = 0; half < 2; ++half) {

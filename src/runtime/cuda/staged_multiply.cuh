@@ -103,7 +103,7 @@ struct StagedMultiply {
     }
     for (int chunk = 0; chunk < part.chunks; ++chunk) {
       wait_barrier(barrier_of(full, chunk), parity_of(chunk));
-      sums.add(stage_of(base, chunk), [&] {
+      sums.add(stage_of(base, chunk), part.items < 0, [&] {
         const int done = chunk - 1, next = done + kStages;
         if (threadIdx.x == 0 && chunk > 0 && next < part.chunks) {
           wait_barrier(barrier_of(empty, done), parity_of(done));
@@ -142,7 +142,7 @@ struct StagedMultiply {
     for (int chunk = 0; chunk < part.chunks; ++chunk) {
       wait_for_group<kStages - 2>();
       __syncthreads();
-      sums.add(stage_of(base, chunk), [&] {
+      sums.add(stage_of(base, chunk), part.items < 0, [&] {
         const int next = chunk + kStages - 1;
         if (next < part.chunks) copy(part, next, stage_of(base, next));
         commit_copies();
