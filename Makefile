@@ -52,6 +52,7 @@ build-cuda: setup  ## compile with the CUDA backend; the tool is build/cuda/wins
 OWN_KERNELS := CudaLayers.*:CudaColumns.*:CudaStem.*:CudaWinogradPool.*:CudaEquivalent.*:Operators.*Winograd*
 test-cuda: build-cuda  ## the tests of the CUDA backend, and compute-sanitizer over its own kernels, on a machine with a GPU
 	build/cuda/test_runtime_cuda
+	scripts/wgmma_check.py build/cuda/libwins_runtime_cuda.a
 	compute-sanitizer --tool memcheck --error-exitcode 1 build/cuda/test_runtime_cuda --gtest_filter='$(OWN_KERNELS)'
 	WINS_TEST_LARGEST_LAYER=1000000 compute-sanitizer --tool racecheck --error-exitcode 1 build/cuda/test_runtime_cuda --gtest_filter='$(OWN_KERNELS):-*ManyBlocks*'
 	compute-sanitizer --tool synccheck --error-exitcode 1 build/cuda/test_runtime_cuda --gtest_filter='$(OWN_KERNELS)'
