@@ -18,7 +18,7 @@ PRODUCT = re.compile(r"HGMMA\.\S+\s+R\d+, R(\d+),")  # sums, A in registers
 TARGET = re.compile(r"(?:@!?U?P\d+ )?(\S+)\s+R(\d+)")
 A_REGISTERS = 4
 # Their first operand is read, or they end the straight run.
-WITHOUT_TARGET = ("ST", "RED", "BRA", "BAR", "SYNCS", "EXIT", "ATOMS.", "WARPSYNC")
+WITHOUT_TARGET = ("ST", "RED", "BRA", "BAR", "SYNCS", "EXIT", "WARPSYNC")
 
 
 def width(operation):

@@ -11,6 +11,7 @@
 #include <exception>
 #include <random>
 
+#include "captured_run.hpp"
 #include "event.hpp"
 #include "kernel.hpp"
 #include "layer_case.hpp"
@@ -40,17 +41,13 @@ double time_in_graph(cudaStream_t stream, double budget, const Enqueue& enqueue)
   enqueue();
   const double once = time_on_stream(stream, enqueue);
   const int runs = static_cast<int>(std::clamp(budget / once, 1.0, 50.0));
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t ready = nullptr;
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
-  for (int i = 0; i < runs; ++i) enqueue();
-  check(cudaStreamEndCapture(stream, &graph), "capture");
-  check(cudaGraphInstantiate(&ready, graph, 0), "a graph");
-  check(cudaGraphLaunch(ready, stream), "a graph");
+  CapturedRun many;
+  many.capture(stream, {}, [&] {
+    for (int i = 0; i < runs; ++i) enqueue();
+  });
+  many.launch(stream);
   double times[3];
-  for (double& us : times) us = time_on_stream(stream, [&] { check(cudaGraphLaunch(ready, stream), "a graph"); }) / runs;
-  cudaGraphExecDestroy(ready);
-  cudaGraphDestroy(graph);
+  for (double& us : times) us = time_on_stream(stream, [&] { many.launch(stream); }) / runs;
   std::sort(std::begin(times), std::end(times));
   return times[1];
 }

@@ -58,12 +58,6 @@ __device__ inline void load_pixels(std::uint32_t to, const CUtensorMap& map, int
                : "memory");
 }
 
-/// Multiples of 16 bytes.
-__device__ inline void load_bytes(std::uint32_t to, const void* from, std::uint32_t bytes, std::uint32_t barrier) {
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from), "r"(bytes), "r"(barrier)
-               : "memory");
-}
-
 /// What lies outside of the tensor is not written.
 __device__ inline void store_rectangle(const CUtensorMap& map, int x, int y, int z, int w, std::uint32_t from) {
   asm volatile("cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%1, %2, %3, %4}], [%5];" ::"l"(&map), "r"(x), "r"(y), "r"(z),

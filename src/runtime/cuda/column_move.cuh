@@ -68,7 +68,7 @@ class ColumnMove {
       if (is_strided(from_.layer)) load_pixels(line, from_.map, channel, x_, y_, image_, barrier(stage));
       else load_rectangle(line, from_.map, channel, x_, 0, 0, barrier(stage));
     }
-    load_bytes(to + Stage::kPixelBytes, from_.columns.steps + static_cast<std::int64_t>(chunk.first_step) * (Stage::kStepBytes / 16), bytes, barrier(stage));
+    load_run(to + Stage::kPixelBytes, from_.columns.steps + static_cast<std::int64_t>(chunk.first_step) * (Stage::kStepBytes / 16), bytes, barrier(stage));
   }
 
   /// Until the stage's chunk is there; `round`: how many were there before it.

@@ -87,11 +87,7 @@ Implementation build(const Problem& problem) {
   result.weight_bytes = launch->steps->size() + launch->chunks->size() + launch->first_chunk->size();
   const bool residual = problem.has_input(3);
   result.step = [launch, after, residual](const Arguments& arguments) {
-    ProductPointers pointers;
-    pointers.input = arguments.inputs[0];
-    pointers.output = arguments.outputs[0];
-    pointers.residual = residual ? arguments.inputs[3] : nullptr;
-    pointers.bias = launch->bias ? static_cast<const float*>(launch->bias->data()) : nullptr;
+    const ProductPointers pointers = product_pointers(arguments, residual, launch->bias);
     const ColumnPointers columns{static_cast<const uint4*>(launch->steps->data()), static_cast<const ColumnChunk*>(launch->chunks->data()),
                                  static_cast<const std::int32_t*>(launch->first_chunk->data()), launch->channels, launch->by_filter_tiles};
     if (!launch_column_product(launch->operand, launch->tile, launch->layer, pointers, columns, arguments.stream)) {

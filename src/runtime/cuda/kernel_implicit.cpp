@@ -105,11 +105,7 @@ Implementation build(const Problem& problem) {
   result.workspace_bytes = static_cast<std::size_t>(cut.workspace_floats()) * sizeof(float);
   const bool residual = problem.has_input(3);
   result.step = [launch, after, residual](const Arguments& arguments) {
-    ProductPointers pointers;
-    pointers.input = arguments.inputs[0];
-    pointers.output = arguments.outputs[0];
-    pointers.residual = residual ? arguments.inputs[3] : nullptr;
-    pointers.bias = launch->bias ? static_cast<const float*>(launch->bias->data()) : nullptr;
+    ProductPointers pointers = product_pointers(arguments, residual, launch->bias);
     pointers.filters = static_cast<const std::uint32_t*>(launch->filters->data());
     pointers.input_affine = launch->affine ? static_cast<const float*>(launch->affine->data()) : nullptr;
     pointers.partial = static_cast<float*>(arguments.workspace);

@@ -50,6 +50,15 @@ ProductLayer product_layer(const Problem& problem) {
   return layer;
 }
 
+ProductPointers product_pointers(const Arguments& arguments, bool residual, const std::shared_ptr<const DeviceBuffer>& bias) {
+  ProductPointers pointers;
+  pointers.input = arguments.inputs[0];
+  pointers.output = arguments.outputs[0];
+  pointers.residual = residual ? arguments.inputs[3] : nullptr;
+  pointers.bias = bias ? static_cast<const float*>(bias->data()) : nullptr;
+  return pointers;
+}
+
 double product_bytes(const Problem& problem) {
   const Shape &in = problem.input_shape(0), &out = problem.output_shape();
   // Of the values alone: a part of a larger one must run the same kernel as the layer by itself.
