@@ -111,6 +111,7 @@ struct StagedMultiply {
         }
         __syncwarp();
       });
+      __syncwarp();  // one lane tells that all of the warp have read
       if (threadIdx.x % 32 == 0) arrive_barrier(barrier_of(empty, chunk));
     }
     __syncthreads();

