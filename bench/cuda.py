@@ -5,7 +5,8 @@
 
 Networks come from `wins zoo` with random weights, 224x224, the pruned ones from `wins prune` on those weights, at the
 paper's ratios. Peers are PyTorch with the same weights and folded batch norm: in a CUDA graph with cuDNN's search, channels last
-and, in fp32, contiguous too; and by torch.compile (max-autotune); and ONNX Runtime where it has CUDA. Inputs and
+and, in fp32, contiguous too; and by torch.compile (max-autotune; where --compile-library says so, without kernels that it generates for products
+and convolutions, whose search takes up to ten minutes a case in fp32); and ONNX Runtime where it has CUDA. Inputs and
 outputs lie in device memory: PyTorch's in its precision and layout, ours in float32 NCHW, whose conversion is part of our time.
 
 Every session is checked before and after it is timed, all pictures of its batch: dense networks against PyTorch in float32, pruned
@@ -94,20 +95,22 @@ class Network:
         return relative_l2(y.reshape(y.shape[0], -1), self.of_batch(self.expected[variant], y.shape[0]))
 
 
-def makers(arguments, library, network, x, batch, precision):
+def makers(arguments, ours, network, x, batch, precision):
     """{(engine, variant): how it is made}."""
     dtype, files = DTYPE[precision], network.files
     result = {("torch-graph", "dense"): lambda: TorchGraph(network.torch, x, dtype)}
     if precision == "fp32":
         result["torch-graph-nchw", "dense"] = lambda: TorchGraph(network.torch, x, dtype, torch.contiguous_format)
-    if any(fnmatch.fnmatch(f"{network.name}/{batch}/{precision}", pattern) for pattern in arguments.compile):
-        kept = arguments.compile_cache and arguments.compile_cache / f"{network.name}-{batch}-{precision}.bin"
-        result["torch-compile", "dense"] = lambda: TorchCompile(network.torch, x, dtype, kept)
+    for engine, patterns in (("torch-compile", arguments.compile), ("torch-compile-library", arguments.compile_library)):
+        if any(fnmatch.fnmatch(f"{network.name}/{batch}/{precision}", pattern) for pattern in patterns):
+            library = engine.endswith("library")
+            kept = arguments.compile_cache and arguments.compile_cache / f"{network.name}-{batch}-{precision}{'-library' * library}.bin"
+            result[engine, "dense"] = lambda library=library, kept=kept: TorchCompile(network.torch, x, dtype, kept, library)
     if arguments.onnxruntime:
         result["onnxruntime", "dense"] = lambda: OnnxRuntimeCuda(files["dense"], x, precision)
     for variant, file in files.items():
-        result["wins", variant] = lambda file=file: Wins(library, file, x, precision)
-    result["wins", "dense-direct"] = lambda: Wins(library, files["dense"], x, precision, "winograd=0")
+        result["wins", variant] = lambda file=file: Wins(ours, file, x, precision)
+    result["wins", "dense-direct"] = lambda: Wins(ours, files["dense"], x, precision, "winograd=0")
     return result
 
 
@@ -187,6 +190,8 @@ def parse():
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--compile", nargs="+", default=["*"], metavar="PATTERN",
                         help="cases that get torch.compile (minutes each), as NETWORK/BATCH/PRECISION with wildcards")
+    parser.add_argument("--compile-library", nargs="+", default=[], metavar="PATTERN",
+                        help="cases that get torch.compile with cuDNN's and cuBLAS's kernels alone (half a minute each)")
     parser.add_argument("--no-compile", dest="compile", action="store_const", const=[])
     parser.add_argument("--compile-cache", type=pathlib.Path, help="folder for what torch.compile makes, a file for each case: found there, it is not made again")
     parser.add_argument("--plans", action="store_true", help="print our plans")

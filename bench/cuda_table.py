@@ -26,14 +26,14 @@ def best_peer(rows):
 
 
 def text(rows):
-    lines = [f"{'network':14} {'batch':>5} {'prec':4} {'engine':16} {'variant':13} {'ratio %':>7} {'median ms':>10} {'min ms':>9} "
+    lines = [f"{'network':14} {'batch':>5} {'prec':4} {'engine':21} {'variant':13} {'ratio %':>7} {'median ms':>10} {'min ms':>9} "
              f"{'memory MB':>9} {'error':>8} {'vs best peer':>12}"]
     for case in by_case(rows).values():
         best = best_peer(case)
         for row in case:
             factor = f"{best['median_ms'] / row['median_ms']:.2f}x" if best else "-"
             memory, error = (format(row[key], spec) if row[key] is not None else "-" for key, spec in (("memory_mb", ".0f"), ("error", ".1e")))
-            lines.append(f"{row['network']:14} {row['batch']:5} {row['precision']:4} {row['engine']:16} {row['variant']:13} {row['ratio']:7} "
+            lines.append(f"{row['network']:14} {row['batch']:5} {row['precision']:4} {row['engine']:21} {row['variant']:13} {row['ratio']:7} "
                          f"{row['median_ms']:10.3f} {row['min_ms']:9.3f} {memory:>9} {error:>8} {factor:>12}")
     return "\n".join(lines)
 
