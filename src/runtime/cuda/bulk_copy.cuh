@@ -44,6 +44,9 @@ __device__ inline void load_run(std::uint32_t to, const void* from, std::uint32_
                : "memory");
 }
 
+/// Lets the copy engine fetch a mapping, an argument of the kernel, ahead.
+__device__ inline void prefetch_map(const CUtensorMap& map) { asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory"); }
+
 /// Coordinates in elements, the innermost first; what lies outside of the tensor is zero.
 __device__ inline void load_rectangle(std::uint32_t to, const CUtensorMap& map, int x, int y, int z, int w, std::uint32_t barrier) {
   asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(to),

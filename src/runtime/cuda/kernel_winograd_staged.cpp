@@ -81,6 +81,9 @@ TransformCost transform_cost(Operand operand, int m) {
   return m == 2 ? TransformCost{5.5, 6.3} : TransformCost{34, 18};
 }
 
+/// Microseconds that a transform takes however small it is, in a row of kernels.
+inline constexpr double kShortest = 3.3;
+
 /// Microseconds.
 double predict_given(const Problem& problem, const WinogradProblem& given) {
   const Operand operand = problem.env.operand;
@@ -100,7 +103,7 @@ double predict_given(const Problem& problem, const WinogradProblem& given) {
   const double block = 2 + cost.chunk * std::ceil(static_cast<double>(size.channels * storage_bytes(operand)) / (16.0 * kChunkUnits));
   const double input = 1.05 * moved(bytes_of(problem.input_shape(0)) + V) + transform.input * per_tile * layer.channels;
   const double output = 1.1 * moved(M + bytes_of(problem.outputs[0].shape)) + transform.output * per_tile * layer.filters;
-  return 2.0 * chunks.count + input + std::max(products, block) + output;
+  return std::max(2.0 * chunks.count + input + output, 2 * kShortest * chunks.count) + std::max(products, block);
 }
 
 /// Relative L2 error of F(4,3) of a dense layer in float32: it grows with the square root of the channels.

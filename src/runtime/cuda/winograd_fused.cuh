@@ -23,7 +23,9 @@ struct FusedKernel {
   static constexpr int kResident = most_resident_blocks(kThreads, kItems, sizeof(Storage));
   static constexpr int kBlocks = kTiles / 16;  ///< of rows of the product
   static constexpr int kParts = kOperand == Operand::f32 ? 2 : 1;
-  static constexpr bool kEarlyWeights = kTiles * kUnits > 256 && kItems * kParts <= 3;
+  /// Blocks with many registers always have weights on their way, also of the next rectangle; the others let them go during the transforms.
+  static constexpr bool kWeightsStay = kThreads > 256;
+  static constexpr int kAhead = kWeightsStay && kItems * kParts <= 3 ? 2 : 1;  ///< halves whose weights have been asked for
   static constexpr int kUnitChannels = F::kChannels;
   static constexpr int kGroupWords = kGroupChannels * static_cast<int>(sizeof(Storage)) / 16;
   static constexpr int kGroupWordsOf = (kPositions + 3) / 4 * 4;
@@ -75,24 +77,53 @@ struct FusedKernel {
     }
   }
 
-  using Weights = uint4[kItems][kParts];
-
-  static __device__ void load_weights(const uint4* from, const int (&item)[kItems], Weights& weights) {
+  using Sums = float[kItems][kBlocks][4];
+  static __device__ void clear(Sums& sums) {
 #pragma unroll
-    for (int s = 0; s < kItems; ++s) {
-#pragma unroll
-      for (int part = 0; part < kParts; ++part) weights[s][part] = from[(item[s] * kParts + part) * 32];
-    }
+    for (int i = 0; i < kItems * kBlocks * 4; ++i) sums[i / (kBlocks * 4)][i / 4 % kBlocks][i % 4] = 0;
   }
 
-  /// Adds the products of one half of a chunk (4 units of `unit` bytes). Items of one position share what is read of V.
-  static __device__ void multiply_half(std::uint32_t V, int unit, const int (&place)[kItems], const Weights& weights,
-                                       float (&sums)[kItems][kBlocks][4]) {
+  using Weights = uint4[kItems][kParts];
+
+  /// Fragments of a warp's items, half after half of all chunks, over and over again.
+  struct WeightStream {
+    const uint4* at;
+    int left;  ///< halves
+    __device__ WeightStream(const FusedLayer& layer, const FusedPointers& p, const RowSlice& slice)
+        : at(reinterpret_cast<const uint4*>(p.fragments + slice.first_fragment) + warp_of_thread() * kItems * kParts * 32 + threadIdx.x % 32),
+          left(2 * layer.chunks) {}
+    __device__ void load(int s, uint4 (&weights)[kParts]) const {
+#pragma unroll
+      for (int part = 0; part < kParts; ++part) weights[part] = at[(s * kParts + part) * 32];
+    }
+    __device__ void advance(const FusedLayer& layer, const RowSlice& slice) {
+      const int step = slice.items * kParts * 32;
+      at += step;
+      if (--left > 0) return;
+      left = 2 * layer.chunks;
+      at -= left * step;
+    }
+    /// All of a half, of which the warp has `count` items.
+    __device__ void load_all(const FusedLayer& layer, const RowSlice& slice, int count, Weights& weights) {
+#pragma unroll
+      for (int s = 0; s < kItems; ++s) {
+        if (s < count) load(s, weights[s]);
+      }
+      advance(layer, slice);
+    }
+  };
+
+  /// Adds the products of one half of a chunk (4 units of `unit` bytes) and `count` items. Items of one position share what is read of V.
+  /// Where `kRefill`, weights make way for the stream's next as soon as they are used.
+  template <bool kRefill>
+  static __device__ void multiply_half(std::uint32_t V, int unit, int count, const int (&place)[kItems], const WeightStream& stream,
+                                       Weights& weights, Sums& sums) {
 #pragma unroll
     for (int k = 0; k < 2; ++k) {
       std::uint32_t a[kBlocks][4];
 #pragma unroll
       for (int s = 0; s < kItems; ++s) {
+        if (s >= count) break;
         if (s == 0 || place[s] != place[s - 1]) {
 #pragma unroll
           for (int block = 0; block < kBlocks; ++block) load_matrices(V + place[s] + 2 * k * unit + block * 256, a[block]);
@@ -105,6 +136,7 @@ struct FusedKernel {
         }
 #pragma unroll
         for (int block = 0; block < kBlocks; ++block) multiply(sums[s][block], a[block], b);
+        if (kRefill && k == 1) stream.load(s, weights[s]);
       }
     }
   }
@@ -123,52 +155,55 @@ struct FusedKernel {
             t < layer.block_tiles};
   }
 
+  /// kOneTurn: then no sums live while pixels are transformed.
+  template <bool kOneTurn>
   static __device__ void run(const FusedLayer& layer, const FusedPointers& p, const FusedMaps& maps, const FusedGroups& groups) {
     extern __shared__ __align__(1024) std::byte shared[];
     const BlockMemory& memory = layer.memory;
     const std::uint32_t base = shared_address(shared);
     const RowSlice& slice = layer.slice[blockIdx.y];
     const int warp = warp_of_thread(), lane = threadIdx.x % 32, unit = memory.unit_bytes;
-    // Slots past the last item repeat it; their sums are not used.
-    int item[kItems], place[kItems];
+    const int count = slice.items - warp * kItems;  // of this warp's items, or more than it has slots
+    int place[kItems];
 #pragma unroll
-    for (int s = 0; s < kItems; ++s) {
-      item[s] = min(warp * kItems + s, slice.items - 1);
-      place[s] = groups.positions[blockIdx.y * layer.max_items + item[s]] * kUnits * unit;
-    }
-    const int half_weights = slice.items * kParts * 32;
+    for (int s = 0; s < kItems; ++s) place[s] = s < count ? groups.positions[blockIdx.y * layer.max_items + warp * kItems + s] * kUnits * unit : 0;
     const Place mine = place_of_thread(layer, base + memory.V);
     const std::uint32_t V = base + memory.V + (lane / 16) * unit + (lane % 16) * 16;
     float* const M = reinterpret_cast<float*>(shared + memory.V);
+    WeightStream stream(layer, p, slice);
+    Weights weights[kAhead];
+    if constexpr (kWeightsStay) {
+#pragma unroll
+      for (int i = 0; i < kAhead; ++i) stream.load_all(layer, slice, count, weights[i]);
+    }
+    Mover mover(layer, p, maps, base);
 
     wait_for_predecessor();
-    Mover mover(layer, p, maps, base);
+    mover.begin();
     int turn = 0;
     for (int rectangle = static_cast<int>(blockIdx.x); rectangle < layer.rectangles; rectangle += static_cast<int>(gridDim.x)) {
-      const uint4* fragments = reinterpret_cast<const uint4*>(p.fragments + slice.first_fragment) + lane;
-      float sums[kItems][kBlocks][4] = {};
-      for (int t = 0; t < layer.turns; ++t, ++turn) {
-        Weights weights[2];
-        // Where registers allow, before the wait.
-        if constexpr (kEarlyWeights) load_weights(fragments, item, weights[0]);
+      Sums sums;
+      if constexpr (!kOneTurn) clear(sums);
+      for (int t = 0; t < (kOneTurn ? 1 : layer.turns); ++t, ++turn) {
         mover.wait_for_patch(turn);
         if (mine.has_tile) {
           const int patch = (turn & (memory.patch_buffers - 1)) * memory.patch_bytes + mine.patch;
           transform(base + patch, memory.patch_row_bytes, slice.alive_mask, mine.V, kUnits * unit);
         }
-        if constexpr (!kEarlyWeights) load_weights(fragments, item, weights[0]);
-        fragments += half_weights;
+        if constexpr (kOneTurn) clear(sums);
+        if constexpr (!kWeightsStay) stream.load_all(layer, slice, count, weights[0]);
         __syncthreads();
         mover.release_patch();
         const int halves = 2 * layer.chunks - t * kHalves;
 #pragma unroll
         for (int half = 0; half < kHalves; ++half) {
           if (kHalves > 2 && half >= halves) break;
-          if (half + 1 < kHalves && (kHalves == 2 || half + 1 < halves)) {
-            load_weights(fragments, item, weights[(half + 1) % 2]);
-            fragments += half_weights;
+          if (kWeightsStay || half + 1 < kHalves) {
+            multiply_half<true>(V + 4 * half * unit, unit, count, place, stream, weights[half % kAhead], sums);
+            stream.advance(layer, slice);
+          } else {
+            multiply_half<false>(V + 4 * half * unit, unit, count, place, stream, weights[half % kAhead], sums);
           }
-          multiply_half(V + 4 * half * unit, unit, place, weights[half % 2], sums);
         }
       }
       // Not earlier: a successor's blocks would be placed unevenly beside those that run.
@@ -176,7 +211,7 @@ struct FusedKernel {
       if (p.residual != nullptr) mover.prepare_residual();
       __syncthreads();
       if (p.residual != nullptr) mover.load_residual(rectangle, slice);
-      store_sums(sums, item, slice.items, M);
+      store_sums(sums, count, M);
       if (p.residual != nullptr) mover.wait_for_residual();
       __syncthreads();
       finish(layer, p, groups, slice, M, base + memory.stage);
@@ -186,12 +221,13 @@ struct FusedKernel {
   }
 
   /// M in shared memory, over V: [row][tile].
-  static __device__ void store_sums(const float (&sums)[kItems][kBlocks][4], const int (&item)[kItems], int items, float* M) {
+  static __device__ void store_sums(const Sums& sums, int count, float* M) {
     const int lane = threadIdx.x % 32;
+    float* const first = M + (warp_of_thread() * kItems * kItemRows + lane % 4 * 2) * m_pitch(kTiles) + lane / 4;
 #pragma unroll
     for (int s = 0; s < kItems; ++s) {
-      if (warp_of_thread() * kItems + s >= items) break;
-      float* const row = M + (item[s] * kItemRows + lane % 4 * 2) * m_pitch(kTiles) + lane / 4;
+      if (s >= count) break;
+      float* const row = first + s * kItemRows * m_pitch(kTiles);
 #pragma unroll
       for (int b = 0; b < kBlocks; ++b) {
         row[b * 16] = sums[s][b][0];
@@ -207,36 +243,42 @@ struct FusedKernel {
                                 const float* M, std::uint32_t stage) {
     constexpr int kParties = kTiles / 32;  ///< warps that share a group of channels
     const int warp = warp_of_thread(), t = warp % kParties * 32 + static_cast<int>(threadIdx.x) % 32;
-    const bool has_tile = t < layer.block_tiles;
     const int pixel = stage_pixel(layer, tile_of_block(layer, t));
-    for (int first = warp / kParties * kGroupChannels; first < slice.channels; first += kWarps / kParties * kGroupChannels) {
-      const int group = first / kGroupChannels, count = slice.channels - first;
-      float y[4][kGroupChannels];
-      invert(groups.words + (blockIdx.y * layer.slice_groups + group) * kGroupWordsOf, M + t, y);
-      if (p.bias != nullptr) add_bias(p.bias + slice.first_channel + first, count, y);
-      if (!has_tile) continue;
-      if (layer.max_pool) keep_largest(y);
+    // All warps go around equally often, which takes fewer registers.
+    for (int first = 0; first * kGroupChannels < slice.channels; first += kWarps / kParties) {
+      const int group = first + warp / kParties;
+      if (group * kGroupChannels < slice.channels) finish_group(layer, p, groups, slice, group, M + t, stage, pixel, t < layer.block_tiles);
+    }
+  }
+
+  static __device__ void finish_group(const FusedLayer& layer, const FusedPointers& p, const FusedGroups& groups, const RowSlice& slice, int group,
+                                      const float* M, std::uint32_t stage, int pixel, bool has_tile) {
+    const int first = group * kGroupChannels, count = slice.channels - first;
+    float y[4][kGroupChannels];
+    invert(groups.words + (blockIdx.y * layer.slice_groups + group) * kGroupWordsOf, M, y);
+    if (p.bias != nullptr) add_bias(p.bias + slice.first_channel + first, count, y);
+    if (!has_tile) return;
+    if (layer.max_pool) keep_largest(y);
 #pragma unroll
-      for (int q = 0; q < 4; ++q) {
-        if (q > 0 && layer.max_pool) break;
-        uint4 words[kGroupWords];
-        std::uint32_t at[kGroupWords];
+    for (int q = 0; q < 4; ++q) {
+      if (q > 0 && layer.max_pool) break;
+      uint4 words[kGroupWords];
+      std::uint32_t at[kGroupWords];
 #pragma unroll
-        for (int w = 0; w < kGroupWords; ++w) {
-          at[w] = in_stage(layer.memory, stage, pixel + q / 2 * layer.memory.stage_columns + q % 2, group * kGroupWords + w);
-        }
-        if (p.residual != nullptr) {
-#pragma unroll
-          for (int w = 0; w < kGroupWords; ++w) words[w] = load_shared(at[w]);
-          F::add_group(words, y[q]);
-        }
-        if (layer.activation == FusedActivation::general) activate(layer, y[q]);
-        if (count < kGroupChannels) clear(count, y[q]);
-        F::pack_group(y[q], words);
-        if (layer.activation == FusedActivation::relu) F::relu(words);
-#pragma unroll
-        for (int w = 0; w < kGroupWords; ++w) store_shared(at[w], words[w]);
+      for (int w = 0; w < kGroupWords; ++w) {
+        at[w] = in_stage(layer.memory, stage, pixel + q / 2 * layer.memory.stage_columns + q % 2, group * kGroupWords + w);
       }
+      if (p.residual != nullptr) {
+#pragma unroll
+        for (int w = 0; w < kGroupWords; ++w) words[w] = load_shared(at[w]);
+        F::add_group(words, y[q]);
+      }
+      if (layer.activation == FusedActivation::general) activate(layer, y[q]);
+      if (count < kGroupChannels) clear(count, y[q]);
+      F::pack_group(y[q], words);
+      if (layer.activation == FusedActivation::relu) F::relu(words);
+#pragma unroll
+      for (int w = 0; w < kGroupWords; ++w) store_shared(at[w], words[w]);
     }
   }
 
@@ -303,17 +345,20 @@ struct FusedKernel {
   }
 };
 
-template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits>
+template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits, bool kOneTurn>
 __global__ void __launch_bounds__(FusedKernel<kOperand, kStride, kTiles, kItems, kUnits>::kThreads, FusedKernel<kOperand, kStride, kTiles, kItems, kUnits>::kResident)
     winograd_fused(const __grid_constant__ FusedLayer layer, const __grid_constant__ FusedPointers pointers,
                    const __grid_constant__ FusedMaps maps, const __grid_constant__ FusedGroups groups) {
-  FusedKernel<kOperand, kStride, kTiles, kItems, kUnits>::run(layer, pointers, maps, groups);
+  FusedKernel<kOperand, kStride, kTiles, kItems, kUnits>::template run<kOneTurn>(layer, pointers, maps, groups);
 }
 
-/// Launches one shape; raises its limit of shared memory, which is per device, each time.
-template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits>
+/// Launches one shape. Small blocks have little memory for registers, so that layers of one turn have a kernel of their own.
+template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits, bool kOneTurn = false>
 bool launch_one(const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups, cudaStream_t stream) {
-  const auto kernel = &winograd_fused<kOperand, kStride, kTiles, kItems, kUnits>;
+  if constexpr (!kOneTurn && FusedKernel<kOperand, kStride, kTiles, kItems, kUnits>::kThreads == 256) {
+    if (layer.turns == 1) return launch_one<kOperand, kStride, kTiles, kItems, kUnits, true>(layer, pointers, maps, groups, stream);
+  }
+  const auto kernel = &winograd_fused<kOperand, kStride, kTiles, kItems, kUnits, kOneTurn>;
   const dim3 grid(static_cast<unsigned>(layer.grid_blocks), static_cast<unsigned>(layer.slices));
   return launch_early(kernel, grid, kTiles * kUnits, layer.memory.bytes, stream, layer, pointers, maps, groups);
 }

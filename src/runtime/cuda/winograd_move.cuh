@@ -54,7 +54,14 @@ class BulkMover {
     if (threadIdx.x != 0) return;
     for (int b = 0; b < 3; ++b) init_barrier(barrier(b));
     publish_barriers();
-    for (int b = 0; b < layer.memory.patch_buffers; ++b) load_next();
+    prefetch_map(maps.input);
+    prefetch_map(maps.output);
+    keep(corner_of(layer, next_rectangle_));
+  }
+  /// The first loads, which what runs before this layer may still be writing until now.
+  __device__ void begin() {
+    if (threadIdx.x != 0) return;
+    for (int b = 0; b < layer_.memory.patch_buffers; ++b) load_next();
   }
 
   /// Waits for the patch of this turn; patches come channels after channels, rectangle after rectangle. Also a barrier of the block.
@@ -73,7 +80,8 @@ class BulkMover {
   __device__ void load_residual(int rectangle, const RowSlice& slice) {
     if (threadIdx.x != 0) return;
     const BlockMemory& memory = layer_.memory;
-    expect_bytes(barrier(2), memory.stage_lines * 4 * layer_.block_tiles * memory.stage_line_bytes);
+    const int lines = (slice.channels + line_channels() - 1) / line_channels();
+    expect_bytes(barrier(2), lines * 4 * layer_.block_tiles * memory.stage_line_bytes);
     each_line(rectangle, slice, [&](int x, int y, int z, int w, std::uint32_t line) { load_rectangle(line, maps_.residual, x, y, z, w, barrier(2)); });
   }
   __device__ void wait_for_residual() {
@@ -95,6 +103,9 @@ class BulkMover {
   }
 
  private:
+  /// The constants of this are in their cache then, which takes longer than all else here.
+  static __device__ void keep(const Corner& at) { asm volatile("" ::"r"(at.image), "r"(at.row), "r"(at.column)); }
+
   __device__ std::uint32_t barrier(int b) const { return base_ + layer_.memory.barriers + b * 8; }
 
   __device__ void load_next() {
@@ -111,13 +122,15 @@ class BulkMover {
     next_rectangle_ += static_cast<int>(gridDim.x);
   }
 
+  __device__ int line_channels() const { return layer_.memory.stage_line_bytes / static_cast<int>(sizeof(typename Format<kOperand>::Storage)); }
+
   template <class Move>
   __device__ void each_line(int rectangle, const RowSlice& slice, const Move& move) {
     const Corner at = corner_of(layer_, rectangle);
     const BlockMemory& memory = layer_.memory;
-    const int channels = memory.stage_line_bytes / static_cast<int>(sizeof(typename Format<kOperand>::Storage)), side = tile_outputs(layer_);
-    for (int line = 0; line < memory.stage_lines; ++line) {
-      move(slice.first_channel + line * channels, at.column * side, at.row * side, at.image, base_ + memory.stage + line * memory.stage_pitch);
+    const int side = tile_outputs(layer_);
+    for (int line = 0; line * line_channels() < slice.channels; ++line) {
+      move(slice.first_channel + line * line_channels(), at.column * side, at.row * side, at.image, base_ + memory.stage + line * memory.stage_pitch);
     }
   }
 
@@ -138,8 +151,9 @@ class ThreadMover {
   using T = Tile<kStride>;
 
   __device__ ThreadMover(const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps&, std::uint32_t base)
-      : layer_(layer), pointers_(pointers), base_(base), next_rectangle_(static_cast<int>(blockIdx.x)) {
-    for (int b = 0; b < layer.memory.patch_buffers; ++b) load_next();
+      : layer_(layer), pointers_(pointers), base_(base), next_rectangle_(static_cast<int>(blockIdx.x)) {}
+  __device__ void begin() {
+    for (int b = 0; b < layer_.memory.patch_buffers; ++b) load_next();
   }
 
   __device__ void wait_for_patch(int) {
