@@ -23,11 +23,16 @@ class GroupSums {
   /// One chunk; calls `meanwhile` while the tensor cores work. `never`: see `hold`.
   template <class Meanwhile>
   __device__ void add(std::uint32_t stage, bool never, const Meanwhile& meanwhile) {
+    add(stage, stage + Stage::kPixelBytes, never, meanwhile);
+  }
+  /// The same of pixels and filters that lie apart.
+  template <class Meanwhile>
+  __device__ void add(std::uint32_t pixels, std::uint32_t first_filters, bool never, const Meanwhile& meanwhile) {
     std::uint32_t a[kSteps][kParts][4];
-    const std::uint32_t from = Stage::fragment(stage, first_pixel());
+    const std::uint32_t from = Stage::fragment(pixels, first_pixel());
 #pragma unroll
     for (int k = 0; k < kSteps; ++k) Stage::load_fragment(from + 2 * k * Stage::kUnitBytes, a[k]);
-    const std::uint64_t filters = descriptor(stage + Stage::kPixelBytes + first_item() * Stage::kItemBytes);
+    const std::uint64_t filters = descriptor(first_filters + first_item() * Stage::kItemBytes);
     if constexpr (kOperand == Operand::f32) {
       add_in_parts(a, filters, meanwhile);
       hold_all(a, never);
