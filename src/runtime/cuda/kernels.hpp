@@ -13,6 +13,8 @@ Kernel winograd_staged_kernel();
 Kernel equivalent_kernel();
 // kernel_implicit.cpp: every convolution with one group, on tensor cores.
 Kernel implicit_kernel();
+// kernel_lines.cpp: 1x1 convolutions, fp16, bf16 and tf32, on compute capability 9.0.
+Kernel lines_kernel();
 // kernel_pair.cpp: two 1x1 convolutions, one behind the other, fp16 and bf16.
 Kernel pair_kernel();
 // kernel_columns.cpp: 1x1 convolutions pruned in columns, tf32 and fp32.

@@ -25,7 +25,8 @@ PairCut cut_pair(std::int64_t chunks, std::int64_t second_filters, int shared_by
     return static_cast<int>(chunks * kPixelBytes + stages * (kPixelBytes + items * kItemBytes));
   };
   const auto fits = [&](int stages, int blocks) { return blocks * (bytes_of(stages) + kReserved) <= shared_bytes + kReserved; };
-  cut.resident = fits(2, 2) ? 2 : fits(3, 1) ? 1 : 0;
+  // Two blocks have no registers for the sums of 128 filters.
+  cut.resident = cut.tile == ProductTile::tall && fits(2, 2) ? 2 : fits(3, 1) ? 1 : 0;
   cut.stages = cut.resident == 2 ? 2 : 3;
   cut.shared_bytes = bytes_of(cut.stages);
   return cut;

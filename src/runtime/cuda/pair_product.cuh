@@ -186,12 +186,9 @@ bool launch_one_pair(const PairCut& cut, const PairLayer& layer, const PairPoint
 
 template <Operand kOperand>
 bool launch_pair(const PairCut& cut, const PairLayer& layer, const PairPointers& pointers, cudaStream_t stream) {
-  if (cut.tile == ProductTile::tall) {
-    return cut.stages == 2 ? launch_one_pair<kOperand, ProductTile::tall, 2>(cut, layer, pointers, stream)
-                           : launch_one_pair<kOperand, ProductTile::tall, 3>(cut, layer, pointers, stream);
-  }
-  return cut.stages == 2 ? launch_one_pair<kOperand, ProductTile::wide, 2>(cut, layer, pointers, stream)
-                         : launch_one_pair<kOperand, ProductTile::wide, 3>(cut, layer, pointers, stream);
+  if (cut.tile == ProductTile::wide) return launch_one_pair<kOperand, ProductTile::wide, 3>(cut, layer, pointers, stream);
+  return cut.stages == 2 ? launch_one_pair<kOperand, ProductTile::tall, 2>(cut, layer, pointers, stream)
+                         : launch_one_pair<kOperand, ProductTile::tall, 3>(cut, layer, pointers, stream);
 }
 
 }  // namespace wins::runtime::cuda

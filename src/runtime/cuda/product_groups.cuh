@@ -28,10 +28,17 @@ class GroupSums {
   /// The same of pixels and filters that lie apart.
   template <class Meanwhile>
   __device__ void add(std::uint32_t pixels, std::uint32_t first_filters, bool never, const Meanwhile& meanwhile) {
+    const auto load = [pixels](int first_pixel, int step, std::uint32_t (&a)[kParts][4]) {
+      Stage::load_fragment(Stage::fragment(pixels, first_pixel) + 2 * step * Stage::kUnitBytes, a);
+    };
+    add_loaded(load, first_filters, never, meanwhile);
+  }
+  /// The same of pixels that `load(first pixel, step, fragment)` brings to registers, 16 pixels and two units each time.
+  template <class Load, class Meanwhile>
+  __device__ void add_loaded(const Load& load, std::uint32_t first_filters, bool never, const Meanwhile& meanwhile) {
     std::uint32_t a[kSteps][kParts][4];
-    const std::uint32_t from = Stage::fragment(pixels, first_pixel());
 #pragma unroll
-    for (int k = 0; k < kSteps; ++k) Stage::load_fragment(from + 2 * k * Stage::kUnitBytes, a[k]);
+    for (int k = 0; k < kSteps; ++k) load(first_pixel(), k, a[k]);
     const std::uint64_t filters = descriptor(first_filters + first_item() * Stage::kItemBytes);
     if constexpr (kOperand == Operand::f32) {
       add_in_parts(a, filters, meanwhile);

@@ -100,7 +100,6 @@ class Packer {
 
 }  // namespace
 
-int storage_bytes(Operand operand) { return operand == Operand::f16 || operand == Operand::bf16 ? 2 : 4; }
 int unit_channels(Operand operand) { return 16 / storage_bytes(operand); }
 
 PackSize pack_size(const winograd::Mask& mask, int slice_channels) {

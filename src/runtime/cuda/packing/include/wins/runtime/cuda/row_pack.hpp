@@ -22,7 +22,7 @@ enum class Operand : std::uint8_t {
 };
 
 /// Bytes of an activation in memory: 2, or 4 for tf32 and f32.
-int storage_bytes(Operand operand);
+constexpr int storage_bytes(Operand operand) { return operand == Operand::f16 || operand == Operand::bf16 ? 2 : 4; }
 /// Channels in 16 bytes of activations: 8 or 4.
 int unit_channels(Operand operand);
 

@@ -1,0 +1,114 @@
+// 1x1 convolutions by the line product, with a batch norm before them.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "activation_step.hpp"
+#include "fused_activation.hpp"
+#include "kernels.hpp"
+#include "line_product.hpp"
+#include "problem_facts.hpp"
+#include "product_problem.hpp"
+#include "wins/base/error.hpp"
+#include "wins/runtime/batch_norm.hpp"
+
+namespace wins::runtime::cuda {
+namespace {
+
+std::int64_t units_of(const Problem& problem) { return (problem.input_shape(0)[1] + problem.env.unit() - 1) / problem.env.unit(); }
+
+std::optional<std::string> refuse(const Problem& problem) {
+  const auto& conv = *problem.node.as<graph::Conv>();
+  if (!problem.env.options.force_kernel.starts_with("cuda:lines")) return "not measured yet: on request alone";
+  if (problem.env.operand == Operand::f32) return "fp32";
+  if (device().major != 9) return "the device is not of compute capability 9.0";
+  if (conv.window.kernel != std::array<std::int64_t, 2>{1, 1}) return "the kernel is not 1x1";
+  if (std::ranges::any_of(conv.window.pads, [](std::int64_t pad) { return pad != 0; })) return "pads";
+  if (std::ranges::any_of(conv.window.stride, [](std::int64_t stride) { return stride > kMaxLineStride; })) return fmt::format("a stride above {}", kMaxLineStride);
+  if (auto reason = refuse_product(problem)) return reason;
+  if (problem.prologue.norm != nullptr && !has_constant_statistics(problem.env.graph, *problem.prologue.norm)) return "the statistics of the batch norm before it are not constant";
+  return std::nullopt;
+}
+
+/// Filters of a block, and microseconds: of the bytes, or of the chunks of as many blocks as run one after the other.
+struct LineCut {
+  int filters = 64;
+  double us = 0;
+};
+LineCut cut_with(const Problem& problem, int filters) {
+  const Shape& out = problem.output_shape();
+  const auto divide_up = [](double a, double b) { return std::ceil(a / b); };
+  const double blocks = divide_up(static_cast<double>(out[0] * out[2] * out[3]), kLinePixels) * divide_up(static_cast<double>(out[1]), filters);
+  const double rounds = divide_up(blocks, 2.0 * device().processors), chunks = divide_up(static_cast<double>(units_of(problem)), kChunkUnits);
+  return {filters, std::max(3 + 1.15 * product_bytes(problem) / device().bandwidth, 3 + rounds * (2.5 + 0.6 * chunks))};
+}
+LineCut cut_of(const Problem& problem) {
+  const LineCut narrow = cut_with(problem, 64), wide = cut_with(problem, 128);
+  // Pixels are read once for each tile of filters.
+  return narrow.us < wide.us || problem.output_shape()[1] <= 64 ? narrow : wide;
+}
+
+double predict(const Problem& problem) { return cut_of(problem).us; }
+
+/// Everything that a launch needs.
+struct Launch {
+  Operand operand;
+  int filters;
+  ProductLayer layer;
+  std::int32_t chunks;
+  Divisor by_filter_tiles;
+  std::shared_ptr<const DeviceBuffer> lines, bias, affine;
+};
+
+std::shared_ptr<const Launch> make_launch(const Problem& problem) {
+  const Environment& env = problem.env;
+  auto launch = std::make_shared<Launch>();
+  launch->operand = env.operand;
+  launch->filters = cut_of(problem).filters;
+  launch->layer = product_layer(problem);
+  launch->layer.row_units = static_cast<std::int32_t>(units_of(problem));
+  if (problem.prologue.relu != nullptr) launch->layer.input_low = 0;
+  launch->chunks = (launch->layer.row_units + kChunkUnits - 1) / kChunkUnits;
+  launch->by_filter_tiles = Divisor((problem.output_shape()[1] + launch->filters - 1) / launch->filters);
+  launch->lines = env.weights.get<DeviceBuffer>(fmt::format("{}/lines/{}", problem.node.name, launch->filters), [&] {
+    const std::vector<std::uint32_t> words = pack_lines(*problem.constant(1), env.operand, launch->filters);
+    return DeviceBuffer(words.data(), words.size() * sizeof(words[0]));
+  });
+  launch->bias = upload_float_bias(problem);
+  if (problem.prologue.norm != nullptr) {
+    const ScaleShift given = scale_shift_of(env.graph, *problem.prologue.norm);
+    launch->affine = upload_floats(env, problem.node.name + "/lines/norm", pack_affine(given.scale, given.shift, env.operand));
+  }
+  return launch;
+}
+
+Implementation build(const Problem& problem) {
+  const auto launch = make_launch(problem);
+  const auto& activation = problem.node.as<graph::Conv>()->activation;
+  Step after;
+  if (!in_epilogue(activation.kind)) after = activation_step(problem.env, problem.outputs[0], activation);
+  Implementation result;
+  result.name = fmt::format("cuda:lines_{}x{}", kLinePixels, launch->filters);
+  if (problem.prologue.norm != nullptr) result.name += problem.prologue.relu != nullptr ? "+norm+relu" : "+norm";
+  result.reads = reads_of_convolution(problem);
+  result.weight_bytes = launch->lines->size();
+  const bool residual = problem.has_input(3);
+  result.step = [launch, after, residual](const Arguments& arguments) {
+    const ProductPointers pointers = product_pointers(arguments, residual, launch->bias);
+    const LinePointers lines{static_cast<const std::uint32_t*>(launch->lines->data()), launch->affine ? static_cast<const float*>(launch->affine->data()) : nullptr,
+                             launch->chunks, launch->by_filter_tiles};
+    if (!launch_line_product(launch->operand, launch->filters, launch->layer, pointers, lines, arguments.stream)) {
+      check(cudaGetLastError(), "line product");
+      fail("the copy engine does not take the input of a line product");
+    }
+    if (after) after(arguments);
+  };
+  return result;
+}
+
+}  // namespace
+
+Kernel lines_kernel() { return {.name = "cuda:lines", .refuse = refuse, .predict = predict, .build = build, .takes_prologue = true}; }
+
+}  // namespace wins::runtime::cuda

@@ -1,0 +1,176 @@
+// The kernel of line_product.hpp; built in a file for each operand. Compute capability 9.0 alone.
+#pragma once
+
+#include "bulk_copy.cuh"
+#include "launch_chain.cuh"
+#include "line_product.hpp"
+#include "product_groups.cuh"
+#include "product_output.cuh"
+
+namespace wins::runtime::cuda {
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
+template <Operand kOperand, int kFilters>
+struct LineProduct {
+  using F = Format<kOperand>;
+  using Storage = typename F::Storage;
+  static constexpr ProductTile kTile = kFilters == 128 ? ProductTile::wide : ProductTile::tall;
+  using Sums = GroupSums<kOperand, ProductStage<kOperand, kTile>>;
+  static constexpr int kTilePitch = kFilters + 8;  ///< floats; 8 more, so that the rows of an accumulator lie in different banks
+  static constexpr int kPixelBytes = kLinePixels * kPixelLine, kFilterBytes = kFilters * kChunkUnits * 16, kStageBytes = line_stage_bytes(kFilters);
+  static constexpr int kAffineBytes = affine_floats(kOperand) * 4;
+  static_assert(kStageBytes % 1024 == 0 && kAffineBytes <= 1024 && kPixelBytes % 1024 == 0);
+
+  /// Where a block's chunks come from and go to.
+  struct Source {
+    const ProductLayer& layer;
+    const LinePointers& lines;
+    const CUtensorMap& map;
+    std::uint32_t base;
+    const std::byte* filters;
+    int x, y, image;
+
+    __device__ Source(const ProductLayer& l, const LinePointers& p, const CUtensorMap& m, std::uint32_t shared, int pixel_tile, int filter_tile)
+        : layer(l), lines(p), map(m), base(shared),
+          filters(reinterpret_cast<const std::byte*>(p.filters) + static_cast<std::int64_t>(filter_tile) * p.chunks * kFilterBytes),
+          x(pixel_tile * kLinePixels), y(0), image(0) {
+      if (!is_strided()) return;
+      image = layer.by_out_image.divide(x);
+      y = layer.by_out_width.divide(x) * layer.stride_y;
+      x *= layer.stride_x;
+    }
+    __device__ bool is_strided() const { return layer.stride_y != 1 || layer.stride_x != 1; }
+    __device__ std::uint32_t stage(int s) const { return base + s * kStageBytes; }
+    __device__ std::uint32_t barrier(int s) const { return base + kLineStages * kStageBytes + s * 8; }
+
+    /// One thread's.
+    __device__ void load(int chunk, int s) const {
+      expect_bytes(barrier(s), kPixelBytes + kFilterBytes + (lines.affine != nullptr ? kAffineBytes : 0));
+      const int channel = chunk * kChunkUnits * F::kChannels;
+      if (is_strided()) load_pixels(stage(s), map, channel, x, y, image, barrier(s));
+      else load_rectangle(stage(s), map, channel, x, 0, 0, barrier(s));
+      load_run(stage(s) + kPixelBytes, filters + static_cast<std::int64_t>(chunk) * kFilterBytes, kFilterBytes, barrier(s));
+      if (lines.affine != nullptr) load_run(stage(s) + kPixelBytes + kFilterBytes, lines.affine + chunk * (kAffineBytes / 4), kAffineBytes, barrier(s));
+    }
+  };
+
+  /// Scale, shift and lower bound of two words of one unit. NaN stays NaN.
+  static __device__ void apply(const float (&scale)[2], const float (&shift)[2], float low, std::uint32_t& word) {
+    constexpr int kCount = sizeof(std::uint32_t) / sizeof(Storage);
+    auto* values = reinterpret_cast<Storage*>(&word);
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const float x = fmaf(to_float(values[i]), scale[i], shift[i]);
+      values[i] = from_float<Storage>(x < low ? low : x);
+    }
+  }
+
+  /// A fragment of 16 pixels and the two units of a step, behind the scale and shift at `affine` where `kAffine`.
+  template <bool kAffine>
+  static __device__ void load_fragment(std::uint32_t stage, int first_pixel, int step, float low, std::uint32_t (&a)[4]) {
+    const std::uint32_t lane = threadIdx.x % 32, pixel = first_pixel + lane % 16, unit = 2 * step + lane / 16;
+    load_matrices(stage + pixel * kPixelLine + ((unit ^ pixel % 8) << 4), a);
+    if constexpr (kAffine) {
+      const std::uint32_t at = stage + kPixelBytes + kFilterBytes + step * (kAffineBytes / kLineSteps) + lane % 4 * 16;
+      const uint4 one = load_shared(at);
+      const auto number = [](std::uint32_t word) { return __uint_as_float(word); };
+      float scale[2][2], shift[2][2];  // of a unit
+      if constexpr (sizeof(Storage) == 2) {
+        const uint4 two = load_shared(at + 64);
+        scale[0][0] = number(one.x), scale[0][1] = number(one.y), scale[1][0] = number(one.z), scale[1][1] = number(one.w);
+        shift[0][0] = number(two.x), shift[0][1] = number(two.y), shift[1][0] = number(two.z), shift[1][1] = number(two.w);
+      } else {
+        scale[0][0] = number(one.x), scale[1][0] = number(one.y), shift[0][0] = number(one.z), shift[1][0] = number(one.w);
+      }
+#pragma unroll
+      for (int i = 0; i < 4; ++i) apply(scale[i / 2], shift[i / 2], low, a[i]);
+    }
+    if constexpr (kOperand == Operand::tf32) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) a[i] = FloatFormat::near_tf32(a[i]);
+    }
+  }
+
+  template <bool kAffine>
+  static __device__ void multiply(const Source& from, Sums& sums) {
+    const int chunks = from.lines.chunks;
+    const bool never = from.layer.batch == 0;
+    int stage = 0, parity = 0;
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+      wait_barrier(from.barrier(stage), static_cast<std::uint32_t>(parity));
+      const std::uint32_t at = from.stage(stage);
+      sums.add_loaded([&](int first_pixel, int step, std::uint32_t (&a)[1][4]) { load_fragment<kAffine>(at, first_pixel, step, from.layer.input_low, a[0]); },
+                      at + kPixelBytes, never, [] {});
+      __syncthreads();
+      if (threadIdx.x == 0 && chunk + kLineStages < chunks) from.load(chunk + kLineStages, stage);
+      stage = stage + 1 == kLineStages ? 0 : stage + 1;
+      parity ^= stage == 0 ? 1 : 0;
+    }
+  }
+
+  static __device__ void run(const ProductLayer& layer, const ProductPointers& p, const LinePointers& lines, const CUtensorMap& map) {
+    extern __shared__ __align__(1024) std::byte shared[];
+    float* tile = reinterpret_cast<float*>(shared);
+    // Tiles of the same pixels next to each other, so that these are read once from memory.
+    int filter_tile = static_cast<int>(blockIdx.x);
+    const int pixel_tile = lines.by_filter_tiles.divide(filter_tile);
+    const Source from(layer, lines, map, shared_address(shared), pixel_tile, filter_tile);
+    if (threadIdx.x == 0) {
+      for (int s = 0; s < kLineStages; ++s) init_barrier(from.barrier(s));
+      publish_barriers();
+      prefetch_map(map);
+    }
+    __syncthreads();
+    wait_for_predecessor();
+    if (threadIdx.x == 0) {
+      for (int s = 0; s < kLineStages && s < lines.chunks; ++s) from.load(s, s);
+    }
+    if (p.residual != nullptr) fetch_residual(layer, p, pixel_tile, filter_tile);
+    Sums sums;
+    if (lines.affine != nullptr) multiply<true>(from, sums);
+    else multiply<false>(from, sums);
+    let_successor_start();
+    sums.for_each_pair([tile](int pixel, int filter, float first, float second) {
+      *reinterpret_cast<float2*>(tile + pixel * kTilePitch + filter) = {first, second};
+    });
+    __syncthreads();
+    ProductOutput<kOperand, kLinePixels, kFilters>::write(layer, p, pixel_tile, filter_tile, tile, kTilePitch, 1);
+  }
+
+  /// A tile's residual on its way to the second-level cache, where its last loads will find it.
+  static __device__ void fetch_residual(const ProductLayer& layer, const ProductPointers& p, int pixel_tile, int filter_tile) {
+    constexpr int kLine = 128 / static_cast<int>(sizeof(Storage)), kLines = kFilters / kLine;  // elements
+    const int pixels = layer.batch * layer.out_height * layer.out_width;
+    for (int line = static_cast<int>(threadIdx.x); line < kLinePixels * kLines; line += kThreads) {
+      const int pixel = pixel_tile * kLinePixels + line / kLines, filter = filter_tile * kFilters + line % kLines * kLine;
+      if (pixel >= pixels || filter >= layer.filters) continue;
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const Storage*>(p.residual) + static_cast<std::int64_t>(pixel) * layer.residual_pitch + filter));
+    }
+  }
+};
+
+#endif
+
+template <Operand kOperand, int kFilters>
+__global__ void __launch_bounds__(kThreads, 2) line_product(const __grid_constant__ ProductLayer layer, const __grid_constant__ ProductPointers pointers,
+                                                            const __grid_constant__ LinePointers lines, const __grid_constant__ CUtensorMap map) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  LineProduct<kOperand, kFilters>::run(layer, pointers, lines, map);
+#endif
+}
+
+template <Operand kOperand, int kFilters>
+bool launch_line_tile(const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, const CUtensorMap& map, cudaStream_t stream) {
+  const std::int64_t pixels = std::int64_t{layer.batch} * layer.out_height * layer.out_width;
+  const std::int64_t blocks = (pixels + kLinePixels - 1) / kLinePixels * ((layer.filters + kFilters - 1) / kFilters);
+  return launch_early(&line_product<kOperand, kFilters>, dim3(static_cast<unsigned>(blocks)), kThreads, line_shared_bytes(kFilters), stream, layer, pointers, lines, map);
+}
+
+template <Operand kOperand>
+bool launch_lines(int filters, const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, const CUtensorMap& map, cudaStream_t stream) {
+  return filters == 128 ? launch_line_tile<kOperand, 128>(layer, pointers, lines, map, stream)
+                        : launch_line_tile<kOperand, 64>(layer, pointers, lines, map, stream);
+}
+
+}  // namespace wins::runtime::cuda

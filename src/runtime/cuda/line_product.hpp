@@ -1,0 +1,40 @@
+// 1x1 convolutions in 16 bits and TF32 whose pixels come to shared memory by whole lines, through the copy engine of compute capability 9.0.
+//
+// Such layers take about as long as their bytes, if enough of them are on their way. One thread of a block asks for a chunk at a
+// time, 128 bytes of channels of all its pixels and the filters that belong to them; nothing else is copied by threads. A batch norm and
+// ReLU before the layer is applied to the pixels in registers, on their way to the tensor cores.
+#pragma once
+
+#include <cuda.h>
+
+#include "implicit_product.hpp"
+#include "wins/runtime/cuda/line_pack.hpp"
+
+namespace wins::runtime::cuda {
+
+inline constexpr int kLinePixels = 128, kPixelLine = 128;  ///< of a block; bytes of a pixel in a chunk
+inline constexpr int kLineStages = 3;
+inline constexpr int kMaxLineStride = 8;                  ///< of the copy engine
+
+/// Filters of a block: those that were built.
+constexpr bool is_line_tile(int filters) { return filters == 64 || filters == 128; }
+
+/// Bytes of a chunk in shared memory: pixels, swizzled as the copy engine does, filters, scale and shift.
+constexpr int line_stage_bytes(int filters) { return kLinePixels * kPixelLine + filters * kChunkUnits * 16 + 1024; }
+constexpr int line_shared_bytes(int filters) {
+  const int stages = kLineStages * line_stage_bytes(filters), tile = kLinePixels * (filters + 8) * 4;
+  return (stages > tile ? stages : tile) + kLineStages * 8;
+}
+
+struct LinePointers {
+  const std::uint32_t* filters = nullptr;  ///< pack_lines
+  const float* affine = nullptr;           ///< pack_affine, or null
+  std::int32_t chunks = 1;
+  Divisor by_filter_tiles;
+};
+
+/// Enqueues the layer, f16, bf16 or tf32; false when the device refused it or has no copy engine. Of `pointers` the input, output, residual and
+/// bias count; of `layer` the input's lower bound where there is a scale.
+bool launch_line_product(Operand operand, int filters, const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, cudaStream_t stream);
+
+}  // namespace wins::runtime::cuda

@@ -1,0 +1,7 @@
+#include "line_product.cuh"
+
+namespace wins::runtime::cuda {
+
+template bool launch_lines<Operand::bf16>(int, const ProductLayer&, const ProductPointers&, const LinePointers&, const CUtensorMap&, cudaStream_t);
+
+}  // namespace wins::runtime::cuda

@@ -1,0 +1,119 @@
+// 1x1 convolutions by the line product, with and without a batch norm before them, against the float64 reference.
+#include <cuda_runtime_api.h>
+
+#include "layer_check.hpp"
+
+namespace wins::runtime::cuda_test {
+namespace {
+
+struct LineLayer {
+  std::int64_t n, c, k, h, w;
+  std::int64_t stride = 1;
+  bool bias = true, residual = false, norm = false, relu_before = false;
+  Activation activation = {UnaryKind::relu, 0, 0};
+};
+
+struct Build {
+  Graph graph;
+  std::vector<Tensor> tensors;
+
+  explicit Build(const LineLayer& l) {
+    ValueId from = input({l.n, l.c, l.h, l.w});
+    if (l.norm) {
+      const auto constant = [&](const char* name, std::uint64_t seed) { return graph.add_constant(name, random_normal({l.c}, seed)); };
+      from = graph.add_node("norm", BatchNorm{}, {from, constant("scale", 1), constant("shift", 2), constant("mean", 3), graph.add_constant("variance", exact_positive({l.c}, 8))});
+    }
+    if (l.relu_before) from = graph.add_node("relu", Unary{{UnaryKind::relu, 0, 0}}, {from});
+    Conv op;
+    op.window.kernel = {1, 1};
+    op.window.stride = {l.stride, l.stride};
+    op.activation = l.activation;
+    std::vector<ValueId> inputs{from, graph.add_constant("w", random_normal({l.k, l.c, 1, 1}, 5, 1 / std::sqrt(static_cast<float>(l.c))))};
+    if (l.bias) inputs.push_back(graph.add_constant("b", random_normal({l.k}, 6, 0.3F)));
+    if (l.residual && !l.bias) inputs.push_back(kNone);
+    if (l.residual) inputs.push_back(input({l.n, l.k, (l.h - 1) / l.stride + 1, (l.w - 1) / l.stride + 1}));
+    graph.outputs = {graph.add_node("op", op, inputs)};
+  }
+
+  Plan run(const PrecisionCase& t) const {
+    const std::vector<Tensor> reference = ref::run(graph, tensors, ref::Precision::float64);
+    SessionOptions options;
+    options.backend = "cuda";
+    options.precision = t.precision;
+    options.force_kernel = "cuda:lines";
+    Session session = Session::open(graph, options);
+    const std::vector<Tensor> first = session.run(tensors), again = session.run(tensors);
+    Plan plan = session.plan(shapes_of(tensors));
+    const layers::Errors errors = layers::errors_of(first.at(0), reference.at(0)), bound = layer_bound(t.precision);
+    EXPECT_LE(errors.relative_l2, bound.relative_l2) << plan.text();
+    EXPECT_LE(errors.max, bound.max) << plan.text();
+    EXPECT_TRUE(std::equal(first[0].bytes(), first[0].bytes() + first[0].byte_size(), again[0].bytes())) << "runs differ";
+    return plan;
+  }
+
+  /// In all precisions but fp32, which has none.
+  void run_all(const std::string& end = "") const {
+    for (const PrecisionCase& t : kPrecisions) {
+      SCOPED_TRACE(to_string(tensors.at(0).shape()) + " " + t.name);
+      const Plan plan = run(t);
+      const std::string kernel = kernel_of(plan, "op");
+      if (t.precision == Precision::fp32) EXPECT_FALSE(kernel.starts_with("cuda:lines")) << plan.text();
+      else EXPECT_TRUE(kernel.starts_with("cuda:lines_128x") && kernel.ends_with(end)) << plan.text();
+    }
+  }
+
+ private:
+  ValueId input(const wins::Shape& shape) {
+    graph.inputs.push_back(graph.add_value("in", DType::f32, shape));
+    tensors.push_back(random_normal(shape, 100 + tensors.size()));
+    return graph.inputs.back();
+  }
+};
+
+class CudaLines : public Operators {
+ protected:
+  void SetUp() override {
+    Operators::SetUp();
+    if (IsSkipped()) return;
+    cudaDeviceProp properties{};
+    int current = 0;
+    if (cudaGetDevice(&current) != cudaSuccess || cudaGetDeviceProperties(&properties, current) != cudaSuccess || properties.major != 9) GTEST_SKIP() << "no copy engine that this asks";
+  }
+};
+
+constexpr LineLayer kLayers[] = {{2, 64, 64, 14, 14}, {1, 64, 256, 28, 28}, {3, 24, 20, 5, 7}, {1, 200, 130, 9, 11}, {2, 512, 128, 13, 13}, {1, 8, 5, 1, 1}, {3, 61, 67, 7, 9},
+                                 {1, 1000, 33, 6, 6}, {2, 64, 128, 15, 14, 2}, {1, 130, 72, 9, 10, 3}, {5, 256, 512, 7, 7, 2}};
+
+TEST_F(CudaLines, SizesStridesAndResiduals) {
+  for (LineLayer layer : kLayers) {
+    for (const bool residual : {false, true}) {
+      layer.residual = residual;
+      Build(layer).run_all();
+    }
+  }
+}
+
+TEST_F(CudaLines, ManyBlocks) { Build({8, 64, 256, 56, 56, 1, true, true}).run_all(); }
+
+TEST_F(CudaLines, ActivationsAndNoBias) {
+  for (const Activation& activation : {Activation{UnaryKind::identity, 0, 0}, {UnaryKind::clip, 0, 1}, {UnaryKind::leaky_relu, 0.1F, 0}, {UnaryKind::silu, 0, 0}}) {
+    LineLayer layer{1, 72, 96, 9, 9, 1, true, true};
+    layer.activation = activation;
+    Build(layer).run_all();
+    layer.bias = false;
+    Build(layer).run_all();
+  }
+}
+
+TEST_F(CudaLines, BatchNormRunsInside) {
+  for (LineLayer layer : kLayers) {
+    layer.norm = true;
+    for (const bool relu : {false, true}) {
+      layer.relu_before = relu;
+      Build(layer).run_all(relu ? "+norm+relu" : "+norm");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace wins::runtime::cuda_test
