@@ -26,8 +26,9 @@ PairCut cut_pair(std::int64_t chunks, std::int64_t second_filters, int shared_by
   };
   const auto fits = [&](int stages, int blocks) { return blocks * (bytes_of(stages) + kReserved) <= shared_bytes + kReserved; };
   // Two blocks have no registers for the sums of 128 filters.
-  cut.resident = cut.tile == ProductTile::tall && fits(2, 2) ? 2 : fits(3, 1) ? 1 : 0;
-  cut.stages = cut.resident == 2 ? 2 : 3;
+  const bool two = cut.tile == ProductTile::tall && fits(2, 2);
+  cut.stages = !two && fits(3, 1) ? 3 : 2;
+  cut.resident = two ? 2 : fits(2, 1) ? 1 : 0;
   cut.shared_bytes = bytes_of(cut.stages);
   return cut;
 }

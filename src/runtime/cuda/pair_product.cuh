@@ -173,7 +173,7 @@ struct PairProduct {
 };
 
 template <Operand kOperand, ProductTile kTile, int kStages>
-__global__ void __launch_bounds__(kThreads, kStages == 2 ? 2 : 1)
+__global__ void __launch_bounds__(kThreads, kTile == ProductTile::tall && kStages == 2 ? 2 : 1)
     pair_product(const __grid_constant__ PairLayer layer, const __grid_constant__ PairPointers pointers) {
   PairProduct<kOperand, kTile, kStages>::run(layer, pointers);
 }
@@ -186,7 +186,10 @@ bool launch_one_pair(const PairCut& cut, const PairLayer& layer, const PairPoint
 
 template <Operand kOperand>
 bool launch_pair(const PairCut& cut, const PairLayer& layer, const PairPointers& pointers, cudaStream_t stream) {
-  if (cut.tile == ProductTile::wide) return launch_one_pair<kOperand, ProductTile::wide, 3>(cut, layer, pointers, stream);
+  if (cut.tile == ProductTile::wide) {
+    return cut.stages == 2 ? launch_one_pair<kOperand, ProductTile::wide, 2>(cut, layer, pointers, stream)
+                           : launch_one_pair<kOperand, ProductTile::wide, 3>(cut, layer, pointers, stream);
+  }
   return cut.stages == 2 ? launch_one_pair<kOperand, ProductTile::tall, 2>(cut, layer, pointers, stream)
                          : launch_one_pair<kOperand, ProductTile::tall, 3>(cut, layer, pointers, stream);
 }
