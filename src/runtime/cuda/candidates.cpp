@@ -28,7 +28,9 @@ Candidates find_candidates(const Problem& problem) {
   const auto [wanted, variant] = split_choice(problem.env.options.force_kernel);
   for (const Kernel& kernel : kernels_for(problem.node.op)) {
     if (kernel.takes_next && problem.next == nullptr) continue;
-    if (auto reason = refusal_of(kernel, problem)) {
+    if (kernel.on_request && kernel.name != wanted) {
+      result.refused.emplace_back(std::string(kernel.name), "on request alone");
+    } else if (auto reason = refusal_of(kernel, problem)) {
       result.refused.emplace_back(std::string(kernel.name), std::move(*reason));
     } else if (kernel.name == wanted) {
       result.taking.push_back({kernel, variant, 0});

@@ -121,6 +121,7 @@ struct Kernel {
   bool takes_max_pool = false;  ///< the one behind the node
   bool takes_next = false;      ///< the convolution behind the node, and must have one
   bool reads_host = false;      ///< the network's input as it comes; refuses others
+  bool on_request = false;      ///< not measured yet: taken when its name is forced alone
 };
 
 struct Unsupported {

@@ -28,7 +28,6 @@ std::int64_t chunks_of(const Problem& problem) {
 PairCut cut_of(const Problem& problem) { return cut_pair(chunks_of(problem), second_of(problem).output_shape()[1], device().shared_bytes); }
 
 std::optional<std::string> refuse(const Problem& problem) {
-  if (!problem.env.options.force_kernel.starts_with("cuda:pair")) return "not measured yet: on request alone";
   if (storage_bytes(problem.env.operand) != 2) return "fp16 and bf16 alone: elsewhere products take longer than bytes";
   const Problem second = second_of(problem);
   for (const Problem* layer : {&problem, &second}) {
@@ -130,6 +129,6 @@ Implementation build(const Problem& problem) {
 
 }  // namespace
 
-Kernel pair_kernel() { return {.name = "cuda:pair", .refuse = refuse, .predict = predict, .build = build, .takes_next = true}; }
+Kernel pair_kernel() { return {.name = "cuda:pair", .refuse = refuse, .predict = predict, .build = build, .takes_next = true, .on_request = true}; }
 
 }  // namespace wins::runtime::cuda
