@@ -32,7 +32,8 @@ FEWEST_ROUNDS = 5
 
 def gpu_state():
     query = "name,driver_version,clocks.sm,clocks.mem,temperature.gpu,power.draw"
-    values = subprocess.run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"], capture_output=True, text=True).stdout
+    one = ["--id", f"GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"]  # of several
+    values = subprocess.run(["nvidia-smi", *one, f"--query-gpu={query}", "--format=csv,noheader"], capture_output=True, text=True).stdout
     return dict(zip(query.split(","), (v.strip() for v in values.strip().split(","))))
 
 
