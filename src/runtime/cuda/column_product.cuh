@@ -86,6 +86,7 @@ struct ColumnProduct {
   using Stage = ColumnStage<kOperand, kTile>;
   static constexpr ColumnTileSize kSize = Stage::kSize;
   static constexpr int kPixels = kSize.pixels, kFilters = kSize.filters, kStages = kSize.stages;
+  using Output = ProductOutput<kOperand, kPixels, kFilters>;
   static constexpr int kTilePitch = kFilters + 8;  ///< floats; 8 more, so that the rows of an accumulator lie in different banks
   static constexpr int kSharedBytes = column_shared_bytes(kTile, kOperand);
   static_assert(kSharedBytes >= kPixels * kTilePitch * 4);
@@ -97,19 +98,6 @@ struct ColumnProduct {
   static __device__ int group() { return static_cast<int>(threadIdx.x) / 128; }
   static __device__ int first_pixel() { return static_cast<int>(threadIdx.x) / 32 % (kPixels == 128 ? 8 : 4) * 16; }
   static __device__ int first_strip() { return kPixels == 128 ? 0 : group() * kStrips; }
-
-  /// A tile's residual on its way to the second-level cache, where its last loads will find it.
-  static __device__ void fetch_residual(const ProductLayer& layer, const ProductPointers& p, int pixel_tile, int filter_tile) {
-    constexpr int kLine = 32, kLines = kFilters / kLine;  // floats
-    const int pixels = layer.batch * layer.out_height * layer.out_width;
-#pragma unroll
-    for (int i = 0; i < kPixels * kLines / kThreads; ++i) {
-      const int line = i * kThreads + static_cast<int>(threadIdx.x), pixel = pixel_tile * kPixels + line / kLines;
-      const int filter = filter_tile * kFilters + line % kLines * kLine;
-      if (pixel >= pixels || filter >= layer.filters) continue;
-      asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const float*>(p.residual) + static_cast<std::int64_t>(pixel) * layer.residual_pitch + filter));
-    }
-  }
 
   __device__ void add_strip(float (&strip)[Step::kItems][4], std::uint32_t stage, int begin, int end, bool never) {
     if (begin == end) return;
@@ -143,7 +131,7 @@ struct ColumnProduct {
     wait_for_predecessor();
 #pragma unroll
     for (int stage = 0; stage < kStages; ++stage) move.start(chunk_at(begin + stage), begin + stage < end, stage);
-    if (from.pointers.residual != nullptr) fetch_residual(from.layer, from.pointers, from.pixel_tile, filter_tile);
+    if (from.pointers.residual != nullptr) Output::fetch_residual(from.layer, from.pointers, from.pixel_tile, filter_tile);
     // What describes a chunk is read one chunk before it is needed.
     ColumnChunk chunk = chunk_at(begin), following = chunk_at(begin + kStages);
     int stage = 0, round = 0;
@@ -195,7 +183,7 @@ __global__ void __launch_bounds__(kThreads, resident_columns(kTile))
   block.multiply(from, filter_tile, shared_address(tile));
   block.leave_sums(tile);
   __syncthreads();
-  ProductOutput<kOperand, Block::kPixels, Block::kFilters>::write(layer, pointers, pixel_tile, filter_tile, tile, Block::kTilePitch, 1);
+  Block::Output::write(layer, pointers, pixel_tile, filter_tile, tile, Block::kTilePitch, 1);
 }
 
 template <Operand kOperand, ColumnTile kTile>

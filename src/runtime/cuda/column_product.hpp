@@ -21,8 +21,6 @@ struct ColumnPointers {
   Divisor by_filter_tiles;
 };
 
-WINS_DEVICE inline bool is_strided(const ProductLayer& layer) { return layer.stride_y != 1 || layer.stride_x != 1; }
-inline constexpr int kMaxColumnStride = 8;  ///< of the copy engine
 
 /// Enqueues the layer, tf32 or f32; false when the device refused it. Of `pointers` the input, output, residual and bias count.
 bool launch_column_product(Operand operand, ColumnTile tile, const ProductLayer& layer, const ProductPointers& pointers, const ColumnPointers& columns,

@@ -33,6 +33,8 @@ struct ProductLayer {
   Divisor by_out_image, by_out_width;                     // pixels of an output image, of one of its rows
 };
 
+WINS_DEVICE inline bool is_strided(const ProductLayer& layer) { return layer.stride_y != 1 || layer.stride_x != 1; }
+
 struct ProductPointers {
   const void* input = nullptr;
   void* output = nullptr;

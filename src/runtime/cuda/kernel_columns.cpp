@@ -9,6 +9,7 @@
 #include "fused_activation.hpp"
 #include "kernels.hpp"
 #include "problem_facts.hpp"
+#include "product_lines.hpp"
 #include "product_problem.hpp"
 #include "wins/base/error.hpp"
 #include "wins/runtime/cuda/column_cut.hpp"
@@ -29,7 +30,7 @@ std::optional<std::string> refuse(const Problem& problem) {
   if (std::ranges::any_of(conv.window.pads, [](std::int64_t pad) { return pad != 0; })) return "pads";
   if (problem.env.element_bytes() != 4) return "16 bits: such layers are bound by memory, where zeros save nothing";
   if (auto reason = refuse_product(problem)) return reason;
-  if (std::ranges::any_of(conv.window.stride, [](std::int64_t stride) { return stride > kMaxColumnStride; })) return fmt::format("a stride above {}", kMaxColumnStride);
+  if (std::ranges::any_of(conv.window.stride, [](std::int64_t stride) { return stride > kMaxLineStride; })) return fmt::format("a stride above {}", kMaxLineStride);
   if (problem.constant(1)->dim(1) > kMaxColumnChannels) return fmt::format("more than {} input channels", kMaxColumnChannels);
   const ColumnFacts& facts = *facts_of(problem);
   if (facts.kept == facts.columns) return fmt::format("no column of {} filters is zero", kStripFilters);

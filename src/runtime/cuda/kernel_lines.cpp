@@ -9,6 +9,7 @@
 #include "kernels.hpp"
 #include "line_product.hpp"
 #include "problem_facts.hpp"
+#include "product_lines.hpp"
 #include "product_problem.hpp"
 #include "wins/base/error.hpp"
 #include "wins/runtime/batch_norm.hpp"

@@ -16,6 +16,7 @@ struct LineProduct {
   using F = Format<kOperand>;
   using Storage = typename F::Storage;
   static constexpr ProductTile kTile = kFilters == 128 ? ProductTile::wide : ProductTile::tall;
+  using Output = ProductOutput<kOperand, kLinePixels, kFilters>;
   using Sums = GroupSums<kOperand, ProductStage<kOperand, kTile>>;
   static constexpr int kTilePitch = kFilters + 8;  ///< floats; 8 more, so that the rows of an accumulator lie in different banks
   static constexpr int kPixelBytes = kLinePixels * kPixelLine, kFilterBytes = kFilters * kChunkUnits * 16, kStageBytes = line_stage_bytes(kFilters);
@@ -35,12 +36,11 @@ struct LineProduct {
         : layer(l), lines(p), map(m), base(shared),
           filters(reinterpret_cast<const std::byte*>(p.filters) + static_cast<std::int64_t>(filter_tile) * p.chunks * kFilterBytes),
           x(pixel_tile * kLinePixels), y(0), image(0) {
-      if (!is_strided()) return;
+      if (!is_strided(layer)) return;
       image = layer.by_out_image.divide(x);
       y = layer.by_out_width.divide(x) * layer.stride_y;
       x *= layer.stride_x;
     }
-    __device__ bool is_strided() const { return layer.stride_y != 1 || layer.stride_x != 1; }
     __device__ std::uint32_t stage(int s) const { return base + s * kStageBytes; }
     __device__ std::uint32_t barrier(int s) const { return base + kLineStages * kStageBytes + s * 8; }
 
@@ -48,7 +48,7 @@ struct LineProduct {
     __device__ void load(int chunk, int s) const {
       expect_bytes(barrier(s), kPixelBytes + kFilterBytes + (lines.affine != nullptr ? kAffineBytes : 0));
       const int channel = chunk * kChunkUnits * F::kChannels;
-      if (is_strided()) load_pixels(stage(s), map, channel, x, y, image, barrier(s));
+      if (is_strided(layer)) load_pixels(stage(s), map, channel, x, y, image, barrier(s));
       else load_rectangle(stage(s), map, channel, x, 0, 0, barrier(s));
       load_run(stage(s) + kPixelBytes, filters + static_cast<std::int64_t>(chunk) * kFilterBytes, kFilterBytes, barrier(s));
       if (lines.affine != nullptr) load_run(stage(s) + kPixelBytes + kFilterBytes, lines.affine + chunk * (kAffineBytes / 4), kAffineBytes, barrier(s));
@@ -126,7 +126,7 @@ struct LineProduct {
     if (threadIdx.x == 0) {
       for (int s = 0; s < kLineStages && s < lines.chunks; ++s) from.load(s, s);
     }
-    if (p.residual != nullptr) fetch_residual(layer, p, pixel_tile, filter_tile);
+    if (p.residual != nullptr) Output::fetch_residual(layer, p, pixel_tile, filter_tile);
     Sums sums;
     if (lines.affine != nullptr) multiply<true>(from, sums);
     else multiply<false>(from, sums);
@@ -135,18 +135,7 @@ struct LineProduct {
       *reinterpret_cast<float2*>(tile + pixel * kTilePitch + filter) = {first, second};
     });
     __syncthreads();
-    ProductOutput<kOperand, kLinePixels, kFilters>::write(layer, p, pixel_tile, filter_tile, tile, kTilePitch, 1);
-  }
-
-  /// A tile's residual on its way to the second-level cache, where its last loads will find it.
-  static __device__ void fetch_residual(const ProductLayer& layer, const ProductPointers& p, int pixel_tile, int filter_tile) {
-    constexpr int kLine = 128 / static_cast<int>(sizeof(Storage)), kLines = kFilters / kLine;  // elements
-    const int pixels = layer.batch * layer.out_height * layer.out_width;
-    for (int line = static_cast<int>(threadIdx.x); line < kLinePixels * kLines; line += kThreads) {
-      const int pixel = pixel_tile * kLinePixels + line / kLines, filter = filter_tile * kFilters + line % kLines * kLine;
-      if (pixel >= pixels || filter >= layer.filters) continue;
-      asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const Storage*>(p.residual) + static_cast<std::int64_t>(pixel) * layer.residual_pitch + filter));
-    }
+    Output::write(layer, p, pixel_tile, filter_tile, tile, kTilePitch, 1);
   }
 };
 

@@ -14,7 +14,6 @@ namespace wins::runtime::cuda {
 
 inline constexpr int kLinePixels = 128, kPixelLine = 128;  ///< of a block; bytes of a pixel in a chunk
 inline constexpr int kLineStages = 3;
-inline constexpr int kMaxLineStride = 8;                  ///< of the copy engine
 
 /// Filters of a block: those that were built.
 constexpr bool is_line_tile(int filters) { return filters == 64 || filters == 128; }

@@ -4,6 +4,7 @@
 #include "launch_chain.cuh"
 #include "pair_product.hpp"
 #include "product_groups.cuh"
+#include "product_output.cuh"
 #include "product_warps.cuh"
 #include "storage.cuh"
 
@@ -90,14 +91,6 @@ struct PairProduct {
       const bool exists = item < layer.second_items;
       copy_async_cached(memory.second_filters(turn) + word * 16, second + (exists ? item : 0) * layer.turns * kItemWords + word % kItemWords, exists ? 16 : 0);
     }
-  }
-
-  static __device__ float activate(const PairOutput& output, float x) {
-    if (output.activation == FusedActivation::none) return x;
-    if (output.activation == FusedActivation::relu) return x < 0 ? 0 : x;
-    x = x < 0 ? x * output.slope : x;
-    x = x < output.low ? output.low : x;
-    return x > output.high ? output.high : x;
   }
 
   /// Two channels that lie next to each other, behind the tile's pixels.

@@ -7,17 +7,32 @@
 
 namespace wins::runtime::cuda {
 
+/// The activation of what has one: FusedActivation with its numbers. NaN stays NaN.
+template <class Layer>
+__device__ float activate(const Layer& layer, float x) {
+  if (layer.activation == FusedActivation::none) return x;
+  if (layer.activation == FusedActivation::relu) return x < 0 ? 0 : x;
+  x = x < 0 ? x * layer.slope : x;
+  x = x < layer.low ? layer.low : x;
+  return x > layer.high ? layer.high : x;
+}
+
 template <Operand kOperand, int kPixels, int kFilters>
 struct ProductOutput {
   using F = Format<kOperand>;
   using Storage = typename F::Storage;
 
-  static __device__ float finish(const ProductLayer& layer, float x) {
-    if (layer.activation == FusedActivation::none) return x;
-    if (layer.activation == FusedActivation::relu) return x < 0 ? 0 : x;
-    x = x < 0 ? x * layer.slope : x;
-    x = x < layer.low ? layer.low : x;
-    return x > layer.high ? layer.high : x;
+  /// A tile's residual on its way to the second-level cache, where its last loads will find it.
+  static __device__ void fetch_residual(const ProductLayer& layer, const ProductPointers& p, int pixel_tile, int filter_tile) {
+    constexpr int kLine = 128 / static_cast<int>(sizeof(Storage)), kLines = kFilters / kLine;  // elements
+    const int pixels = layer.batch * layer.out_height * layer.out_width;
+#pragma unroll
+    for (int i = 0; i < kPixels * kLines / kThreads; ++i) {
+      const int line = i * kThreads + static_cast<int>(threadIdx.x), pixel = pixel_tile * kPixels + line / kLines;
+      const int filter = filter_tile * kFilters + line % kLines * kLine;
+      if (pixel >= pixels || filter >= layer.filters) continue;
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const Storage*>(p.residual) + static_cast<std::int64_t>(pixel) * layer.residual_pitch + filter));
+    }
   }
 
   /// Adds `count` parts of the tile's sums, each with `pitch` floats a pixel, and writes whole units: filters past the last are zeros.
@@ -57,7 +72,7 @@ struct ProductOutput {
           }
         }
 #pragma unroll
-        for (int i = 0; i < F::kChannels; ++i) x[i] = filter + i < layer.filters ? finish(layer, x[i] + bias[i]) : 0.0F;
+        for (int i = 0; i < F::kChannels; ++i) x[i] = filter + i < layer.filters ? activate(layer, x[i] + bias[i]) : 0.0F;
         store_unit(static_cast<Storage*>(p.output) + static_cast<std::int64_t>(first_pixel + row) * layer.output_pitch + filter, x);
       }
     }
