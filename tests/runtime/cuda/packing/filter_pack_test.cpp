@@ -3,19 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <cmath>
 
+#include "packed_elements.hpp"
 #include "wins/base/exception.hpp"
 
 namespace wins::runtime::cuda {
 namespace {
-
-double element(Operand operand, std::uint32_t word, int e) {
-  if (operand == Operand::f16) return static_cast<double>(from_float16(static_cast<std::uint16_t>(word >> (16 * e))));
-  if (operand == Operand::bf16) return static_cast<double>(from_bfloat16(static_cast<std::uint16_t>(word >> (16 * e))));
-  return static_cast<double>(std::bit_cast<float>(word));
-}
 
 /// Sums of all filters over `window` [kh, kw, C].
 std::vector<double> multiply(const FilterPack& pack, const Tensor& window, std::int64_t K) {
