@@ -95,7 +95,7 @@ class Network:
         return relative_l2(y.reshape(y.shape[0], -1), self.of_batch(self.expected[variant], y.shape[0]))
 
 
-def makers(arguments, ours, network, x, batch, precision):
+def makers(arguments, library, network, x, batch, precision):
     """{(engine, variant): how it is made}."""
     dtype, files = DTYPE[precision], network.files
     result = {("torch-graph", "dense"): lambda: TorchGraph(network.torch, x, dtype)}
@@ -103,14 +103,13 @@ def makers(arguments, ours, network, x, batch, precision):
         result["torch-graph-nchw", "dense"] = lambda: TorchGraph(network.torch, x, dtype, torch.contiguous_format)
     for engine, patterns in (("torch-compile", arguments.compile), ("torch-compile-library", arguments.compile_library)):
         if any(fnmatch.fnmatch(f"{network.name}/{batch}/{precision}", pattern) for pattern in patterns):
-            library = engine.endswith("library")
-            kept = arguments.compile_cache and arguments.compile_cache / f"{network.name}-{batch}-{precision}{'-library' * library}.bin"
-            result[engine, "dense"] = lambda library=library, kept=kept: TorchCompile(network.torch, x, dtype, kept, library)
+            kept = arguments.compile_cache and arguments.compile_cache / f"{network.name}-{batch}-{precision}{engine.removeprefix('torch-compile')}.bin"
+            result[engine, "dense"] = lambda engine=engine, kept=kept: TorchCompile(network.torch, x, dtype, kept, engine == "torch-compile-library")
     if arguments.onnxruntime:
         result["onnxruntime", "dense"] = lambda: OnnxRuntimeCuda(files["dense"], x, precision)
     for variant, file in files.items():
-        result["wins", variant] = lambda file=file: Wins(ours, file, x, precision)
-    result["wins", "dense-direct"] = lambda: Wins(ours, files["dense"], x, precision, "winograd=0")
+        result["wins", variant] = lambda file=file: Wins(library, file, x, precision)
+    result["wins", "dense-direct"] = lambda: Wins(library, files["dense"], x, precision, "winograd=0")
     return result
 
 

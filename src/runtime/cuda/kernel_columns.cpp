@@ -25,12 +25,9 @@ std::shared_ptr<const ColumnFacts> facts_of(const Problem& problem) {
 }
 
 std::optional<std::string> refuse(const Problem& problem) {
-  const auto& conv = *problem.node.as<graph::Conv>();
-  if (conv.window.kernel != std::array<std::int64_t, 2>{1, 1}) return "the kernel is not 1x1";
-  if (std::ranges::any_of(conv.window.pads, [](std::int64_t pad) { return pad != 0; })) return "pads";
+  if (auto reason = refuse_pointwise(*problem.node.as<graph::Conv>(), kMaxLineStride)) return reason;
   if (problem.env.element_bytes() != 4) return "16 bits: such layers are bound by memory, where zeros save nothing";
   if (auto reason = refuse_product(problem)) return reason;
-  if (std::ranges::any_of(conv.window.stride, [](std::int64_t stride) { return stride > kMaxLineStride; })) return fmt::format("a stride above {}", kMaxLineStride);
   if (problem.constant(1)->dim(1) > kMaxColumnChannels) return fmt::format("more than {} input channels", kMaxColumnChannels);
   const ColumnFacts& facts = *facts_of(problem);
   if (facts.kept == facts.columns) return fmt::format("no column of {} filters is zero", kStripFilters);

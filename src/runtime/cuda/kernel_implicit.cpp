@@ -29,8 +29,8 @@ std::optional<std::string> refuse(const Problem& problem) {
 
 ProductCut cut_of(const Problem& problem) {
   const auto& conv = *problem.node.as<graph::Conv>();
-  const Shape &in = problem.input_shape(0), &out = problem.output_shape();
-  const std::int64_t units = (in[1] + problem.env.unit() - 1) / problem.env.unit();
+  const Shape& out = problem.output_shape();
+  const std::int64_t units = input_units(problem);
   ProductSize size;
   size.pixels = out[0] * out[2] * out[3];
   size.filters = out[1];
@@ -56,7 +56,7 @@ ProductLayer layer_of(const Problem& problem, const FilterPack& pack) {
   layer.items = pack.items;
   layer.row_units = pack.row_units;
   layer.row_chunks = pack.row_chunks;
-  layer.by_units = Divisor((problem.input_shape(0)[1] + problem.env.unit() - 1) / problem.env.unit());
+  layer.by_units = Divisor(input_units(problem));
   return layer;
 }
 
@@ -73,16 +73,14 @@ std::shared_ptr<const DeviceBuffer> upload_affine(const Problem& problem, const 
 
 std::shared_ptr<const Launch> make_launch(const Problem& problem) {
   const Environment& env = problem.env;
-  const auto pack = env.weights.get<FilterPack>(problem.node.name + "/implicit/pack", [&] { return pack_filters(*problem.constant(1), env.operand); });
+  const PackedFilters filters = packed_filters(problem);
   auto launch = std::make_shared<Launch>();
   launch->operand = env.operand;
   launch->cut = cut_of(problem);
-  launch->layer = layer_of(problem, *pack);
-  launch->filters = env.weights.get<DeviceBuffer>(problem.node.name + "/implicit", [&] {
-    return DeviceBuffer(pack->matrices.data(), pack->matrices.size() * sizeof(pack->matrices[0]));
-  });
+  launch->layer = layer_of(problem, *filters.pack);
+  launch->filters = filters.buffer;
   launch->bias = upload_float_bias(problem);
-  launch->affine = upload_affine(problem, *pack);
+  launch->affine = upload_affine(problem, *filters.pack);
   if (launch->cut.splits > 1) {
     const std::vector<std::uint32_t> zeros(static_cast<std::size_t>(launch->cut.tiles()), 0);
     launch->finished = DeviceBuffer(zeros.data(), zeros.size() * sizeof(zeros[0]));
@@ -99,7 +97,7 @@ Implementation build(const Problem& problem) {
   Implementation result;
   result.name = fmt::format("cuda:implicit_{}x{}", cut.size().pixels, cut.size().filters);
   if (cut.splits > 1) result.name += fmt::format("/{}", cut.splits);
-  if (problem.prologue.norm != nullptr) result.name += problem.prologue.relu != nullptr ? "+norm+relu" : "+norm";
+  result.name += prologue_suffix(problem);
   result.reads = reads_of_convolution(problem);
   result.weight_bytes = launch->filters->size();
   result.workspace_bytes = static_cast<std::size_t>(cut.workspace_floats()) * sizeof(float);

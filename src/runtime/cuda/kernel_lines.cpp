@@ -17,15 +17,10 @@
 namespace wins::runtime::cuda {
 namespace {
 
-std::int64_t units_of(const Problem& problem) { return (problem.input_shape(0)[1] + problem.env.unit() - 1) / problem.env.unit(); }
-
 std::optional<std::string> refuse(const Problem& problem) {
-  const auto& conv = *problem.node.as<graph::Conv>();
   if (problem.env.operand == Operand::f32) return "fp32";
   if (device().major != 9) return "the device is not of compute capability 9.0";
-  if (conv.window.kernel != std::array<std::int64_t, 2>{1, 1}) return "the kernel is not 1x1";
-  if (std::ranges::any_of(conv.window.pads, [](std::int64_t pad) { return pad != 0; })) return "pads";
-  if (std::ranges::any_of(conv.window.stride, [](std::int64_t stride) { return stride > kMaxLineStride; })) return fmt::format("a stride above {}", kMaxLineStride);
+  if (auto reason = refuse_pointwise(*problem.node.as<graph::Conv>(), kMaxLineStride)) return reason;
   if (auto reason = refuse_product(problem)) return reason;
   if (problem.prologue.norm != nullptr && !has_constant_statistics(problem.env.graph, *problem.prologue.norm)) return "the statistics of the batch norm before it are not constant";
   return std::nullopt;
@@ -40,7 +35,7 @@ LineCut cut_with(const Problem& problem, int filters) {
   const Shape& out = problem.output_shape();
   const auto divide_up = [](double a, double b) { return std::ceil(a / b); };
   const double blocks = divide_up(static_cast<double>(out[0] * out[2] * out[3]), kLinePixels) * divide_up(static_cast<double>(out[1]), filters);
-  const double rounds = divide_up(blocks, 2.0 * device().processors), chunks = divide_up(static_cast<double>(units_of(problem)), kChunkUnits);
+  const double rounds = divide_up(blocks, 2.0 * device().processors), chunks = divide_up(static_cast<double>(input_units(problem)), kChunkUnits);
   return {filters, std::max(3 + 1.15 * product_bytes(problem) / device().bandwidth, 3 + rounds * (2.5 + 0.6 * chunks))};
 }
 LineCut cut_of(const Problem& problem) {
@@ -67,7 +62,7 @@ std::shared_ptr<const Launch> make_launch(const Problem& problem) {
   launch->operand = env.operand;
   launch->filters = cut_of(problem).filters;
   launch->layer = product_layer(problem);
-  launch->layer.row_units = static_cast<std::int32_t>(units_of(problem));
+  launch->layer.row_units = static_cast<std::int32_t>(input_units(problem));
   if (problem.prologue.relu != nullptr) launch->layer.input_low = 0;
   launch->chunks = (launch->layer.row_units + kChunkUnits - 1) / kChunkUnits;
   launch->by_filter_tiles = Divisor((problem.output_shape()[1] + launch->filters - 1) / launch->filters);
@@ -90,7 +85,7 @@ Implementation build(const Problem& problem) {
   if (!in_epilogue(activation.kind)) after = activation_step(problem.env, problem.outputs[0], activation);
   Implementation result;
   result.name = fmt::format("cuda:lines_{}x{}", kLinePixels, launch->filters);
-  if (problem.prologue.norm != nullptr) result.name += problem.prologue.relu != nullptr ? "+norm+relu" : "+norm";
+  result.name += prologue_suffix(problem);
   result.reads = reads_of_convolution(problem);
   result.weight_bytes = launch->lines->size();
   const bool residual = problem.has_input(3);

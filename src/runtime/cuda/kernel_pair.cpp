@@ -10,7 +10,6 @@
 #include "problem_facts.hpp"
 #include "product_problem.hpp"
 #include "wins/base/error.hpp"
-#include "wins/runtime/cuda/filter_pack.hpp"
 
 namespace wins::runtime::cuda {
 namespace {
@@ -22,9 +21,7 @@ Problem second_of(const Problem& problem) {
   return second;
 }
 
-std::int64_t chunks_of(const Problem& problem) {
-  return (problem.input_shape(0)[1] + kChunkUnits * problem.env.unit() - 1) / (kChunkUnits * problem.env.unit());
-}
+std::int64_t chunks_of(const Problem& problem) { return (input_units(problem) + kChunkUnits - 1) / kChunkUnits; }
 PairCut cut_of(const Problem& problem) { return cut_pair(chunks_of(problem), second_of(problem).output_shape()[1], device().shared_bytes); }
 
 std::optional<std::string> refuse(const Problem& problem) {
@@ -80,7 +77,7 @@ PairLayer layer_of(const Problem& problem, const Problem& second) {
   layer.by_out_width = product.by_out_width;
   layer.input_pitch = product.input_pitch;
   layer.residual_pitch = product.residual_pitch;
-  layer.units = static_cast<std::int32_t>((problem.input_shape(0)[1] + problem.env.unit() - 1) / problem.env.unit());
+  layer.units = static_cast<std::int32_t>(input_units(problem));
   layer.chunks = static_cast<std::int32_t>(chunks_of(problem));
   layer.turns = static_cast<std::int32_t>(problem.output_shape()[1] / kPairMiddle);
   layer.second_items = static_cast<std::int32_t>((second.output_shape()[1] + kItemRows - 1) / kItemRows);
@@ -89,21 +86,14 @@ PairLayer layer_of(const Problem& problem, const Problem& second) {
   return layer;
 }
 
-/// Shared with the implicit product of the same layer.
-std::shared_ptr<const DeviceBuffer> upload_filters(const Problem& problem) {
-  const auto pack = problem.env.weights.get<FilterPack>(problem.node.name + "/implicit/pack", [&] { return pack_filters(*problem.constant(1), problem.env.operand); });
-  return problem.env.weights.get<DeviceBuffer>(problem.node.name + "/implicit",
-                                               [&] { return DeviceBuffer(pack->matrices.data(), pack->matrices.size() * sizeof(pack->matrices[0])); });
-}
-
 Implementation build(const Problem& problem) {
   const Problem second = second_of(problem);
   auto launch = std::make_shared<Launch>();
   launch->operand = problem.env.operand;
   launch->cut = cut_of(problem);
   launch->layer = layer_of(problem, second);
-  launch->first_filters = upload_filters(problem);
-  launch->second_filters = upload_filters(second);
+  launch->first_filters = packed_filters(problem).buffer;
+  launch->second_filters = packed_filters(second).buffer;
   launch->first_bias = upload_float_bias(problem);
   launch->second_bias = upload_float_bias(second);
   Implementation result;

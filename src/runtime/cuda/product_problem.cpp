@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+
 #include "fused_activation.hpp"
 
 namespace wins::runtime::cuda {
@@ -20,6 +23,13 @@ std::optional<std::string> refuse_product(const Problem& problem) {
     if (in[axis + 2] > kMaxProductExtent || span > kMaxProductExtent) return fmt::format("more than {} rows or columns", kMaxProductExtent);
   }
   if (out[1] > 65535 * 32) return "too many filters";
+  return std::nullopt;
+}
+
+std::optional<std::string> refuse_pointwise(const graph::Conv& conv, std::int64_t stride) {
+  if (conv.window.kernel != std::array<std::int64_t, 2>{1, 1}) return "the kernel is not 1x1";
+  if (std::ranges::any_of(conv.window.pads, [](std::int64_t pad) { return pad != 0; })) return "pads";
+  if (std::ranges::any_of(conv.window.stride, [stride](std::int64_t s) { return s > stride; })) return fmt::format("a stride above {}", stride);
   return std::nullopt;
 }
 
@@ -57,6 +67,23 @@ ProductPointers product_pointers(const Arguments& arguments, bool residual, cons
   pointers.residual = residual ? arguments.inputs[3] : nullptr;
   pointers.bias = bias ? static_cast<const float*>(bias->data()) : nullptr;
   return pointers;
+}
+
+std::int64_t input_units(const Problem& problem) { return (problem.input_shape(0)[1] + problem.env.unit() - 1) / problem.env.unit(); }
+
+PackedFilters packed_filters(const Problem& problem) {
+  const Environment& env = problem.env;
+  const std::string key = problem.node.name + "/implicit";
+  PackedFilters filters;
+  filters.pack = env.weights.get<FilterPack>(key + "/pack", [&] { return pack_filters(*problem.constant(1), env.operand); });
+  const std::vector<std::uint32_t>& words = filters.pack->matrices;
+  filters.buffer = env.weights.get<DeviceBuffer>(key, [&] { return DeviceBuffer(words.data(), words.size() * sizeof(words[0])); });
+  return filters;
+}
+
+std::string prologue_suffix(const Problem& problem) {
+  if (problem.prologue.norm == nullptr) return "";
+  return problem.prologue.relu != nullptr ? "+norm+relu" : "+norm";
 }
 
 double product_bytes(const Problem& problem) {
