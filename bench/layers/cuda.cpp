@@ -162,7 +162,7 @@ void bench(const ConvProblem& problem, const std::string& precision, const Optio
     if (compared && kernel.name.starts_with("cuda:direct") && !kernel.refuse(bench.problem())) reference = bench.run(kernel, false, true).values;
   }
   for (const Kernel& kernel : kernels) {
-    if (kernel.takes_next || kernel.name.starts_with("cuda:direct") || kernel.refuse(bench.problem())) continue;
+    if (kernel.name.starts_with("cuda:direct") || kernel.refuse(bench.problem())) continue;
     const bool all = options.cuts && kernel.variants != nullptr;
     for (const std::string& variant : all ? kernel.variants(bench.problem()) : std::vector<std::string>{""}) {
       bench.cut(variant);

@@ -87,8 +87,9 @@ graph::Op make_operator(const ConvProblem& p, graph::Graph& graph, std::vector<g
   conv.m = p.m;
   conv.r = static_cast<int>(p.kernel[0]);
   conv.pads = p.pads;
+  conv.stride = static_cast<int>(p.stride[0]);
   conv.activation = activation_of(p.activation);
-  const winograd::Algorithm& algorithm = winograd::algorithm(conv.m, conv.r);
+  const winograd::Algorithm& algorithm = winograd::algorithm(conv.m, conv.r, conv.stride);
   conv.mask = draw_mask(p, algorithm.positions());
   Tensor U = winograd::transform_weights(algorithm, draw_weights(p));
   clear_pruned(conv.mask, U);

@@ -1,7 +1,6 @@
 #include "wins/runtime/fusion.hpp"
 
 #include <algorithm>
-#include <array>
 
 namespace wins::runtime {
 namespace {
@@ -145,27 +144,6 @@ std::map<const Node*, const Node*> find_max_pools(const graph::Graph& graph) {
     if (before != nullptr && (before->as<graph::Conv>() != nullptr || before->as<graph::WinogradConv>() != nullptr)) pools[before] = &node;
   }
   return pools;
-}
-
-std::map<const Node*, const Node*> find_pairs(const graph::Graph& graph) {
-  const auto is_pointwise = [](const Node& node) {
-    using Pair = std::array<std::int64_t, 2>;
-    const auto* conv = node.as<graph::Conv>();
-    return conv != nullptr && conv->group == 1 && conv->window.kernel == Pair{1, 1} && conv->window.pads == std::array<std::int64_t, 4>{};
-  };
-  const Wiring wiring(graph);
-  std::map<const Node*, const Node*> pairs;
-  std::set<const Node*> second;
-  for (const Node& node : graph.nodes) {
-    const auto* conv = node.as<graph::Conv>();
-    if (!is_pointwise(node) || conv->window.stride != std::array<std::int64_t, 2>{1, 1} || node.input(3) != graph::kNone) continue;
-    const auto before = wiring.producer.find(node.inputs[0]);
-    if (before == wiring.producer.end() || !is_pointwise(*before->second)) continue;
-    if (pairs.contains(before->second) || second.contains(before->second)) continue;
-    pairs[before->second] = &node;
-    second.insert(&node);
-  }
-  return pairs;
 }
 
 std::map<ValueId, Placement> find_placements(const graph::Graph& graph, int block) {

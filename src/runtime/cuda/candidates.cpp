@@ -11,7 +11,6 @@ namespace {
 std::optional<std::string> refusal_of(const Kernel& kernel, const Problem& problem) {
   if (problem.prologue.norm != nullptr && !kernel.takes_prologue) return "batch norm before it";
   if (problem.max_pool != nullptr && !kernel.takes_max_pool) return "max-pool behind it";
-  if (problem.next != nullptr && !kernel.takes_next) return "the convolution behind it";
   return kernel.refuse(problem);
 }
 
@@ -27,10 +26,7 @@ Candidates find_candidates(const Problem& problem) {
   }
   const auto [wanted, variant] = split_choice(problem.env.options.force_kernel);
   for (const Kernel& kernel : kernels_for(problem.node.op)) {
-    if (kernel.takes_next && problem.next == nullptr) continue;
-    if (kernel.on_request && kernel.name != wanted) {
-      result.refused.emplace_back(std::string(kernel.name), "on request alone");
-    } else if (auto reason = refusal_of(kernel, problem)) {
+    if (auto reason = refusal_of(kernel, problem)) {
       result.refused.emplace_back(std::string(kernel.name), std::move(*reason));
     } else if (kernel.name == wanted) {
       result.taking.push_back({kernel, variant, 0});

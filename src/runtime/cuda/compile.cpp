@@ -43,6 +43,9 @@ bool is_plain(const Layout& layout) {
   return true;
 }
 
+/// Microseconds between two short steps of a graph, which those of a step by itself do not have (DenseNet-121 at batch 1, H200).
+constexpr double kNextStep = 1.5;
+
 /// Nodes whose constants are weights.
 bool has_weights(const Node& node) {
   return node.as<graph::Conv>() != nullptr || node.as<graph::WinogradConv>() != nullptr || node.as<graph::ConvTranspose>() != nullptr ||
@@ -55,7 +58,6 @@ class Compiler {
       : env_(env),
         prologues_(find_prologues(env.graph)),
         max_pools_(find_max_pools(env.graph)),
-        pairs_(find_pairs(env.graph)),
         placements_(find_placements(env.graph, static_cast<int>(env.unit()))),
         buffers_(env.graph.values.size(), kNoBuffer) {
     if (env.options.tune && env.options.force_kernel.empty()) tuner_.emplace(env, decisions);
@@ -65,7 +67,6 @@ class Compiler {
     for (const ValueId id : env_.graph.inputs) add_input(id);
     choose_prologues();
     choose_max_pools();
-    choose_pairs();
     for (const Node& node : env_.graph.nodes) {
       if (!absorbed_.contains(&node) && !place_concat(node) && !add_alias(node)) add_node(node);
     }
@@ -206,9 +207,9 @@ class Compiler {
     }
   }
 
-  /// `node` as it reads behind its prologue; `max_pool` or `next` is computed in the same step.
-  Problem problem_of(const Node& node, const Prologue& prologue = {}, const Node* max_pool = nullptr, const Node* next = nullptr) {
-    Problem problem{env_, node, {}, {}, prologue, max_pool, next};
+  /// `node` as it reads behind its prologue; `max_pool` is computed in the same step.
+  Problem problem_of(const Node& node, const Prologue& prologue = {}, const Node* max_pool = nullptr) {
+    Problem problem{env_, node, {}, {}, prologue, max_pool};
     for (const ValueId id : node.inputs) problem.inputs.push_back(id != kNone && is_float(value(id)) ? layout(id) : Layout{});
     for (const ValueId id : problem.results()) problem.outputs.push_back(id != kNone ? layout(id) : Layout{});
     problem.host_input = hosts_.contains(node.input(0));
@@ -237,22 +238,6 @@ class Compiler {
     for (const auto& [node, pool] : max_pools_) absorbed_.insert(pool);
   }
 
-  /// The same for pairs of convolutions. One that others are computed with stays as it is.
-  void choose_pairs() {
-    const auto is_free = [&](const Node* node) { return !prologues_.contains(node) && !max_pools_.contains(node) && !absorbed_.contains(node); };
-    for (auto entry = pairs_.begin(); entry != pairs_.end();) {
-      const auto [node, next] = *entry;
-      bool worth = is_free(node) && is_free(next);
-      if (worth) {
-        const double together = predict_best(problem_of(*node, {}, nullptr, next));
-        const double alone = predict_best(problem_of(*node)), behind = predict_best(problem_of(*next));
-        worth = together == 0 || (alone > 0 && behind > 0 && together < alone + behind);
-      }
-      if (worth) absorbed_.insert(next);
-      entry = worth ? std::next(entry) : pairs_.erase(entry);
-    }
-  }
-
   /// The same for what stands before a convolution.
   void choose_prologues() {
     std::erase_if(prologues_, [&](const auto& entry) {
@@ -262,8 +247,8 @@ class Compiler {
       if (together == 0) return false;
       double apart = predict_best(problem_of(*node));
       if (apart == 0) return true;
-      apart += predict_best(problem_of(*prologue.norm));
-      if (prologue.relu != nullptr) apart += predict_best(problem_of(*prologue.relu));
+      apart += kNextStep + predict_best(problem_of(*prologue.norm));
+      if (prologue.relu != nullptr) apart += kNextStep + predict_best(problem_of(*prologue.relu));
       return !(together < apart);
     });
     absorbed_.merge(nodes_of(prologues_));
@@ -273,11 +258,9 @@ class Compiler {
     if (has_weights(given)) check_weights(given);
     const auto behind = prologues_.find(&given);
     const auto before = max_pools_.find(&given);
-    const auto pair = pairs_.find(&given);
     const Prologue prologue = behind != prologues_.end() ? behind->second : Prologue();
     const Node node = behind_prologue(given, prologue);
-    const Problem problem = problem_of(node, prologue, before != max_pools_.end() ? before->second : nullptr, pair != pairs_.end() ? pair->second : nullptr);
-    if (problem.next != nullptr) check_weights(*problem.next);
+    const Problem problem = problem_of(node, prologue, before != max_pools_.end() ? before->second : nullptr);
     LayerPlan line;
     std::optional<Implementation> chosen = choose(problem, line);
     if (!chosen) {
@@ -298,7 +281,6 @@ class Compiler {
     line.node = node.name;
     line.kernel = chosen->name;
     if (problem.max_pool != nullptr) line.inside.push_back(problem.max_pool->name);
-    if (problem.next != nullptr) line.inside.push_back(problem.next->name);
     line.problem = problem_text(env_.graph, node);
     line.workspace_bytes = chosen->workspace_bytes;
     line.weight_bytes = chosen->weight_bytes;
@@ -363,7 +345,6 @@ class Compiler {
   std::optional<Tuner> tuner_;
   std::map<const Node*, Prologue> prologues_;     // by the convolution
   std::map<const Node*, const Node*> max_pools_;  // by the convolution
-  std::map<const Node*, const Node*> pairs_;      // by the first
   std::set<const Node*> absorbed_;                // into other steps
   std::map<ValueId, Placement> placements_;
   std::vector<std::size_t> buffers_;     // by value

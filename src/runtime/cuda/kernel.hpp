@@ -60,8 +60,6 @@ struct Problem {
   Prologue prologue = {};               ///< that the kernel runs too; `node` reads what it reads
   /// Computed in the same step; `outputs` are then its own.
   const graph::Node* max_pool = nullptr;
-  /// Computed in the same step too, a 1x1 convolution that reads output 0; its output is the last of `outputs`.
-  const graph::Node* next = nullptr;
   /// Input 0 is an input of the network, so that it is there as float32 NCHW too.
   bool host_input = false;
   /// What converting input 0 for this node alone would take, microseconds.
@@ -76,11 +74,7 @@ struct Problem {
   const graph::Value& output(std::size_t i = 0) const { return env.graph.value(node.outputs.at(i)); }
   const Shape& output_shape(std::size_t i = 0) const { return output(i).shape.value(); }
   /// What the step writes.
-  std::vector<graph::ValueId> results() const {
-    std::vector<graph::ValueId> ids = max_pool != nullptr ? max_pool->outputs : node.outputs;
-    if (next != nullptr) ids.push_back(next->outputs[0]);
-    return ids;
-  }
+  const std::vector<graph::ValueId>& results() const { return max_pool != nullptr ? max_pool->outputs : node.outputs; }
   /// Null when input `i` is absent or not constant.
   const Tensor* constant(std::size_t i) const { return has_input(i) ? env.graph.constant_input(node, i) : nullptr; }
 };
@@ -119,9 +113,7 @@ struct Kernel {
   std::vector<std::string> (*variants)(const Problem&) = nullptr;
   bool takes_prologue = false;  ///< batch norm and ReLU before the node
   bool takes_max_pool = false;  ///< the one behind the node
-  bool takes_next = false;      ///< the convolution behind the node, and must have one
   bool reads_host = false;      ///< the network's input as it comes; refuses others
-  bool on_request = false;      ///< not measured yet: taken when its name is forced alone
 };
 
 struct Unsupported {

@@ -39,7 +39,9 @@ ProductCut cut_of(const Problem& problem) {
   return choose_product_cut(size, problem.env.operand, {device().processors, device().shared_bytes, device().bandwidth});
 }
 
-double predict(const Problem& problem) { return cut_of(problem).us; }
+/// Pixels that are scaled in shared memory take longer: DenseNet-121's layers 1.3 to 1.7 times as long (H100).
+constexpr double kWithNorm = 1.4;
+double predict(const Problem& problem) { return cut_of(problem).us * (problem.prologue.norm != nullptr ? kWithNorm : 1); }
 
 /// Everything that a launch needs.
 struct Launch {

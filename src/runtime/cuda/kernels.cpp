@@ -15,7 +15,7 @@ struct Lister {
   List operator()(const graph::Conv&) const {
     return {winograd_fused_kernel(),     stem_kernel(),     pointwise_kernel(), cudnn_convolution_kernel(),
             direct_convolution_kernel(), implicit_kernel(), winograd_staged_kernel(),
-            columns_kernel(),            lines_kernel(),    pair_kernel()};
+            columns_kernel(),            lines_kernel()};
   }
   List operator()(const graph::WinogradConv&) const { return {winograd_fused_kernel(), winograd_staged_kernel(), equivalent_kernel(), direct_winograd_kernel()}; }
   List operator()(const graph::ConvTranspose&) const { return {deconvolution_kernel()}; }

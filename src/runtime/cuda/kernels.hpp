@@ -15,8 +15,6 @@ Kernel equivalent_kernel();
 Kernel implicit_kernel();
 // kernel_lines.cpp: 1x1 convolutions, fp16, bf16 and tf32, on compute capability 9.0.
 Kernel lines_kernel();
-// kernel_pair.cpp: two 1x1 convolutions, one behind the other, fp16 and bf16.
-Kernel pair_kernel();
 // kernel_columns.cpp: 1x1 convolutions pruned in columns, tf32 and fp32.
 Kernel columns_kernel();
 // kernel_stem.cpp: first layers with the max-pool behind them.

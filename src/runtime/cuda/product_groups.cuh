@@ -23,15 +23,10 @@ class GroupSums {
   /// One chunk; calls `meanwhile` while the tensor cores work. `never`: see `hold`.
   template <class Meanwhile>
   __device__ void add(std::uint32_t stage, bool never, const Meanwhile& meanwhile) {
-    add(stage, stage + Stage::kPixelBytes, never, meanwhile);
-  }
-  /// The same of pixels and filters that lie apart.
-  template <class Meanwhile>
-  __device__ void add(std::uint32_t pixels, std::uint32_t first_filters, bool never, const Meanwhile& meanwhile) {
-    const auto load = [pixels](int first_pixel, int step, std::uint32_t (&a)[kParts][4]) {
-      Stage::load_fragment(Stage::fragment(pixels, first_pixel) + 2 * step * Stage::kUnitBytes, a);
+    const auto load = [stage](int first_pixel, int step, std::uint32_t (&a)[kParts][4]) {
+      Stage::load_fragment(Stage::fragment(stage, first_pixel) + 2 * step * Stage::kUnitBytes, a);
     };
-    add_loaded(load, first_filters, never, meanwhile);
+    add_loaded(load, stage + Stage::kPixelBytes, never, meanwhile);
   }
   /// The same of pixels that `load(first pixel, step, fragment)` brings to registers, 16 pixels and two units each time.
   template <class Load, class Meanwhile>

@@ -7,9 +7,8 @@
 
 namespace wins::runtime::cuda {
 
-/// The activation of what has one: FusedActivation with its numbers. NaN stays NaN.
-template <class Layer>
-__device__ float activate(const Layer& layer, float x) {
+/// NaN stays NaN.
+inline __device__ float activate(const ProductLayer& layer, float x) {
   if (layer.activation == FusedActivation::none) return x;
   if (layer.activation == FusedActivation::relu) return x < 0 ? 0 : x;
   x = x < 0 ? x * layer.slope : x;

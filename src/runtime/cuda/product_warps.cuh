@@ -34,17 +34,12 @@ class WarpSums {
 
   /// One chunk; calls `meanwhile`, whose copies are on their way while this multiplies.
   template <class Meanwhile>
-  __device__ void add(std::uint32_t stage, bool never, const Meanwhile& meanwhile) {
-    add(stage, stage + Stage::kPixelBytes, never, meanwhile);
-  }
-  /// The same of pixels and filters that lie apart.
-  template <class Meanwhile>
-  __device__ void add(std::uint32_t pixels, std::uint32_t filters, bool /*never*/, const Meanwhile& meanwhile) {
+  __device__ void add(std::uint32_t stage, bool /*never*/, const Meanwhile& meanwhile) {
     meanwhile();
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const std::uint32_t a = Stage::fragment(pixels, first_pixel()) + half * 4 * Stage::kUnitBytes;
-      const std::uint32_t b = filters + first_item() * Stage::kItemBytes + half * 4 * Stage::kMatrixBytes + threadIdx.x % 32 * 16;
+      const std::uint32_t a = Stage::fragment(stage, first_pixel()) + half * 4 * Stage::kUnitBytes;
+      const std::uint32_t b = stage + Stage::kPixelBytes + first_item() * Stage::kItemBytes + half * 4 * Stage::kMatrixBytes + threadIdx.x % 32 * 16;
       if constexpr (kOperand == Operand::f32) add_in_parts(a, b);
       else add_half(a, b);
     }

@@ -92,7 +92,7 @@ struct StagedMultiply {
     if (threadIdx.x == 0) {
       for (int i = 0; i < kStages; ++i) {
         init_barrier(shared_address(full + i));
-        init_barrier(shared_address(empty + i), kThreads / 32);
+        init_barrier(shared_address(empty + i), kThreads);
       }
       publish_barriers();
     }
@@ -111,8 +111,7 @@ struct StagedMultiply {
         }
         __syncwarp();
       });
-      __syncwarp();  // one lane tells that all of the warp have read
-      if (threadIdx.x % 32 == 0) arrive_barrier(barrier_of(empty, chunk));
+      arrive_barrier(barrier_of(empty, chunk));
     }
     __syncthreads();
   }

@@ -39,7 +39,6 @@ std::string tuning_key(const Problem& problem) {
   std::string key = problem_text(problem.env.graph, problem.node);
   if (problem.prologue.norm != nullptr) key += problem.prologue.relu != nullptr ? ":norm+relu" : ":norm";
   if (problem.max_pool != nullptr) key += ":" + problem_text(problem.env.graph, *problem.max_pool);
-  if (problem.next != nullptr) key += ":" + problem_text(problem.env.graph, *problem.next);
   return one_line(key + ":" + text_of(problem.env.operand));
 }
 

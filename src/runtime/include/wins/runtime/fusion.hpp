@@ -27,10 +27,6 @@ std::set<const graph::Node*> nodes_of(const std::map<const graph::Node*, Prologu
 /// Max-pools behind a convolution whose result nothing else reads, by the convolution.
 std::map<const graph::Node*, const graph::Node*> find_max_pools(const graph::Graph& graph);
 
-/// 1x1 convolutions whose result another 1x1 convolution with stride 1 and no residual reads, whoever else does, by the first; none is in two
-/// pairs.
-std::map<const graph::Node*, const graph::Node*> find_pairs(const graph::Graph& graph);
-
 /// Where a value lies inside a larger one: channels [channel, channel + C) of `root`.
 struct Placement {
   graph::ValueId root;
