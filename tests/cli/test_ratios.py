@@ -105,7 +105,8 @@ class Flags(Case):
             self.refuse(*self.arguments(*flags, "--curves", curves), words=["curves.json", word])
 
     def test_allocation_by_time(self):
-        _, record = self.record("--allocate", "time", "--ratio", 0.5)
+        # At batch 1 a layer saves some microseconds, less than what else runs here may cost one.
+        _, record = self.record("--allocate", "time", "--ratio", 0.5, "--timing-batch", 32, "--threads", 1)
         rows = record["allocation"]["layers"]
         saved = sum(row["cost"] * row["ratio"] for row in rows) / sum(row["cost"] for row in rows)
         self.assertAlmostEqual(saved, 0.5, places=6)
