@@ -189,11 +189,28 @@ class Compiler {
 
   bool add_alias(const Node& node) {
     if (!is_reshape(node) || !is_float(value(node.outputs[0]))) return false;
+    if (add_flattened(node)) return true;
     const ValueId from = node.inputs[0], to = node.outputs[0];
     if (placements_.contains(to) || !is_plain(layout(from)) || !is_plain(layout(to))) return false;
     if (layout(to).pitch > 0 && layout(to).pitch != value(to).shape.value()[1]) return false;
     buffer_of(to) = read(from);
     return true;
+  }
+
+  /// Pixels that become rows for products alone stay as they lie; the products' weights change places instead.
+  bool add_flattened(const Node& node) {
+    const ValueId from = node.inputs[0], to = node.outputs[0];
+    const Shape &in = value(from).shape.value(), &out = value(to).shape.value();
+    if (in.size() != 4 || out.size() != 2 || out[0] != in[0] || in[2] * in[3] <= 1 || layout(from).pitch != in[1]) return false;
+    if (placements_.contains(from) || placements_.contains(to) || value(from).constant || std::ranges::count(env_.graph.outputs, to) > 0) return false;
+    pixels_[to] = in[2] * in[3];
+    const bool taken = std::ranges::all_of(env_.graph.nodes, [&](const Node& reader) {
+      const auto reads = std::ranges::count(reader.inputs, to);
+      return reads == 0 || (reads == 1 && reader.inputs[0] == to && !find_candidates(problem_of(reader)).taking.empty());
+    });
+    if (taken) buffer_of(to) = read(from);
+    else pixels_.erase(to);
+    return taken;
   }
 
   /// Constants of other nodes may be infinite, as those of masks are. Looked through once a session.
@@ -213,6 +230,7 @@ class Compiler {
     for (const ValueId id : node.inputs) problem.inputs.push_back(id != kNone && is_float(value(id)) ? layout(id) : Layout{});
     for (const ValueId id : problem.results()) problem.outputs.push_back(id != kNone ? layout(id) : Layout{});
     problem.host_input = hosts_.contains(node.input(0));
+    if (const auto flattened = pixels_.find(node.input(0)); flattened != pixels_.end()) problem.input_pixels = flattened->second;
     if (problem.host_input && buffer_of(node.input(0)) == kNoBuffer && count_readers(node.input(0)) == 1) {
       problem.conversion_us = predict_copy(node.input(0));
     }
@@ -347,6 +365,7 @@ class Compiler {
   std::map<const Node*, const Node*> max_pools_;  // by the convolution
   std::set<const Node*> absorbed_;                // into other steps
   std::map<ValueId, Placement> placements_;
+  std::map<ValueId, std::int64_t> pixels_;  // Problem::input_pixels, by the input
   std::vector<std::size_t> buffers_;     // by value
   std::map<ValueId, std::size_t> hosts_;  // of the network's inputs, float32 row-major
   Program program_;

@@ -62,6 +62,8 @@ struct Problem {
   const graph::Node* max_pool = nullptr;
   /// Input 0 is an input of the network, so that it is there as float32 NCHW too.
   bool host_input = false;
+  /// More than 1: input 0, a list of rows, is a flattened [N, C, pixels] that still lies as [N][pixels][C].
+  std::int64_t input_pixels = 1;
   /// What converting input 0 for this node alone would take, microseconds.
   double conversion_us = 0;
 
@@ -113,6 +115,7 @@ struct Kernel {
   std::vector<std::string> (*variants)(const Problem&) = nullptr;
   bool takes_prologue = false;  ///< batch norm and ReLU before the node
   bool takes_max_pool = false;  ///< the one behind the node
+  bool takes_pixels = false;    ///< Problem::input_pixels above 1
   bool reads_host = false;      ///< the network's input as it comes; refuses others
 };
 

@@ -78,7 +78,7 @@ double predict_product(const Environment& env, double rows, double inner, double
 /// `weights` [columns][inner] and `bias` [columns] go to the device under `key`.
 Implementation build_product(const Problem& problem, const Product& p, const Tensor& weights, const Tensor& bias, const graph::Activation& activation) {
   const Environment& env = problem.env;
-  const std::string key = problem.node.name + "/blas";
+  const std::string key = problem.node.name + (problem.input_pixels > 1 ? "/blas/pixels" : "/blas");
   const auto matrix = upload(env, key, weights, plain_layout(weights.shape())), vector = upload(env, key + "/bias", bias, plain_layout(bias.shape()));
   std::shared_ptr<const Descriptors> d = describe(p, env.operand, vector->data());
   cublasLtMatmulHeuristicResult_t found{};
@@ -172,6 +172,8 @@ std::optional<std::string> refuse_linear(const Problem& problem) {
   const Shape &in = problem.input_shape(0), &out = problem.output_shape();
   if (in.size() < 2 || in.size() == 4 || out.size() == 4) return "its first input is not a list of rows";
   if (element_count(in) == 0 || element_count(out) == 0) return "empty";
+  // No other kernel takes such a problem, and cuBLAS may have none for rows that are no multiple of 16 bytes.
+  if (problem.input_pixels > 1 && out.back() % problem.env.unit() != 0) return "its input lies by pixels";
   if (problem.has_input(2)) {
     const Tensor* bias = problem.constant(2);
     if (bias == nullptr) return "its bias is not constant";
@@ -186,6 +188,21 @@ double predict_linear(const Problem& problem) {
                          static_cast<double>(out.back()), 1);
 }
 
+/// [columns][inner], its inner elements in the order in which the input's lie.
+Tensor linear_weights(const Problem& problem, const Linear& linear) {
+  const std::int64_t inner = problem.input_shape(0).back(), columns = problem.output_shape().back(), pixels = problem.input_pixels, channels = inner / pixels;
+  Tensor weights(DType::f32, {columns, inner});
+  const auto from = problem.constant(1)->data<float>();
+  auto to = weights.mutable_data<float>();
+  for (std::int64_t n = 0; n < columns; ++n) {
+    for (std::int64_t k = 0; k < inner; ++k) {
+      const std::int64_t at = k % pixels * channels + k / pixels;
+      to[static_cast<std::size_t>(n * inner + at)] = linear.alpha * from[static_cast<std::size_t>(linear.trans_b ? n * inner + k : k * columns + n)];
+    }
+  }
+  return weights;
+}
+
 Implementation build_linear(const Problem& problem) {
   const Linear linear = linear_of(problem);
   Product p;
@@ -195,20 +212,13 @@ Implementation build_linear(const Problem& problem) {
   p.input_pitch = p.inner;
   p.output_pitch = p.columns;
   p.relu = linear.activation.kind == UnaryKind::relu;
-  Tensor weights(DType::f32, {p.columns, p.inner}), bias(DType::f32, {p.columns});
-  const auto from = problem.constant(1)->data<float>();
-  auto to = weights.mutable_data<float>();
-  for (std::int64_t n = 0; n < p.columns; ++n) {
-    for (std::int64_t k = 0; k < p.inner; ++k) {
-      to[static_cast<std::size_t>(n * p.inner + k)] = linear.alpha * from[static_cast<std::size_t>(linear.trans_b ? n * p.inner + k : k * p.columns + n)];
-    }
-  }
+  Tensor bias(DType::f32, {p.columns});
   if (const Tensor* given = problem.constant(2)) {
     const auto values = given->data<float>();
     auto row = bias.mutable_data<float>();
     for (std::size_t n = 0; n < row.size(); ++n) row[n] = linear.beta * values[values.size() == 1 ? 0 : n];
   }
-  Implementation result = build_product(problem, p, weights, bias, linear.activation);
+  Implementation result = build_product(problem, p, linear_weights(problem, linear), bias, linear.activation);
   result.reads = reads_first(problem, 1);
   return result;
 }
@@ -216,6 +226,6 @@ Implementation build_linear(const Problem& problem) {
 }  // namespace
 
 Kernel pointwise_kernel() { return {"cuda:pointwise", refuse_pointwise, predict_pointwise, build_pointwise}; }
-Kernel linear_kernel() { return {"cuda:linear", refuse_linear, predict_linear, build_linear}; }
+Kernel linear_kernel() { return {.name = "cuda:linear", .refuse = refuse_linear, .predict = predict_linear, .build = build_linear, .takes_pixels = true}; }
 
 }  // namespace wins::runtime::cuda

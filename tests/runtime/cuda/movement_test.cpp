@@ -26,6 +26,35 @@ TEST_F(Movement, Reshape) {
   }
 }
 
+/// Whether a flattened value's step is there, in fp32.
+bool has_flatten(const Net& net) {
+  const Plan plan = net.plan();
+  return std::ranges::any_of(plan.layers, [](const LayerPlan& line) { return line.kernel == "cuda:reshape"; });
+}
+
+/// Products read pixels as they lie, where channels fill units, no one else reads them, and results fill units.
+TEST_F(Movement, FlattenedForProducts) {
+  struct Case {
+    std::int64_t n, c, h, w, results;
+    bool trans_b, in_place;
+  };
+  for (const Case& t : {Case{3, 16, 5, 7, 24, true, true}, Case{1, 64, 3, 3, 40, false, true}, Case{2, 32, 1, 7, 16, true, true},
+                        Case{3, 19, 5, 7, 24, true, false}, Case{2, 16, 5, 7, 10, true, false}}) {
+    Net net(wins::Shape{t.n, t.c, t.h, t.w});
+    const std::int64_t inner = t.c * t.h * t.w;
+    const ValueId before = net.graph.add_node("before", Unary{{UnaryKind::relu, 0, 0}}, {net.x});
+    const ValueId rows = net.graph.add_node("flatten", Flatten{1}, {before});
+    const ValueId w = net.constant(t.trans_b ? wins::Shape{t.results, inner} : wins::Shape{inner, t.results}, 3);
+    net.check(Gemm{1.5F, 0.5F, false, t.trans_b, {UnaryKind::relu, 0, 0}}, {rows, w, net.constant({t.results}, 4)}, t.in_place ? "cuda:cublas" : "cuda:*");
+    EXPECT_EQ(has_flatten(net), !t.in_place) << inner << " to " << t.results;
+  }
+  Net shared(wins::Shape{3, 16, 2, 2});
+  const ValueId rows = shared.graph.add_node("flatten", Flatten{1}, {shared.graph.add_node("before", Unary{{UnaryKind::relu, 0, 0}}, {shared.x})});
+  const ValueId product = shared.graph.add_node("product", Gemm{}, {rows, shared.constant({64, 64})});
+  shared.check(Binary{BinaryKind::add, {}}, {rows, product}, "cuda:binary");
+  EXPECT_TRUE(has_flatten(shared)) << "something else reads it too";
+}
+
 TEST_F(Movement, Concat) {
   for (const std::int64_t n : kBatches) {
     for (const std::int64_t c : {5, 19}) {  // no whole units: the inputs cannot be written in place
