@@ -1,6 +1,7 @@
 #include "wins/runtime/fusion.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace wins::runtime {
 namespace {
@@ -144,6 +145,29 @@ std::map<const Node*, const Node*> find_max_pools(const graph::Graph& graph) {
     if (before != nullptr && (before->as<graph::Conv>() != nullptr || before->as<graph::WinogradConv>() != nullptr)) pools[before] = &node;
   }
   return pools;
+}
+
+std::map<const Node*, const Node*> find_summands(const graph::Graph& graph) {
+  using Pair = std::array<std::int64_t, 2>;
+  const auto is_pointwise = [](const graph::Conv* conv) {
+    return conv != nullptr && conv->group == 1 && conv->window.kernel == Pair{1, 1} && conv->window.pads == std::array<std::int64_t, 4>{};
+  };
+  const Wiring wiring(graph);
+  std::map<const Node*, const Node*> summands;
+  for (const Node& node : graph.nodes) {
+    if (!is_pointwise(node.as<graph::Conv>()) || node.input(3) == graph::kNone) continue;
+    const Node* summand = wiring.sole(node.inputs[3]);
+    const auto* conv = summand != nullptr ? summand->as<graph::Conv>() : nullptr;
+    if (!is_pointwise(conv) || conv->window.stride != Pair{1, 1} || summand->input(3) != graph::kNone) continue;
+    if (conv->activation.kind == graph::UnaryKind::identity) summands[&node] = summand;
+  }
+  return summands;
+}
+
+Node with_summand(const Node& node, const Node& summand) {
+  Node result = node;
+  result.inputs[3] = summand.inputs[0];
+  return result;
 }
 
 std::map<ValueId, Placement> find_placements(const graph::Graph& graph, int block) {

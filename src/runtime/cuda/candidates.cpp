@@ -11,6 +11,7 @@ namespace {
 std::optional<std::string> refusal_of(const Kernel& kernel, const Problem& problem) {
   if (problem.prologue.norm != nullptr && !kernel.takes_prologue) return "batch norm before it";
   if (problem.max_pool != nullptr && !kernel.takes_max_pool) return "max-pool behind it";
+  if (problem.summand != nullptr && !kernel.takes_summand) return "the convolution that it adds";
   if (problem.input_pixels > 1 && !kernel.takes_pixels) return "its input lies by pixels";
   return kernel.refuse(problem);
 }

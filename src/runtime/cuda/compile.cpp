@@ -58,6 +58,7 @@ class Compiler {
       : env_(env),
         prologues_(find_prologues(env.graph)),
         max_pools_(find_max_pools(env.graph)),
+        summands_(find_summands(env.graph)),
         placements_(find_placements(env.graph, static_cast<int>(env.unit()))),
         buffers_(env.graph.values.size(), kNoBuffer) {
     if (env.options.tune && env.options.force_kernel.empty()) tuner_.emplace(env, decisions);
@@ -67,6 +68,7 @@ class Compiler {
     for (const ValueId id : env_.graph.inputs) add_input(id);
     choose_prologues();
     choose_max_pools();
+    choose_summands();
     for (const Node& node : env_.graph.nodes) {
       if (!absorbed_.contains(&node) && !place_concat(node) && !add_alias(node)) add_node(node);
     }
@@ -224,9 +226,9 @@ class Compiler {
     }
   }
 
-  /// `node` as it reads behind its prologue; `max_pool` is computed in the same step.
-  Problem problem_of(const Node& node, const Prologue& prologue = {}, const Node* max_pool = nullptr) {
-    Problem problem{env_, node, {}, {}, prologue, max_pool};
+  /// `node` as it reads behind its prologue or with its summand; `max_pool` and `summand` are computed in the same step.
+  Problem problem_of(const Node& node, const Prologue& prologue = {}, const Node* max_pool = nullptr, const Node* summand = nullptr) {
+    Problem problem{env_, node, {}, {}, prologue, max_pool, summand};
     for (const ValueId id : node.inputs) problem.inputs.push_back(id != kNone && is_float(value(id)) ? layout(id) : Layout{});
     for (const ValueId id : problem.results()) problem.outputs.push_back(id != kNone ? layout(id) : Layout{});
     problem.host_input = hosts_.contains(node.input(0));
@@ -256,6 +258,20 @@ class Compiler {
     for (const auto& [node, pool] : max_pools_) absorbed_.insert(pool);
   }
 
+  /// The same for convolutions that others add.
+  void choose_summands() {
+    std::erase_if(summands_, [&](const auto& entry) {
+      const auto& [node, summand] = entry;
+      const auto is_taken = [&](const Node* other) { return prologues_.contains(other) || max_pools_.contains(other) || absorbed_.contains(other); };
+      if (is_taken(node) || is_taken(summand)) return true;
+      const Node both = with_summand(*node, *summand);
+      const double together = predict_best(problem_of(both, {}, nullptr, summand)), alone = predict_best(problem_of(*node));
+      if (together == 0 || alone == 0) return together > 0;  // forced
+      return !(together < alone + kNextStep + predict_best(problem_of(*summand)));
+    });
+    for (const auto& [node, summand] : summands_) absorbed_.insert(summand);
+  }
+
   /// The same for what stands before a convolution.
   void choose_prologues() {
     std::erase_if(prologues_, [&](const auto& entry) {
@@ -276,9 +292,12 @@ class Compiler {
     if (has_weights(given)) check_weights(given);
     const auto behind = prologues_.find(&given);
     const auto before = max_pools_.find(&given);
+    const auto added = summands_.find(&given);
     const Prologue prologue = behind != prologues_.end() ? behind->second : Prologue();
-    const Node node = behind_prologue(given, prologue);
-    const Problem problem = problem_of(node, prologue, before != max_pools_.end() ? before->second : nullptr);
+    const Node* summand = added != summands_.end() ? added->second : nullptr;
+    const Node node = summand != nullptr ? with_summand(given, *summand) : behind_prologue(given, prologue);
+    const Problem problem = problem_of(node, prologue, before != max_pools_.end() ? before->second : nullptr, summand);
+    if (summand != nullptr) check_weights(*summand);
     LayerPlan line;
     std::optional<Implementation> chosen = choose(problem, line);
     if (!chosen) {
@@ -298,8 +317,10 @@ class Compiler {
     for (const ValueId id : problem.results()) planned.outputs.push_back(id != kNone ? add_buffer(id) : kNoBuffer);
     line.node = node.name;
     line.kernel = chosen->name;
-    if (problem.max_pool != nullptr) line.inside.push_back(problem.max_pool->name);
-    line.problem = problem_text(env_.graph, node);
+    for (const Node* inside : {problem.max_pool, summand}) {
+      if (inside != nullptr) line.inside.push_back(inside->name);
+    }
+    line.problem = problem_text(env_.graph, given);
     line.workspace_bytes = chosen->workspace_bytes;
     line.weight_bytes = chosen->weight_bytes;
     for (const Node* inside : {prologue.norm, prologue.relu}) {
@@ -363,6 +384,7 @@ class Compiler {
   std::optional<Tuner> tuner_;
   std::map<const Node*, Prologue> prologues_;     // by the convolution
   std::map<const Node*, const Node*> max_pools_;  // by the convolution
+  std::map<const Node*, const Node*> summands_;   // by the convolution that adds
   std::set<const Node*> absorbed_;                // into other steps
   std::map<ValueId, Placement> placements_;
   std::map<ValueId, std::int64_t> pixels_;  // Problem::input_pixels, by the input

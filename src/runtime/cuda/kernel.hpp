@@ -60,6 +60,8 @@ struct Problem {
   Prologue prologue = {};               ///< that the kernel runs too; `node` reads what it reads
   /// Computed in the same step; `outputs` are then its own.
   const graph::Node* max_pool = nullptr;
+  /// A 1x1 convolution of stride 1 whose result this one, 1x1 too, adds in the same step; input 3 of `node` is then what it reads.
+  const graph::Node* summand = nullptr;
   /// Input 0 is an input of the network, so that it is there as float32 NCHW too.
   bool host_input = false;
   /// More than 1: input 0, a list of rows, is a flattened [N, C, pixels] that still lies as [N][pixels][C].
@@ -115,6 +117,7 @@ struct Kernel {
   std::vector<std::string> (*variants)(const Problem&) = nullptr;
   bool takes_prologue = false;  ///< batch norm and ReLU before the node
   bool takes_max_pool = false;  ///< the one behind the node
+  bool takes_summand = false;   ///< the convolution that the node adds
   bool takes_pixels = false;    ///< Problem::input_pixels above 1
   bool reads_host = false;      ///< the network's input as it comes; refuses others
 };

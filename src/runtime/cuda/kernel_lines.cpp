@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "activation_step.hpp"
 #include "fused_activation.hpp"
@@ -16,11 +17,26 @@
 namespace wins::runtime::cuda {
 namespace {
 
+/// The summand by itself; it writes where the layer does.
+Problem summand_of(const Problem& problem) {
+  Problem summand{problem.env, *problem.summand, {problem.inputs[3]}, {problem.outputs[0]}};
+  summand.inputs.resize(problem.summand->inputs.size());
+  return summand;
+}
+
+std::optional<std::string> refuse_summand(const Problem& problem) {
+  if (problem.prologue.norm != nullptr) return "batch norm before it, and a convolution that it adds";
+  return refuse_product(summand_of(problem));
+}
+
 std::optional<std::string> refuse(const Problem& problem) {
   if (problem.env.operand == Operand::f32) return "fp32";
   if (device().major != 9) return "the device is not of compute capability 9.0";
   if (auto reason = refuse_pointwise(*problem.node.as<graph::Conv>(), kMaxLineStride)) return reason;
   if (auto reason = refuse_product(problem)) return reason;
+  if (problem.summand != nullptr) {
+    if (auto reason = refuse_summand(problem)) return reason;
+  }
   if (problem.prologue.norm != nullptr && !has_constant_statistics(problem.env.graph, *problem.prologue.norm)) return "the statistics of the batch norm before it are not constant";
   return std::nullopt;
 }
@@ -38,6 +54,15 @@ Times times_of(const Problem& problem, int filters) {
   return problem.env.operand == Operand::tf32 ? Times{3.6, 7.1, 1.02, 4.2, 0.80} : Times{3.0, 7.3, 1.63, 7.3, 0.71};
 }
 
+std::int64_t chunks_of(const Problem& problem) { return (input_units(problem) + kChunkUnits - 1) / kChunkUnits; }
+
+double bytes_of(const Problem& problem) {
+  if (problem.summand == nullptr) return product_bytes(problem);
+  // Each counts a result, the layer also one that it adds.
+  const double result = static_cast<double>(element_count(problem.output_shape()) * problem.env.element_bytes());
+  return product_bytes(problem) + product_bytes(summand_of(problem)) - 2 * result;
+}
+
 /// Filters of a block, and microseconds.
 struct LineCut {
   int filters = 64;
@@ -48,9 +73,9 @@ LineCut cut_with(const Problem& problem, int filters) {
   const auto divide_up = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
   const Times t = times_of(problem, filters);
   const std::int64_t tiles = divide_up(out[0] * out[2] * out[3], kLinePixels) * divide_up(out[1], filters), blocks = divide_up(tiles, device().processors);
-  const auto chunks = static_cast<double>(divide_up(input_units(problem), kChunkUnits));
+  const auto chunks = static_cast<double>(chunks_of(problem) + (problem.summand != nullptr ? chunks_of(summand_of(problem)) : 0));
   const double us = t.launch + static_cast<double>(blocks / 2) * (t.full + chunks * t.full_chunk) + static_cast<double>(blocks % 2) * (t.single + chunks * t.single_chunk);
-  return {filters, std::max(us, 2 + product_bytes(problem) / (0.75 * device().bandwidth))};
+  return {filters, std::max(us, 2 + bytes_of(problem) / (0.75 * device().bandwidth))};
 }
 LineCut cut_of(const Problem& problem) {
   const LineCut narrow = cut_with(problem, 64), wide = cut_with(problem, 128);
@@ -65,10 +90,42 @@ struct Launch {
   Operand operand;
   int filters;
   ProductLayer layer;
-  std::int32_t chunks;
+  std::int32_t chunks, own_chunks, added_units = 0, added_pitch = 0;
   Divisor by_filter_tiles;
   std::shared_ptr<const DeviceBuffer> lines, bias, affine;
 };
+
+/// [filters][channels of whole chunks, then those of the summand][1][1].
+Tensor weights_with_summand(const Problem& problem) {
+  const Tensor &own = *problem.constant(1), &added = *summand_of(problem).constant(1);
+  const std::int64_t first = chunks_of(problem) * kChunkUnits * problem.env.unit(), channels = own.dim(1), more = added.dim(1);
+  Tensor weights(DType::f32, {own.dim(0), first + more, 1, 1});
+  for (std::int64_t k = 0; k < own.dim(0); ++k) {
+    const auto row = weights.mutable_data<float>().subspan(static_cast<std::size_t>(k * (first + more)));
+    std::ranges::copy(own.data<float>().subspan(static_cast<std::size_t>(k * channels), static_cast<std::size_t>(channels)), row.begin());
+    std::ranges::copy(added.data<float>().subspan(static_cast<std::size_t>(k * more), static_cast<std::size_t>(more)), row.begin() + first);
+  }
+  return weights;
+}
+
+/// Of both convolutions; null where neither has one.
+std::shared_ptr<const DeviceBuffer> upload_both_biases(const Problem& problem) {
+  std::vector<float> sum(static_cast<std::size_t>(problem.output_shape()[1]), 0.0F);
+  bool any = false;
+  for (const Tensor* bias : {problem.constant(2), summand_of(problem).constant(2)}) {
+    if (bias == nullptr) continue;
+    any = true;
+    std::ranges::transform(sum, bias->data<float>(), sum.begin(), std::plus<>());
+  }
+  return any ? upload_floats(problem.env, problem.node.name + "/lines/bias", sum) : nullptr;
+}
+
+void add_summand(const Problem& problem, Launch& launch) {
+  const Problem summand = summand_of(problem);
+  launch.chunks += static_cast<std::int32_t>(chunks_of(summand));
+  launch.added_units = static_cast<std::int32_t>(input_units(summand));
+  launch.added_pitch = static_cast<std::int32_t>(summand.inputs[0].pitch);
+}
 
 std::shared_ptr<const Launch> make_launch(const Problem& problem) {
   const Environment& env = problem.env;
@@ -78,13 +135,14 @@ std::shared_ptr<const Launch> make_launch(const Problem& problem) {
   launch->layer = product_layer(problem);
   launch->layer.row_units = static_cast<std::int32_t>(input_units(problem));
   if (problem.prologue.relu != nullptr) launch->layer.input_low = 0;
-  launch->chunks = (launch->layer.row_units + kChunkUnits - 1) / kChunkUnits;
+  launch->chunks = launch->own_chunks = static_cast<std::int32_t>(chunks_of(problem));
+  if (problem.summand != nullptr) add_summand(problem, *launch);
   launch->by_filter_tiles = Divisor((problem.output_shape()[1] + launch->filters - 1) / launch->filters);
-  launch->lines = env.weights.get<DeviceBuffer>(fmt::format("{}/lines/{}", problem.node.name, launch->filters), [&] {
-    const std::vector<std::uint32_t> words = pack_lines(*problem.constant(1), env.operand, launch->filters);
+  launch->lines = env.weights.get<DeviceBuffer>(fmt::format("{}/lines/{}{}", problem.node.name, launch->filters, problem.summand != nullptr ? "/sum" : ""), [&] {
+    const std::vector<std::uint32_t> words = pack_lines(problem.summand != nullptr ? weights_with_summand(problem) : *problem.constant(1), env.operand, launch->filters);
     return DeviceBuffer(words.data(), words.size() * sizeof(words[0]));
   });
-  launch->bias = upload_float_bias(problem);
+  launch->bias = problem.summand != nullptr ? upload_both_biases(problem) : upload_float_bias(problem);
   if (problem.prologue.norm != nullptr) {
     const ScaleShift given = scale_shift_of(env.graph, *problem.prologue.norm);
     launch->affine = upload_floats(env, problem.node.name + "/lines/norm", pack_affine(given.scale, given.shift, env.operand));
@@ -99,14 +157,21 @@ Implementation build(const Problem& problem) {
   if (!in_epilogue(activation.kind)) after = activation_step(problem.env, problem.outputs[0], activation);
   Implementation result;
   result.name = fmt::format("cuda:lines_{}x{}", kLinePixels, launch->filters);
-  result.name += prologue_suffix(problem);
+  result.name += problem.summand != nullptr ? "+sum" : prologue_suffix(problem);
   result.reads = reads_of_convolution(problem);
   result.weight_bytes = launch->lines->size();
-  const bool residual = problem.has_input(3);
+  const bool residual = problem.has_input(3) && problem.summand == nullptr;
   result.step = [launch, after, residual](const Arguments& arguments) {
     const ProductPointers pointers = product_pointers(arguments, residual, launch->bias);
-    const LinePointers lines{static_cast<const std::uint32_t*>(launch->lines->data()), launch->affine ? static_cast<const float*>(launch->affine->data()) : nullptr,
-                             launch->chunks, launch->by_filter_tiles};
+    LinePointers lines;
+    lines.filters = static_cast<const std::uint32_t*>(launch->lines->data());
+    lines.affine = launch->affine ? static_cast<const float*>(launch->affine->data()) : nullptr;
+    lines.added = launch->added_units > 0 ? arguments.inputs[3] : nullptr;
+    lines.added_units = launch->added_units;
+    lines.added_pitch = launch->added_pitch;
+    lines.chunks = launch->chunks;
+    lines.own_chunks = launch->own_chunks;
+    lines.by_filter_tiles = launch->by_filter_tiles;
     if (!launch_line_product(launch->operand, launch->filters, launch->layer, pointers, lines, arguments.stream)) {
       check(cudaGetLastError(), "line product");
       fail("the copy engine does not take the input of a line product");
@@ -118,6 +183,6 @@ Implementation build(const Problem& problem) {
 
 }  // namespace
 
-Kernel lines_kernel() { return {.name = "cuda:lines", .refuse = refuse, .predict = predict, .build = build, .takes_prologue = true}; }
+Kernel lines_kernel() { return {.name = "cuda:lines", .refuse = refuse, .predict = predict, .build = build, .takes_prologue = true, .takes_summand = true}; }
 
 }  // namespace wins::runtime::cuda

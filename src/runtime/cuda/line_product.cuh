@@ -27,15 +27,15 @@ struct LineProduct {
   struct Source {
     const ProductLayer& layer;
     const LinePointers& lines;
-    const CUtensorMap& map;
+    const LineMaps& maps;
     std::uint32_t base;
     const std::byte* filters;
-    int x, y, image;
+    int pixel, x, y, image;
 
-    __device__ Source(const ProductLayer& l, const LinePointers& p, const CUtensorMap& m, std::uint32_t shared, int pixel_tile, int filter_tile)
-        : layer(l), lines(p), map(m), base(shared),
+    __device__ Source(const ProductLayer& l, const LinePointers& p, const LineMaps& m, std::uint32_t shared, int pixel_tile, int filter_tile)
+        : layer(l), lines(p), maps(m), base(shared),
           filters(reinterpret_cast<const std::byte*>(p.filters) + static_cast<std::int64_t>(filter_tile) * p.chunks * kFilterBytes),
-          x(pixel_tile * kLinePixels), y(0), image(0) {
+          pixel(pixel_tile * kLinePixels), x(pixel), y(0), image(0) {
       if (!is_strided(layer)) return;
       image = layer.by_out_image.divide(x);
       y = layer.by_out_width.divide(x) * layer.stride_y;
@@ -47,9 +47,10 @@ struct LineProduct {
     /// One thread's.
     __device__ void load(int chunk, int s) const {
       expect_bytes(barrier(s), kPixelBytes + kFilterBytes + (lines.affine != nullptr ? kAffineBytes : 0));
-      const int channel = chunk * kChunkUnits * F::kChannels;
-      if (is_strided(layer)) load_pixels(stage(s), map, channel, x, y, image, barrier(s));
-      else load_rectangle(stage(s), map, channel, x, 0, 0, barrier(s));
+      const bool own = chunk < lines.own_chunks;
+      const int channel = (own ? chunk : chunk - lines.own_chunks) * kChunkUnits * F::kChannels;
+      if (own && is_strided(layer)) load_pixels(stage(s), maps.own, channel, x, y, image, barrier(s));
+      else load_rectangle(stage(s), own ? maps.own : maps.added, channel, pixel, 0, 0, barrier(s));
       load_run(stage(s) + kPixelBytes, filters + static_cast<std::int64_t>(chunk) * kFilterBytes, kFilterBytes, barrier(s));
       if (lines.affine != nullptr) load_run(stage(s) + kPixelBytes + kFilterBytes, lines.affine + chunk * (kAffineBytes / 4), kAffineBytes, barrier(s));
     }
@@ -109,17 +110,18 @@ struct LineProduct {
     }
   }
 
-  static __device__ void run(const ProductLayer& layer, const ProductPointers& p, const LinePointers& lines, const CUtensorMap& map) {
+  static __device__ void run(const ProductLayer& layer, const ProductPointers& p, const LinePointers& lines, const LineMaps& maps) {
     extern __shared__ __align__(1024) std::byte shared[];
     float* tile = reinterpret_cast<float*>(shared);
     // Tiles of the same pixels next to each other, so that these are read once from memory.
     int filter_tile = static_cast<int>(blockIdx.x);
     const int pixel_tile = lines.by_filter_tiles.divide(filter_tile);
-    const Source from(layer, lines, map, shared_address(shared), pixel_tile, filter_tile);
+    const Source from(layer, lines, maps, shared_address(shared), pixel_tile, filter_tile);
     if (threadIdx.x == 0) {
       for (int s = 0; s < kLineStages; ++s) init_barrier(from.barrier(s));
       publish_barriers();
-      prefetch_map(map);
+      prefetch_map(maps.own);
+      if (lines.added != nullptr) prefetch_map(maps.added);
     }
     __syncthreads();
     wait_for_predecessor();
@@ -143,23 +145,23 @@ struct LineProduct {
 
 template <Operand kOperand, int kFilters>
 __global__ void __launch_bounds__(kThreads, 2) line_product(const __grid_constant__ ProductLayer layer, const __grid_constant__ ProductPointers pointers,
-                                                            const __grid_constant__ LinePointers lines, const __grid_constant__ CUtensorMap map) {
+                                                            const __grid_constant__ LinePointers lines, const __grid_constant__ LineMaps maps) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  LineProduct<kOperand, kFilters>::run(layer, pointers, lines, map);
+  LineProduct<kOperand, kFilters>::run(layer, pointers, lines, maps);
 #endif
 }
 
 template <Operand kOperand, int kFilters>
-bool launch_line_tile(const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, const CUtensorMap& map, cudaStream_t stream) {
+bool launch_line_tile(const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, const LineMaps& maps, cudaStream_t stream) {
   const std::int64_t pixels = std::int64_t{layer.batch} * layer.out_height * layer.out_width;
   const std::int64_t blocks = (pixels + kLinePixels - 1) / kLinePixels * ((layer.filters + kFilters - 1) / kFilters);
-  return launch_early(&line_product<kOperand, kFilters>, dim3(static_cast<unsigned>(blocks)), kThreads, line_shared_bytes(kFilters), stream, layer, pointers, lines, map);
+  return launch_early(&line_product<kOperand, kFilters>, dim3(static_cast<unsigned>(blocks)), kThreads, line_shared_bytes(kFilters), stream, layer, pointers, lines, maps);
 }
 
 template <Operand kOperand>
-bool launch_lines(int filters, const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, const CUtensorMap& map, cudaStream_t stream) {
-  return filters == 128 ? launch_line_tile<kOperand, 128>(layer, pointers, lines, map, stream)
-                        : launch_line_tile<kOperand, 64>(layer, pointers, lines, map, stream);
+bool launch_lines(int filters, const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, const LineMaps& maps, cudaStream_t stream) {
+  return filters == 128 ? launch_line_tile<kOperand, 128>(layer, pointers, lines, maps, stream)
+                        : launch_line_tile<kOperand, 64>(layer, pointers, lines, maps, stream);
 }
 
 }  // namespace wins::runtime::cuda

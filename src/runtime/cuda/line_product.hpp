@@ -2,7 +2,8 @@
 //
 // Such layers take about as long as their bytes, if enough of them are on their way. One thread of a block asks for a chunk at a
 // time, 128 bytes of channels of all its pixels and the filters that belong to them; nothing else is copied by threads. A batch norm and
-// ReLU before the layer is applied to the pixels in registers, on their way to the tensor cores.
+// ReLU before the layer is applied to the pixels in registers, on their way to the tensor cores. A second 1x1 convolution, of stride 1, whose
+// result is added has its chunks behind those of the first: a longer sum.
 #pragma once
 
 #include <cuda.h>
@@ -28,8 +29,15 @@ constexpr int line_shared_bytes(int filters) {
 struct LinePointers {
   const std::uint32_t* filters = nullptr;  ///< pack_lines
   const float* affine = nullptr;           ///< pack_affine, or null
-  std::int32_t chunks = 1;
+  const void* added = nullptr;             ///< input of the convolution that is added, or null
+  std::int32_t added_units = 0, added_pitch = 0;
+  std::int32_t chunks = 1, own_chunks = 1;  ///< all; those of the layer's own input, the first ones
   Divisor by_filter_tiles;
+};
+
+/// How the copy engine finds pixels.
+struct LineMaps {
+  CUtensorMap own, added;
 };
 
 /// Enqueues the layer, f16, bf16 or tf32; false when the device refused it or has no copy engine. Of `pointers` the input, output, residual and

@@ -2,6 +2,6 @@
 
 namespace wins::runtime::cuda {
 
-template bool launch_lines<Operand::f16>(int, const ProductLayer&, const ProductPointers&, const LinePointers&, const CUtensorMap&, cudaStream_t);
+template bool launch_lines<Operand::f16>(int, const ProductLayer&, const ProductPointers&, const LinePointers&, const LineMaps&, cudaStream_t);
 
 }  // namespace wins::runtime::cuda

@@ -39,6 +39,7 @@ std::string tuning_key(const Problem& problem) {
   std::string key = problem_text(problem.env.graph, problem.node);
   if (problem.prologue.norm != nullptr) key += problem.prologue.relu != nullptr ? ":norm+relu" : ":norm";
   if (problem.input_pixels > 1) key += ":pixels";
+  if (problem.summand != nullptr) key += ":" + problem_text(problem.env.graph, *problem.summand);
   if (problem.max_pool != nullptr) key += ":" + problem_text(problem.env.graph, *problem.max_pool);
   return one_line(key + ":" + text_of(problem.env.operand));
 }

@@ -9,6 +9,7 @@ namespace {
 struct LineLayer {
   std::int64_t n, c, k, h, w;
   std::int64_t stride = 1;
+  std::int64_t summand = 0;  ///< input channels of the convolution that it adds; 0: none
   bool bias = true, residual = false, norm = false, relu_before = false;
   Activation activation = {UnaryKind::relu, 0, 0};
 };
@@ -31,7 +32,10 @@ struct Build {
     std::vector<ValueId> inputs{from, graph.add_constant("w", random_normal({l.k, l.c, 1, 1}, 5, 1 / std::sqrt(static_cast<float>(l.c))))};
     if (l.bias) inputs.push_back(graph.add_constant("b", random_normal({l.k}, 6, 0.3F)));
     if (l.residual && !l.bias) inputs.push_back(kNone);
-    if (l.residual) inputs.push_back(input({l.n, l.k, (l.h - 1) / l.stride + 1, (l.w - 1) / l.stride + 1}));
+    const std::int64_t height = (l.h - 1) / l.stride + 1, width = (l.w - 1) / l.stride + 1;
+    if (l.residual) inputs.push_back(input({l.n, l.k, height, width}));
+    if (l.summand > 0) inputs.resize(4, kNone);
+    if (l.summand > 0) inputs[3] = summand(l, input({l.n, l.summand, height, width}));
     graph.outputs = {graph.add_node("op", op, inputs)};
   }
 
@@ -63,6 +67,13 @@ struct Build {
   }
 
  private:
+  ValueId summand(const LineLayer& l, ValueId from) {
+    Conv op;
+    op.window.kernel = {1, 1};
+    std::vector<ValueId> inputs{from, graph.add_constant("w2", random_normal({l.k, l.summand, 1, 1}, 8, 1 / std::sqrt(static_cast<float>(l.summand))))};
+    if (l.bias) inputs.push_back(graph.add_constant("b2", random_normal({l.k}, 9, 0.3F)));
+    return graph.add_node("summand", op, inputs);
+  }
   ValueId input(const wins::Shape& shape) {
     graph.inputs.push_back(graph.add_value("in", DType::f32, shape));
     tensors.push_back(random_normal(shape, 100 + tensors.size()));
@@ -93,11 +104,22 @@ TEST_F(CudaLines, SizesStridesAndResiduals) {
   }
 }
 
-TEST_F(CudaLines, ManyBlocks) { Build({8, 64, 256, 56, 56, 1, true, true}).run_all(); }
+TEST_F(CudaLines, ManyBlocks) { Build({8, 64, 256, 56, 56, 1, 0, true, true}).run_all(); }
+
+/// ResNet-50's first blocks of a stage, and channels that fill neither chunks nor units.
+TEST_F(CudaLines, ConvolutionsThatAreAdded) {
+  for (LineLayer layer : {LineLayer{2, 64, 256, 14, 14, 1, 64}, {2, 256, 512, 14, 14, 2, 128}, {3, 24, 20, 5, 7, 1, 61}, {1, 200, 130, 9, 11, 3, 8}, {2, 61, 67, 7, 9, 1, 1000},
+                          {1, 512, 128, 13, 13, 2, 36}}) {
+    for (const bool bias : {false, true}) {
+      layer.bias = bias;
+      Build(layer).run_all("+sum");
+    }
+  }
+}
 
 TEST_F(CudaLines, ActivationsAndNoBias) {
   for (const Activation& activation : {Activation{UnaryKind::identity, 0, 0}, {UnaryKind::clip, 0, 1}, {UnaryKind::leaky_relu, 0.1F, 0}, {UnaryKind::silu, 0, 0}}) {
-    LineLayer layer{1, 72, 96, 9, 9, 1, true, true};
+    LineLayer layer{1, 72, 96, 9, 9, 1, 0, true, true};
     layer.activation = activation;
     Build(layer).run_all();
     layer.bias = false;

@@ -27,6 +27,12 @@ std::set<const graph::Node*> nodes_of(const std::map<const graph::Node*, Prologu
 /// Max-pools behind a convolution whose result nothing else reads, by the convolution.
 std::map<const graph::Node*, const graph::Node*> find_max_pools(const graph::Graph& graph);
 
+/// 1x1 convolutions that add the result of another 1x1 convolution of stride 1, which nothing else reads, by the one that adds: the first
+/// block of a stage of ResNet-50.
+std::map<const graph::Node*, const graph::Node*> find_summands(const graph::Graph& graph);
+/// The convolution `node`, its input 3 being what its summand reads in place of what that gives.
+graph::Node with_summand(const graph::Node& node, const graph::Node& summand);
+
 /// Where a value lies inside a larger one: channels [channel, channel + C) of `root`.
 struct Placement {
   graph::ValueId root;
