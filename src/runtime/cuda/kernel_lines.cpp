@@ -63,24 +63,48 @@ double bytes_of(const Problem& problem) {
   return product_bytes(problem) + product_bytes(summand_of(problem)) - 2 * result;
 }
 
-/// Filters of a block, and microseconds.
+/// A shape, and microseconds.
 struct LineCut {
-  int filters = 64;
+  LineShape shape;
   double us = 0;
 };
-LineCut cut_with(const Problem& problem, int filters) {
+
+/// The fastest by prediction first.
+std::vector<LineCut> cuts_of(const Problem& problem) {
   const Shape& out = problem.output_shape();
   const auto divide_up = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
-  const Times t = times_of(problem, filters);
-  const std::int64_t tiles = divide_up(out[0] * out[2] * out[3], kLinePixels) * divide_up(out[1], filters), blocks = divide_up(tiles, device().processors);
   const auto chunks = static_cast<double>(chunks_of(problem) + (problem.summand != nullptr ? chunks_of(summand_of(problem)) : 0));
-  const double us = t.launch + static_cast<double>(blocks / 2) * (t.full + chunks * t.full_chunk) + static_cast<double>(blocks % 2) * (t.single + chunks * t.single_chunk);
-  return {filters, std::max(us, 2 + bytes_of(problem) / (0.75 * device().bandwidth))};
+  std::vector<LineCut> cuts;
+  for (const int filters : {64, 128}) {
+    if (filters > 64 && out[1] <= 64) continue;
+    const Times t = times_of(problem, filters);
+    const std::int64_t tiles = divide_up(out[0] * out[2] * out[3], kLinePixels) * divide_up(out[1], filters), blocks = divide_up(tiles, device().processors);
+    const double us = t.launch + static_cast<double>(blocks / 2) * (t.full + chunks * t.full_chunk) + static_cast<double>(blocks % 2) * (t.single + chunks * t.single_chunk);
+    cuts.push_back({{filters, false}, std::max(us, 2 + bytes_of(problem) / (0.75 * device().bandwidth))});
+  }
+  std::ranges::stable_sort(cuts, {}, &LineCut::us);
+  // Blocks that stay have not run on a GPU yet: by name alone.
+  const std::vector<LineCut> measured = cuts;
+  for (const LineCut& cut : measured) cuts.push_back({{cut.shape.filters, true}, cut.us});
+  return cuts;
 }
+
+std::string text_of(const LineShape& shape) { return fmt::format("{}x{}{}", kLinePixels, shape.filters, shape.stays ? "s" : ""); }
+
+std::vector<std::string> variants(const Problem& problem) {
+  std::vector<std::string> names;
+  for (const LineCut& cut : cuts_of(problem)) {
+    if (!cut.shape.stays) names.push_back(text_of(cut.shape));
+  }
+  return names;
+}
+
 LineCut cut_of(const Problem& problem) {
-  const LineCut narrow = cut_with(problem, 64), wide = cut_with(problem, 128);
-  // Pixels are read once for each tile of filters.
-  return narrow.us < wide.us || problem.output_shape()[1] <= 64 ? narrow : wide;
+  const std::vector<LineCut> cuts = cuts_of(problem);
+  if (problem.variant.empty()) return cuts.at(0);
+  const auto found = std::ranges::find_if(cuts, [&](const LineCut& cut) { return text_of(cut.shape) == problem.variant; });
+  require(found != cuts.end(), "lines has no cut '{}' for it", problem.variant);
+  return *found;
 }
 
 double predict(const Problem& problem) { return cut_of(problem).us; }
@@ -88,7 +112,7 @@ double predict(const Problem& problem) { return cut_of(problem).us; }
 /// Everything that a launch needs.
 struct Launch {
   Operand operand;
-  int filters;
+  LineShape shape;
   ProductLayer layer;
   std::int32_t chunks, own_chunks, added_units = 0, added_pitch = 0;
   Divisor by_filter_tiles;
@@ -131,15 +155,16 @@ std::shared_ptr<const Launch> make_launch(const Problem& problem) {
   const Environment& env = problem.env;
   auto launch = std::make_shared<Launch>();
   launch->operand = env.operand;
-  launch->filters = cut_of(problem).filters;
+  launch->shape = cut_of(problem).shape;
+  const int filters = launch->shape.filters;
   launch->layer = product_layer(problem);
   launch->layer.row_units = static_cast<std::int32_t>(input_units(problem));
   if (problem.prologue.relu != nullptr) launch->layer.input_low = 0;
   launch->chunks = launch->own_chunks = static_cast<std::int32_t>(chunks_of(problem));
   if (problem.summand != nullptr) add_summand(problem, *launch);
-  launch->by_filter_tiles = Divisor((problem.output_shape()[1] + launch->filters - 1) / launch->filters);
-  launch->lines = env.weights.get<DeviceBuffer>(fmt::format("{}/lines/{}{}", problem.node.name, launch->filters, problem.summand != nullptr ? "/sum" : ""), [&] {
-    const std::vector<std::uint32_t> words = pack_lines(problem.summand != nullptr ? weights_with_summand(problem) : *problem.constant(1), env.operand, launch->filters);
+  launch->by_filter_tiles = Divisor((problem.output_shape()[1] + filters - 1) / filters);
+  launch->lines = env.weights.get<DeviceBuffer>(fmt::format("{}/lines/{}{}", problem.node.name, filters, problem.summand != nullptr ? "/sum" : ""), [&] {
+    const std::vector<std::uint32_t> words = pack_lines(problem.summand != nullptr ? weights_with_summand(problem) : *problem.constant(1), env.operand, filters);
     return DeviceBuffer(words.data(), words.size() * sizeof(words[0]));
   });
   launch->bias = problem.summand != nullptr ? upload_both_biases(problem) : upload_float_bias(problem);
@@ -156,7 +181,7 @@ Implementation build(const Problem& problem) {
   Step after;
   if (!in_epilogue(activation.kind)) after = activation_step(problem.env, problem.outputs[0], activation);
   Implementation result;
-  result.name = fmt::format("cuda:lines_{}x{}", kLinePixels, launch->filters);
+  result.name = "cuda:lines_" + text_of(launch->shape);
   result.name += problem.summand != nullptr ? "+sum" : prologue_suffix(problem);
   result.reads = reads_of_convolution(problem);
   result.weight_bytes = launch->lines->size();
@@ -172,7 +197,7 @@ Implementation build(const Problem& problem) {
     lines.chunks = launch->chunks;
     lines.own_chunks = launch->own_chunks;
     lines.by_filter_tiles = launch->by_filter_tiles;
-    if (!launch_line_product(launch->operand, launch->filters, launch->layer, pointers, lines, arguments.stream)) {
+    if (!launch_line_product(launch->operand, launch->shape, launch->layer, pointers, lines, device().processors, arguments.stream)) {
       check(cudaGetLastError(), "line product");
       fail("the copy engine does not take the input of a line product");
     }
@@ -183,6 +208,6 @@ Implementation build(const Problem& problem) {
 
 }  // namespace
 
-Kernel lines_kernel() { return {.name = "cuda:lines", .refuse = refuse, .predict = predict, .build = build, .takes_prologue = true, .takes_summand = true}; }
+Kernel lines_kernel() { return {.name = "cuda:lines", .refuse = refuse, .predict = predict, .build = build, .variants = variants, .takes_prologue = true, .takes_summand = true}; }
 
 }  // namespace wins::runtime::cuda

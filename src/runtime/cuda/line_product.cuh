@@ -30,12 +30,12 @@ struct LineProduct {
     const LineMaps& maps;
     std::uint32_t base;
     const std::byte* filters;
-    int pixel, x, y, image;
+    int pixel, filter, x, y, image;  ///< of the tile; where the copy engine begins
 
     __device__ Source(const ProductLayer& l, const LinePointers& p, const LineMaps& m, std::uint32_t shared, int pixel_tile, int filter_tile)
         : layer(l), lines(p), maps(m), base(shared),
           filters(reinterpret_cast<const std::byte*>(p.filters) + static_cast<std::int64_t>(filter_tile) * p.chunks * kFilterBytes),
-          pixel(pixel_tile * kLinePixels), x(pixel), y(0), image(0) {
+          pixel(pixel_tile * kLinePixels), filter(filter_tile * kFilters), x(pixel), y(0), image(0) {
       if (!is_strided(layer)) return;
       image = layer.by_out_image.divide(x);
       y = layer.by_out_width.divide(x) * layer.stride_y;
@@ -45,14 +45,15 @@ struct LineProduct {
     __device__ std::uint32_t barrier(int s) const { return base + kLineStages * kStageBytes + s * 8; }
 
     /// One thread's.
-    __device__ void load(int chunk, int s) const {
-      expect_bytes(barrier(s), kPixelBytes + kFilterBytes + (lines.affine != nullptr ? kAffineBytes : 0));
+    __device__ void load(int chunk, int s) const { load(chunk, stage(s), barrier(s)); }
+    __device__ void load(int chunk, std::uint32_t to, std::uint32_t full) const {
+      expect_bytes(full, kPixelBytes + kFilterBytes + (lines.affine != nullptr ? kAffineBytes : 0));
       const bool own = chunk < lines.own_chunks;
       const int channel = (own ? chunk : chunk - lines.own_chunks) * kChunkUnits * F::kChannels;
-      if (own && is_strided(layer)) load_pixels(stage(s), maps.own, channel, x, y, image, barrier(s));
-      else load_rectangle(stage(s), own ? maps.own : maps.added, channel, pixel, 0, 0, barrier(s));
-      load_run(stage(s) + kPixelBytes, filters + static_cast<std::int64_t>(chunk) * kFilterBytes, kFilterBytes, barrier(s));
-      if (lines.affine != nullptr) load_run(stage(s) + kPixelBytes + kFilterBytes, lines.affine + chunk * (kAffineBytes / 4), kAffineBytes, barrier(s));
+      if (own && is_strided(layer)) load_pixels(to, maps.own, channel, x, y, image, full);
+      else load_rectangle(to, own ? maps.own : maps.added, channel, pixel, 0, 0, full);
+      load_run(to + kPixelBytes, filters + static_cast<std::int64_t>(chunk) * kFilterBytes, kFilterBytes, full);
+      if (lines.affine != nullptr) load_run(to + kPixelBytes + kFilterBytes, lines.affine + chunk * (kAffineBytes / 4), kAffineBytes, full);
     }
   };
 
@@ -153,9 +154,7 @@ __global__ void __launch_bounds__(kThreads, 2) line_product(const __grid_constan
 
 template <Operand kOperand, int kFilters>
 bool launch_line_tile(const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, const LineMaps& maps, cudaStream_t stream) {
-  const std::int64_t pixels = std::int64_t{layer.batch} * layer.out_height * layer.out_width;
-  const std::int64_t blocks = (pixels + kLinePixels - 1) / kLinePixels * ((layer.filters + kFilters - 1) / kFilters);
-  return launch_early(&line_product<kOperand, kFilters>, dim3(static_cast<unsigned>(blocks)), kThreads, line_shared_bytes(kFilters), stream, layer, pointers, lines, maps);
+  return launch_early(&line_product<kOperand, kFilters>, dim3(static_cast<unsigned>(line_tiles(layer, kFilters))), kThreads, line_shared_bytes(kFilters), stream, layer, pointers, lines, maps);
 }
 
 template <Operand kOperand>

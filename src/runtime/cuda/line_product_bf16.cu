@@ -1,7 +1,8 @@
-#include "line_product.cuh"
+#include "line_stream.cuh"
 
 namespace wins::runtime::cuda {
 
 template bool launch_lines<Operand::bf16>(int, const ProductLayer&, const ProductPointers&, const LinePointers&, const LineMaps&, cudaStream_t);
+template bool launch_streams<Operand::bf16>(int, const ProductLayer&, const ProductPointers&, const LinePointers&, const LineMaps&, int, cudaStream_t);
 
 }  // namespace wins::runtime::cuda

@@ -17,8 +17,9 @@ struct LineLayer {
 struct Build {
   Graph graph;
   std::vector<Tensor> tensors;
+  std::int64_t filters;
 
-  explicit Build(const LineLayer& l) {
+  explicit Build(const LineLayer& l) : filters(l.k) {
     ValueId from = input({l.n, l.c, l.h, l.w});
     if (l.norm) {
       const auto constant = [&](const char* name, std::uint64_t seed) { return graph.add_constant(name, random_normal({l.c}, seed)); };
@@ -39,12 +40,12 @@ struct Build {
     graph.outputs = {graph.add_node("op", op, inputs)};
   }
 
-  Plan run(const PrecisionCase& t) const {
+  Plan run(const PrecisionCase& t, const std::string& variant = "") const {
     const std::vector<Tensor> reference = ref::run(graph, tensors, ref::Precision::float64);
     SessionOptions options;
     options.backend = "cuda";
     options.precision = t.precision;
-    options.force_kernel = "cuda:lines";
+    options.force_kernel = variant.empty() ? "cuda:lines" : "cuda:lines/" + variant;
     Session session = Session::open(graph, options);
     const std::vector<Tensor> first = session.run(tensors), again = session.run(tensors);
     Plan plan = session.plan(shapes_of(tensors));
@@ -63,6 +64,11 @@ struct Build {
       const std::string kernel = kernel_of(plan, "op");
       if (t.precision == Precision::fp32) EXPECT_FALSE(kernel.starts_with("cuda:lines")) << plan.text();
       else EXPECT_TRUE(kernel.starts_with("cuda:lines_128x") && kernel.ends_with(end)) << plan.text();
+      if (t.precision == Precision::fp32) continue;
+      for (const std::string variant : {"128x64", "128x128", "128x64s", "128x128s"}) {
+        if (variant.starts_with("128x128") && filters <= 64) continue;
+        EXPECT_EQ(kernel_of(run(t, variant), "op"), "cuda:lines_" + variant + end);
+      }
     }
   }
 
