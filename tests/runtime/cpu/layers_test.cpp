@@ -64,6 +64,7 @@ std::vector<std::string> expected_others(const ConvProblem& p, const std::string
   };
   if (takes_pointwise(p)) return {"cpu:direct:", "cpu:pointwise_dense_" + target};
   if (p.m == 0 && takes_strided(p)) return {"cpu:direct:", "cpu:winograd_f2s2_rows_" + target};
+  if (takes_strided(p)) return {"cpu:winograd_f2s2_rows_" + target};
   if (p.m == 0 && !takes_winograd(p)) return {"cpu:direct:"};
   if (p.m == 0) return {"cpu:direct:", winograd(2, "rows"), winograd(4, "rows"), winograd(6, "rows")};
   if (p.axis == winograd::Axis::element && !p.kept.empty()) return {winograd(p.m, "rows"), winograd(p.m, "csr")};
