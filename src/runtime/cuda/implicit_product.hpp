@@ -29,6 +29,9 @@ struct ProductLayer {
   float slope = 1, low = -kInfinity, high = kInfinity;
   float input_low = -kInfinity;                           ///< 0: a ReLU behind the scale and shift of the input
   std::int32_t items = 0, row_units = 0, row_chunks = 0;  // of the FilterPack
+  /// More than 0: filters are so many for each output of a 2x2 tile, of which `part_channels` exist, and a pixel (y, x) of theirs is
+  /// (2 y + q / 2, 2 x + q % 2), in images of tiled_height x tiled_width.
+  std::int32_t part = 0, part_channels = 0, tiled_height = 0, tiled_width = 0;
   Divisor by_units;                                       // of a pixel's channels
   Divisor by_out_image, by_out_width;                     // pixels of an output image, of one of its rows
 };

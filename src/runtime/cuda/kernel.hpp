@@ -64,6 +64,8 @@ struct Problem {
   const graph::Node* summand = nullptr;
   /// Input 0 is an input of the network, so that it is there as float32 NCHW too.
   bool host_input = false;
+  /// Where the outputs go if not side by side: a fourth of the filters for each output of a 2x2 tile, as pixels of this layout.
+  const Layout* tiles_to = nullptr;
   /// More than 1: input 0, a list of rows, is a flattened [N, C, pixels] that still lies as [N][pixels][C].
   std::int64_t input_pixels = 1;
   /// What converting input 0 for this node alone would take, microseconds.
@@ -118,6 +120,7 @@ struct Kernel {
   bool takes_prologue = false;  ///< batch norm and ReLU before the node
   bool takes_max_pool = false;  ///< the one behind the node
   bool takes_summand = false;   ///< the convolution that the node adds
+  bool takes_tiles = false;     ///< Problem::tiles_to
   bool takes_pixels = false;    ///< Problem::input_pixels above 1
   bool reads_host = false;      ///< the network's input as it comes; refuses others
 };

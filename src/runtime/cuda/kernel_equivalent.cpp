@@ -1,8 +1,9 @@
 // A pruned Winograd layer by the convolution that it equals: kernel p x p, a step of a tile, four filters for each of the layer's,
-// and their outputs put in place. For masks that are not of rows, and for rows where little was pruned.
+// and their outputs put in place, by the convolution's kernel or by a step of its own. For masks that are not of rows, and for rows where little was pruned.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "candidates.hpp"
 #include "equivalent_filters.hpp"
@@ -62,15 +63,19 @@ Tensor arranged_bias(const Problem& problem) {
   return bias;
 }
 
+/// Which of both puts outputs in place.
+enum class Placing : std::uint8_t { by_kernel, by_step };
+
 /// A network of that convolution alone.
 class Equivalent {
  public:
-  Equivalent(const Problem& problem, Tensor filters)
+  Equivalent(const Problem& problem, Tensor filters, Placing placing)
       : graph_(make_graph(problem, std::move(filters))), options_(options_of(problem)),
         env_{graph_, options_, problem.env.operand, problem.env.weights, problem.env.libraries}, problem_{env_, graph_.nodes.at(0), {}, {}} {
     problem_.inputs.resize(graph_.nodes[0].inputs.size());
     problem_.inputs[0] = problem.inputs[0];
     problem_.outputs = {layout_of(problem_.output_shape(), problem.env.unit())};
+    if (placing == Placing::by_kernel) problem_.tiles_to = &problem.outputs[0];
   }
   Equivalent(const Equivalent&) = delete;
   Equivalent& operator=(const Equivalent&) = delete;
@@ -125,14 +130,24 @@ std::optional<std::string> refuse(const Problem& problem) {
   if (extent_of(problem.outputs[0]) > INT32_MAX / 2) return "2^30 elements or more";
   const bool forced = problem.env.options.force_kernel == "cuda:equivalent";
   if (!forced && op.mask.axis == winograd::Axis::row && op.mask.pruning_ratio() > 1 - kFewestRows) return "most rows are pruned";
-  if (find_candidates(Equivalent(problem, blank_filters(problem)).problem()).taking.empty()) return "no kernel takes the convolution that it equals";
+  if (find_candidates(Equivalent(problem, blank_filters(problem), Placing::by_step).problem()).taking.empty()) return "no kernel takes the convolution that it equals";
   return std::nullopt;
 }
 
-double predict(const Problem& problem) {
+/// Microseconds; infinite where the kernel cannot place what is left to do.
+double predict_placed(const Problem& problem, Placing placing) {
+  if (placing == Placing::by_kernel && !activates_inside(problem)) return std::numeric_limits<double>::infinity();
+  const double convolution = predict_best(Equivalent(problem, blank_filters(problem), placing).problem());
+  if (placing == Placing::by_kernel) return convolution;
   const double elements = static_cast<double>(extent_of(problem.outputs[0])) * (problem.has_input(3) ? 3 : 2);
-  return predict_best(Equivalent(problem, blank_filters(problem)).problem()) + predict_bytes(elements * static_cast<double>(problem.env.element_bytes()));
+  return convolution + predict_bytes(elements * static_cast<double>(problem.env.element_bytes()));
 }
+
+Placing placing_of(const Problem& problem) {
+  return predict_placed(problem, Placing::by_kernel) < predict_placed(problem, Placing::by_step) ? Placing::by_kernel : Placing::by_step;
+}
+
+double predict(const Problem& problem) { return predict_placed(problem, placing_of(problem)); }
 
 /// The first in the order of predicted times that its library takes.
 Implementation build_convolution(const Problem& problem) {
@@ -147,10 +162,23 @@ Implementation build_convolution(const Problem& problem) {
   throw Unsupported{reasons};
 }
 
+Implementation build_placed_by_kernel(const Problem& problem, const Tensor& filters) {
+  const Equivalent equivalent(problem, filters, Placing::by_kernel);
+  Implementation result = build_convolution(equivalent.problem());
+  result.name = "cuda:equivalent_" + result.name.substr(result.name.find(':') + 1);
+  result.reads = reads_of_convolution(problem);
+  result.step = [convolve = result.step](const Arguments& arguments) {
+    const void* const inner[] = {arguments.inputs[0], nullptr, nullptr};
+    convolve({inner, arguments.outputs, arguments.workspace, arguments.stream});
+  };
+  return result;
+}
+
 Implementation build(const Problem& problem) {
   constexpr std::size_t kAlignment = 256;
   const auto filters = problem.env.weights.get<Tensor>(problem.node.name + "/equivalent/filters", [&] { return arranged_filters(problem); });
-  const Equivalent equivalent(problem, *filters);
+  if (placing_of(problem) == Placing::by_kernel) return build_placed_by_kernel(problem, *filters);
+  const Equivalent equivalent(problem, *filters, Placing::by_step);
   const Implementation convolution = build_convolution(equivalent.problem());
   PixelShuffle shuffle;
   shuffle.output = problem.outputs[0];
@@ -160,7 +188,7 @@ Implementation build(const Problem& problem) {
   const auto bytes = static_cast<std::size_t>(extent_of(equivalent.problem().outputs[0]) * problem.env.element_bytes());
   const std::size_t scratch = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   Implementation result;
-  result.name = "cuda:equivalent_" + convolution.name.substr(convolution.name.find(':') + 1);
+  result.name = "cuda:equivalent_" + convolution.name.substr(convolution.name.find(':') + 1) + "+shuffle";
   result.reads = reads_of_convolution(problem);
   result.workspace_bytes = scratch + convolution.workspace_bytes;
   result.weight_bytes = convolution.weight_bytes;

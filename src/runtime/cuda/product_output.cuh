@@ -34,30 +34,54 @@ struct ProductOutput {
     }
   }
 
+  /// Where a thread's unit of filters goes.
+  struct Target {
+    int filter, exist;  ///< in a pixel of the output; how many of the unit are filters, the others are zeros
+    int dy, dx;         ///< of the output of a tile
+
+    __device__ Target(const ProductLayer& layer, int first) : filter(first), exist(layer.filters - first), dy(0), dx(0) {
+      if (layer.part == 0) return;
+      const int q = first / layer.part;
+      filter -= q * layer.part;
+      exist = layer.part_channels - filter;
+      dy = q / 2;
+      dx = q % 2;
+    }
+    /// The output's pixel, or -1 where it has none.
+    __device__ int pixel(const ProductLayer& layer, int given) const {
+      if (given >= layer.batch * layer.out_height * layer.out_width) return -1;
+      if (layer.part == 0) return given;
+      int x = given;
+      const int image = layer.by_out_image.divide(x), y = 2 * layer.by_out_width.divide(x) + dy;
+      x = 2 * x + dx;
+      return y < layer.tiled_height && x < layer.tiled_width ? (image * layer.tiled_height + y) * layer.tiled_width + x : -1;
+    }
+  };
+
   /// Adds `count` parts of the tile's sums, each with `pitch` floats a pixel, and writes whole units: filters past the last are zeros.
   static __device__ void write(const ProductLayer& layer, const ProductPointers& p, std::uint32_t pixel_tile, std::uint32_t filter_tile, const float* sums, int pitch,
                                int count) {
     constexpr int kUnits = kFilters / F::kChannels, kRows = kThreads / kUnits, kRounds = kPixels / kRows, kTogether = kRounds < 4 ? kRounds : 4;
     const int column = static_cast<int>(threadIdx.x) % kUnits * F::kChannels, filter = static_cast<int>(filter_tile) * kFilters + column;
     if (filter >= layer.filters) return;
+    const Target target(layer, filter);
     float bias[F::kChannels];
 #pragma unroll
     for (int i = 0; i < F::kChannels; ++i) bias[i] = p.bias != nullptr && filter + i < layer.filters ? p.bias[filter + i] : 0.0F;
-    const int pixels = layer.batch * layer.out_height * layer.out_width;
     const int first_row = static_cast<int>(threadIdx.x) / kUnits, first_pixel = static_cast<int>(pixel_tile) * kPixels;
     for (int round = 0; round < kRounds; round += kTogether) {
       uint4 residual[kTogether] = {};  // all on their way together
 #pragma unroll
       for (int j = 0; j < kTogether; ++j) {
-        const int pixel = first_pixel + (round + j) * kRows + first_row;
-        if (p.residual == nullptr || pixel >= pixels) continue;
-        const auto* from = static_cast<const Storage*>(p.residual) + static_cast<std::int64_t>(pixel) * layer.residual_pitch + filter;
+        const int pixel = target.pixel(layer, first_pixel + (round + j) * kRows + first_row);
+        if (p.residual == nullptr || pixel < 0) continue;
+        const auto* from = static_cast<const Storage*>(p.residual) + static_cast<std::int64_t>(pixel) * layer.residual_pitch + target.filter;
         residual[j] = *reinterpret_cast<const uint4*>(from);
       }
 #pragma unroll
       for (int j = 0; j < kTogether; ++j) {
-        const int row = (round + j) * kRows + first_row;
-        if (first_pixel + row >= pixels) continue;
+        const int row = (round + j) * kRows + first_row, pixel = target.pixel(layer, first_pixel + row);
+        if (pixel < 0) continue;
         float x[F::kChannels];
         load_unit(reinterpret_cast<const Storage*>(&residual[j]), x);
 #pragma unroll
@@ -71,8 +95,8 @@ struct ProductOutput {
           }
         }
 #pragma unroll
-        for (int i = 0; i < F::kChannels; ++i) x[i] = filter + i < layer.filters ? activate(layer, x[i] + bias[i]) : 0.0F;
-        store_unit(static_cast<Storage*>(p.output) + static_cast<std::int64_t>(first_pixel + row) * layer.output_pitch + filter, x);
+        for (int i = 0; i < F::kChannels; ++i) x[i] = i < target.exist ? activate(layer, x[i] + bias[i]) : 0.0F;
+        store_unit(static_cast<Storage*>(p.output) + static_cast<std::int64_t>(pixel) * layer.output_pitch + target.filter, x);
       }
     }
   }

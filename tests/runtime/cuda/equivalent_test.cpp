@@ -35,6 +35,23 @@ TEST_F(CudaEquivalent, MasksOfEveryKind) {
   }
 }
 
+/// Small layers go to the implicit product, which puts outputs in place itself where no residual is left to add.
+TEST_F(CudaEquivalent, OutputsArePutInPlace) {
+  const std::string layer = "mb3ic24ih13iw11oc21kh3ph1:m2:rows0.5.10.15.20.3.8.13.18.1.6.11.16.21.4.9";
+  for (const char* end : {":bias+relu", ":bias", ":bias+clip", ":bias+residual+relu", ":bias+silu"}) {
+    const std::string problem = layer + end;
+    const bool apart = problem.find("residual") != std::string::npos || problem.find("silu") != std::string::npos;
+    for (const PrecisionCase& t : kPrecisions) {
+      SCOPED_TRACE(problem + " " + t.name);
+      const layers::Layer made = layers::make_layer(parse_conv_problem(problem));
+      SessionOptions options;
+      options.force_kernel = "cuda:equivalent";
+      const std::string kernel = kernel_of(run_layer(made, layers::reference_output(made), t.precision, options), "conv");
+      EXPECT_EQ(kernel.ends_with("+shuffle"), apart) << kernel;
+    }
+  }
+}
+
 TEST_F(CudaEquivalent, IsChosenWhereNothingSkipsRows) {
   check("mb2ic64ih28oc64kh3ph1:m2:cols20.20.20.20.20.20.20.20.20.20.20.20.20.20.20.20:bias+relu", "", "cuda:equivalent_");
 }
