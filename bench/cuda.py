@@ -109,6 +109,9 @@ def makers(arguments, library, network, x, batch, precision):
         result["onnxruntime", "dense"] = lambda: OnnxRuntimeCuda(files["dense"], x, precision)
     for variant, file in files.items():
         result["wins", variant] = lambda file=file: Wins(library, file, x, precision)
+        if arguments.tuned:
+            times = network.folder / f"tuning-{precision}.txt"
+            result["wins-tuned", variant] = lambda file=file: Wins(library, file, x, precision, f"tune=1,tune_cache={times}")
     result["wins", "dense-direct"] = lambda: Wins(library, files["dense"], x, precision, "winograd=0")
     return result
 
@@ -193,6 +196,7 @@ def parse():
                         help="cases that get torch.compile with cuDNN's and cuBLAS's kernels alone (half a minute each)")
     parser.add_argument("--no-compile", dest="compile", action="store_const", const=[])
     parser.add_argument("--compile-cache", type=pathlib.Path, help="folder for what torch.compile makes, a file for each case: found there, it is not made again")
+    parser.add_argument("--tuned", action="store_true", help="our networks a second time, their kernels chosen by timing (tune=1), as the peers' are")
     parser.add_argument("--plans", action="store_true", help="print our plans")
     parser.add_argument("--add", action="store_true", help="keep the rows of other cases in --output")
     parser.add_argument("--missing", action="store_true", help="with --add: leave out cases that --output has")

@@ -9,7 +9,9 @@ import json
 import pathlib
 
 CASE = ("device", "network", "batch", "precision")
-OUR_COLUMNS = ("dense-direct", "dense", "wins", "wins-b", "wins-ab", "wins-ab+bcbp", "fp", "wwp")
+VARIANTS = ("dense-direct", "dense", "wins", "wins-b", "wins-ab", "wins-ab+bcbp", "fp", "wwp")
+OURS = {"wins": "", "wins-tuned": " tuned"}  # what a column's name ends with, by engine
+OUR_COLUMNS = [variant + end for variant in VARIANTS for end in OURS.values()]
 
 
 def by_case(rows):
@@ -22,7 +24,7 @@ def by_case(rows):
 
 def best_peer(rows):
     """Of one case; None without any."""
-    return min((row for row in rows if row["engine"] != "wins"), key=lambda row: row["median_ms"], default=None)
+    return min((row for row in rows if row["engine"] not in OURS), key=lambda row: row["median_ms"], default=None)
 
 
 def text(rows):
@@ -44,17 +46,22 @@ def cell(row, best):
     return f"{row['median_ms']:.2f}, {best['median_ms'] / row['median_ms']:.2f}x" if best else f"{row['median_ms']:.2f}"
 
 
+def columns_of(rows):
+    """Our rows by column."""
+    return {row["variant"] + OURS[row["engine"]]: row for row in rows if row["engine"] in OURS}
+
+
 def markdown(rows):
     """A table for each device: the best peer, then our variants with the factor to it."""
     cases, lines = by_case(rows), []
     for device in dict.fromkeys(case[0] for case in cases):
         mine = {case: rows for case, rows in cases.items() if case[0] == device}
-        present = {row["variant"] for rows in mine.values() for row in rows if row["engine"] == "wins"}
-        columns = [variant for variant in OUR_COLUMNS if variant in present]
+        present = {column for rows in mine.values() for column in columns_of(rows)}
+        columns = [column for column in OUR_COLUMNS if column in present]
         lines += [f"{device}:", "", f"| network | batch | precision | best peer, ms | {' | '.join(columns)} |", "|---" * (4 + len(columns)) + "|"]
         for (_, network, batch, precision), rows in mine.items():
             best = best_peer(rows)
-            ours = {row["variant"]: row for row in rows if row["engine"] == "wins"}
+            ours = columns_of(rows)
             ratio = max((row["ratio"] for row in ours.values()), default=0)
             peer = f"{best['median_ms']:.2f} ({best['engine']})" if best else "-"
             lines.append(f"| {network} ({ratio} %) | {batch} | {precision} | {peer} | {' | '.join(cell(ours.get(c), best) for c in columns)} |")

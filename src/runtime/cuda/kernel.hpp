@@ -74,6 +74,12 @@ struct Problem {
   /// One of Kernel::variants; empty: the best predicted.
   std::string variant = {};
 
+  /// The same elsewhere.
+  Problem in(const Environment& other) const {
+    return {.env = other, .node = node, .inputs = inputs, .outputs = outputs, .prologue = prologue, .max_pool = max_pool, .summand = summand, .host_input = host_input,
+            .tiles_to = tiles_to, .input_pixels = input_pixels, .conversion_us = conversion_us, .variant = variant};
+  }
+
   bool has_input(std::size_t i) const { return node.input(i) != graph::kNone; }
   const graph::Value& input(std::size_t i) const { return env.graph.value(node.inputs.at(i)); }
   const Shape& input_shape(std::size_t i) const { return input(i).shape.value(); }

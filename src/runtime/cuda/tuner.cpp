@@ -91,8 +91,7 @@ void Tuner::measure(const std::string& key, const Problem& problem, const std::v
 bool Tuner::time_candidate(const std::string& key, const Problem& problem, const Candidate& candidate, SharedWeights& weights) {
   if (file_.times(key).contains(candidate.name())) return true;
   const Environment apart{env_.graph, env_.options, env_.operand, weights, env_.libraries};
-  Problem alone{apart, problem.node, problem.inputs, problem.outputs, problem.prologue, problem.max_pool};
-  alone.host_input = problem.host_input;
+  const Problem alone = problem.in(apart);
   double us = 0;
   try {
     us = time_layer(alone, build(candidate, alone));

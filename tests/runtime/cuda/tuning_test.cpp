@@ -70,5 +70,23 @@ TEST_F(CudaTuning, MeasuresOnceAndStaysRight) {
   EXPECT_FALSE(read_tuning(folder_ / "tuning.txt").empty());
 }
 
+/// A convolution, another one that it adds, and a product that reads pixels as they lie.
+TEST_F(CudaTuning, StepsOfSeveralNodesStayRight) {
+  Net net(wins::Shape{2, 64, 8, 8});
+  const ValueId other = net.input(wins::Shape{2, 32, 8, 8});
+  Conv conv;
+  conv.window.kernel = {1, 1};
+  const ValueId summand = net.graph.add_node("summand", conv, {other, net.constant({128, 32, 1, 1}, 3)});
+  conv.activation.kind = UnaryKind::relu;
+  const ValueId sum = net.graph.add_node("sum", conv, {net.x, net.constant({128, 64, 1, 1}, 4), kNone, summand});
+  const ValueId rows = net.graph.add_node("flatten", Flatten{1}, {sum});
+  net.graph.outputs = {net.graph.add_node("product", Gemm{1, 1, false, true, {}}, {rows, net.constant({24, 8192}, 5)})};
+  const Tensor reference = ref::run(net.graph, net.tensors, ref::Precision::float64).at(0);
+  for (const PrecisionCase& t : kPrecisions) {
+    Session session = Session::open(net.graph, options(t.precision));
+    EXPECT_LE(layers::errors_of(session.run(net.tensors).at(0), reference).relative_l2, 2 * t.bound) << t.name;
+  }
+}
+
 }  // namespace
 }  // namespace wins::runtime::cuda_test
