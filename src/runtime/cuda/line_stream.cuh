@@ -27,9 +27,9 @@ struct LineStream {
   std::uint32_t base;
   int tiles;
 
-  /// Which chunk one thread asks for next, and where it goes.
+  /// Which chunk thread 0 asks for next, and where it goes; in shared memory, where it takes no registers of the others.
   struct Next {
-    int tile, chunk = 0, stage = 0;
+    int tile, chunk, stage;
   };
 
   __device__ std::uint32_t barrier(int stage) const { return base + kBarriers + stage * 8; }
@@ -77,16 +77,16 @@ struct LineStream {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       if (pointers.residual != nullptr) x[i] += to_float(values[i]);
-      if (pointers.bias != nullptr && all + i < layer.filters) x[i] += pointers.bias[all + i];
       values[i] = from_float<Storage>(all + i < layer.filters ? activate(layer, x[i]) : 0.0F);
     }
   }
 
   /// The chunks of one tile, while thread 0 asks for those of later ones.
   template <bool kAffine>
-  __device__ void multiply(int tile, Next& next, int& stage, std::uint32_t& parity, Sums& sums) const {
-    for (int chunk = 0; chunk < lines.chunks; ++chunk) {
-      wait_barrier(barrier(stage), parity);
+  __device__ void multiply(int tile, Next& next, int& count, Sums& sums) const {
+    for (int chunk = 0; chunk < lines.chunks; ++chunk, ++count) {
+      const int stage = count % kStages;
+      wait_barrier(barrier(stage), static_cast<std::uint32_t>(count / kStages & 1));
       const std::uint32_t at = base + stage * Product::kStageBytes;
       sums.add_loaded(
           [&](int first_pixel, int step, std::uint32_t (&a)[1][4]) { Product::template load_fragment<kAffine>(at, first_pixel, step, layer.input_low, a[0]); },
@@ -98,8 +98,6 @@ struct LineStream {
         load(next);
         if (chunk == 0 && pointers.residual != nullptr) load_residual(tile);
       }
-      stage = stage + 1 == kStages ? 0 : stage + 1;
-      parity ^= stage == 0 ? 1U : 0U;
     }
   }
 
@@ -113,21 +111,25 @@ struct LineStream {
     __syncthreads();
     wait_for_predecessor();
     const int step = static_cast<int>(gridDim.x);
-    Next next{static_cast<int>(blockIdx.x)};
+    __shared__ Next next;
     if (threadIdx.x == 0) {
+      next = {static_cast<int>(blockIdx.x), 0, 0};
       for (int s = 0; s < kStages; ++s) load(next);
     }
-    int stage = 0;
-    std::uint32_t parity = 0, residual_parity = 0;
+    int count = 0;  // of chunks
+    std::uint32_t residual_parity = 0;
     for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += step) {
+      int filter_tile = tile;
+      lines.by_filter_tiles.divide(filter_tile);
       Sums sums;
-      if (lines.affine != nullptr) multiply<true>(tile, next, stage, parity, sums);
-      else multiply<false>(tile, next, stage, parity, sums);
+      if (pointers.bias != nullptr) {
+        sums.begin([&](int filter) { return filter_tile * kFilters + filter < layer.filters ? pointers.bias[filter_tile * kFilters + filter] : 0.0F; });
+      }
+      if (lines.affine != nullptr) multiply<true>(tile, next, count, sums);
+      else multiply<false>(tile, next, count, sums);
       if (tile + step >= tiles) let_successor_start();
       if (pointers.residual != nullptr) wait_barrier(residual_barrier(), residual_parity);
       residual_parity ^= 1U;
-      int filter_tile = tile;
-      lines.by_filter_tiles.divide(filter_tile);
       sums.for_each_pair([&](int pixel, int filter, float first, float second) { finish(shared + kOutput, filter_tile, pixel, filter, first, second); });
       fence_copy_engine();
       __syncthreads();
