@@ -21,7 +21,6 @@ struct ColumnPointers {
   Divisor by_filter_tiles;
 };
 
-
 /// Enqueues the layer, tf32 or f32; false when the device refused it. Of `pointers` the input, output, residual and bias count.
 bool launch_column_product(Operand operand, ColumnTile tile, const ProductLayer& layer, const ProductPointers& pointers, const ColumnPointers& columns,
                            cudaStream_t stream);

@@ -245,15 +245,19 @@ class Compiler {
     return readers;
   }
 
+  /// Whether a convolution does what `others` would take in the same step, by the times of best kernels; 0 where one is forced.
+  static bool is_taken(double together, double alone, double others) {
+    if (together == 0 || alone == 0) return together == 0;
+    return together < alone + others;
+  }
+
   /// Keeps the max-pools that are predicted faster inside the convolution before them, and those that a forced kernel takes;
   /// they get no steps.
   void choose_max_pools() {
     std::erase_if(max_pools_, [&](const auto& entry) {
       const auto& [node, pool] = entry;
       if (prologues_.contains(node)) return true;  // no kernel takes both
-      const double together = predict_best(problem_of(*node, {}, pool)), alone = predict_best(problem_of(*node));
-      if (together == 0 || alone == 0) return together > 0;  // forced
-      return !(together < alone + predict_best(problem_of(*pool)));
+      return !is_taken(predict_best(problem_of(*node, {}, pool)), predict_best(problem_of(*node)), predict_best(problem_of(*pool)));
     });
     for (const auto& [node, pool] : max_pools_) absorbed_.insert(pool);
   }
@@ -262,12 +266,10 @@ class Compiler {
   void choose_summands() {
     std::erase_if(summands_, [&](const auto& entry) {
       const auto& [node, summand] = entry;
-      const auto is_taken = [&](const Node* other) { return prologues_.contains(other) || max_pools_.contains(other) || absorbed_.contains(other); };
-      if (is_taken(node) || is_taken(summand)) return true;
+      const auto has_others = [&](const Node* other) { return prologues_.contains(other) || max_pools_.contains(other) || absorbed_.contains(other); };
+      if (has_others(node) || has_others(summand)) return true;
       const Node both = with_summand(*node, *summand);
-      const double together = predict_best(problem_of(both, {}, nullptr, summand)), alone = predict_best(problem_of(*node));
-      if (together == 0 || alone == 0) return together > 0;  // forced
-      return !(together < alone + kNextStep + predict_best(problem_of(*summand)));
+      return !is_taken(predict_best(problem_of(both, {}, nullptr, summand)), predict_best(problem_of(*node)), kNextStep + predict_best(problem_of(*summand)));
     });
     for (const auto& [node, summand] : summands_) absorbed_.insert(summand);
   }
@@ -277,13 +279,9 @@ class Compiler {
     std::erase_if(prologues_, [&](const auto& entry) {
       const auto& [node, prologue] = entry;
       const Node inside = behind_prologue(*node, prologue);
-      const double together = predict_best(problem_of(inside, prologue));
-      if (together == 0) return false;
-      double apart = predict_best(problem_of(*node));
-      if (apart == 0) return true;
-      apart += kNextStep + predict_best(problem_of(*prologue.norm));
-      if (prologue.relu != nullptr) apart += kNextStep + predict_best(problem_of(*prologue.relu));
-      return !(together < apart);
+      double others = kNextStep + predict_best(problem_of(*prologue.norm));
+      if (prologue.relu != nullptr) others += kNextStep + predict_best(problem_of(*prologue.relu));
+      return !is_taken(predict_best(problem_of(inside, prologue)), predict_best(problem_of(*node)), others);
     });
     absorbed_.merge(nodes_of(prologues_));
   }
@@ -291,12 +289,11 @@ class Compiler {
   void add_node(const Node& given) {
     if (has_weights(given)) check_weights(given);
     const auto behind = prologues_.find(&given);
-    const auto before = max_pools_.find(&given);
-    const auto added = summands_.find(&given);
+    const auto partner = [&](const std::map<const Node*, const Node*>& of) { return of.contains(&given) ? of.at(&given) : nullptr; };
     const Prologue prologue = behind != prologues_.end() ? behind->second : Prologue();
-    const Node* summand = added != summands_.end() ? added->second : nullptr;
+    const Node* summand = partner(summands_);
     const Node node = summand != nullptr ? with_summand(given, *summand) : behind_prologue(given, prologue);
-    const Problem problem = problem_of(node, prologue, before != max_pools_.end() ? before->second : nullptr, summand);
+    const Problem problem = problem_of(node, prologue, partner(max_pools_), summand);
     if (summand != nullptr) check_weights(*summand);
     LayerPlan line;
     std::optional<Implementation> chosen = choose(problem, line);
@@ -317,13 +314,10 @@ class Compiler {
     for (const ValueId id : problem.results()) planned.outputs.push_back(id != kNone ? add_buffer(id) : kNoBuffer);
     line.node = node.name;
     line.kernel = chosen->name;
-    for (const Node* inside : {problem.max_pool, summand}) {
-      if (inside != nullptr) line.inside.push_back(inside->name);
-    }
     line.problem = problem_text(env_.graph, given);
     line.workspace_bytes = chosen->workspace_bytes;
     line.weight_bytes = chosen->weight_bytes;
-    for (const Node* inside : {prologue.norm, prologue.relu}) {
+    for (const Node* inside : {problem.max_pool, summand, prologue.norm, prologue.relu}) {
       if (inside != nullptr) line.inside.push_back(inside->name);
     }
     planned.step = std::move(chosen->step);

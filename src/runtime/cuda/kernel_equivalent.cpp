@@ -63,19 +63,15 @@ Tensor arranged_bias(const Problem& problem) {
   return bias;
 }
 
-/// Which of both puts outputs in place.
-enum class Placing : std::uint8_t { by_kernel, by_step };
-
 /// A network of that convolution alone.
 class Equivalent {
  public:
-  Equivalent(const Problem& problem, Tensor filters, Placing placing)
+  Equivalent(const Problem& problem, Tensor filters)
       : graph_(make_graph(problem, std::move(filters))), options_(options_of(problem)),
         env_{graph_, options_, problem.env.operand, problem.env.weights, problem.env.libraries}, problem_{env_, graph_.nodes.at(0), {}, {}} {
     problem_.inputs.resize(graph_.nodes[0].inputs.size());
     problem_.inputs[0] = problem.inputs[0];
     problem_.outputs = {layout_of(problem_.output_shape(), problem.env.unit())};
-    if (placing == Placing::by_kernel) problem_.tiles_to = &problem.outputs[0];
   }
   Equivalent(const Equivalent&) = delete;
   Equivalent& operator=(const Equivalent&) = delete;
@@ -130,24 +126,33 @@ std::optional<std::string> refuse(const Problem& problem) {
   if (extent_of(problem.outputs[0]) > INT32_MAX / 2) return "2^30 elements or more";
   const bool forced = problem.env.options.force_kernel == "cuda:equivalent";
   if (!forced && op.mask.axis == winograd::Axis::row && op.mask.pruning_ratio() > 1 - kFewestRows) return "most rows are pruned";
-  if (find_candidates(Equivalent(problem, blank_filters(problem), Placing::by_step).problem()).taking.empty()) return "no kernel takes the convolution that it equals";
+  if (find_candidates(Equivalent(problem, blank_filters(problem)).problem()).taking.empty()) return "no kernel takes the convolution that it equals";
   return std::nullopt;
 }
 
-/// Microseconds; infinite where the kernel cannot place what is left to do.
-double predict_placed(const Problem& problem, Placing placing) {
-  if (placing == Placing::by_kernel && !activates_inside(problem)) return std::numeric_limits<double>::infinity();
-  const double convolution = predict_best(Equivalent(problem, blank_filters(problem), placing).problem());
-  if (placing == Placing::by_kernel) return convolution;
+/// The convolution of `equivalent`, whose kernel puts outputs in place itself.
+Problem placed_by_kernel(const Problem& problem, const Equivalent& equivalent) {
+  Problem placed = equivalent.problem();
+  placed.tiles_to = &problem.outputs[0];
+  return placed;
+}
+
+/// Microseconds in both ways; infinite where the kernel would leave something to do.
+struct Times {
+  double by_kernel = std::numeric_limits<double>::infinity(), by_step = 0;
+};
+Times times_of(const Problem& problem, const Equivalent& equivalent) {
+  Times times;
+  if (activates_inside(problem)) times.by_kernel = predict_best(placed_by_kernel(problem, equivalent));
   const double elements = static_cast<double>(extent_of(problem.outputs[0])) * (problem.has_input(3) ? 3 : 2);
-  return convolution + predict_bytes(elements * static_cast<double>(problem.env.element_bytes()));
+  times.by_step = predict_best(equivalent.problem()) + predict_bytes(elements * static_cast<double>(problem.env.element_bytes()));
+  return times;
 }
 
-Placing placing_of(const Problem& problem) {
-  return predict_placed(problem, Placing::by_kernel) < predict_placed(problem, Placing::by_step) ? Placing::by_kernel : Placing::by_step;
+double predict(const Problem& problem) {
+  const Times times = times_of(problem, Equivalent(problem, blank_filters(problem)));
+  return std::min(times.by_kernel, times.by_step);
 }
-
-double predict(const Problem& problem) { return predict_placed(problem, placing_of(problem)); }
 
 /// The first in the order of predicted times that its library takes.
 Implementation build_convolution(const Problem& problem) {
@@ -162,9 +167,8 @@ Implementation build_convolution(const Problem& problem) {
   throw Unsupported{reasons};
 }
 
-Implementation build_placed_by_kernel(const Problem& problem, const Tensor& filters) {
-  const Equivalent equivalent(problem, filters, Placing::by_kernel);
-  Implementation result = build_convolution(equivalent.problem());
+Implementation build_placed_by_kernel(const Problem& problem, const Equivalent& equivalent) {
+  Implementation result = build_convolution(placed_by_kernel(problem, equivalent));
   result.name = "cuda:equivalent_" + result.name.substr(result.name.find(':') + 1);
   result.reads = reads_of_convolution(problem);
   result.step = [convolve = result.step](const Arguments& arguments) {
@@ -177,8 +181,8 @@ Implementation build_placed_by_kernel(const Problem& problem, const Tensor& filt
 Implementation build(const Problem& problem) {
   constexpr std::size_t kAlignment = 256;
   const auto filters = problem.env.weights.get<Tensor>(problem.node.name + "/equivalent/filters", [&] { return arranged_filters(problem); });
-  if (placing_of(problem) == Placing::by_kernel) return build_placed_by_kernel(problem, *filters);
-  const Equivalent equivalent(problem, *filters, Placing::by_step);
+  const Equivalent equivalent(problem, *filters);
+  if (const Times times = times_of(problem, equivalent); times.by_kernel < times.by_step) return build_placed_by_kernel(problem, equivalent);
   const Implementation convolution = build_convolution(equivalent.problem());
   PixelShuffle shuffle;
   shuffle.output = problem.outputs[0];

@@ -195,9 +195,11 @@ Tensor linear_weights(const Problem& problem, const Linear& linear) {
   const auto from = problem.constant(1)->data<float>();
   auto to = weights.mutable_data<float>();
   for (std::int64_t n = 0; n < columns; ++n) {
-    for (std::int64_t k = 0; k < inner; ++k) {
-      const std::int64_t at = k % pixels * channels + k / pixels;
-      to[static_cast<std::size_t>(n * inner + at)] = linear.alpha * from[static_cast<std::size_t>(linear.trans_b ? n * inner + k : k * columns + n)];
+    std::int64_t k = 0;
+    for (std::int64_t channel = 0; channel < channels; ++channel) {
+      for (std::int64_t pixel = 0; pixel < pixels; ++pixel, ++k) {
+        to[static_cast<std::size_t>(n * inner + pixel * channels + channel)] = linear.alpha * from[static_cast<std::size_t>(linear.trans_b ? n * inner + k : k * columns + n)];
+      }
     }
   }
   return weights;

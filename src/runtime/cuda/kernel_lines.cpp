@@ -54,7 +54,11 @@ Times times_of(const Problem& problem, int filters) {
   return problem.env.operand == Operand::tf32 ? Times{3.6, 7.1, 1.02, 4.2, 0.80} : Times{3.0, 7.3, 1.63, 7.3, 0.71};
 }
 
-std::int64_t chunks_of(const Problem& problem) { return (input_units(problem) + kChunkUnits - 1) / kChunkUnits; }
+std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// Of the layer's own input.
+std::int64_t own_chunks(const Problem& problem) { return divide_up(input_units(problem), kChunkUnits); }
+std::int64_t all_chunks(const Problem& problem) { return own_chunks(problem) + (problem.summand != nullptr ? own_chunks(summand_of(problem)) : 0); }
 
 double bytes_of(const Problem& problem) {
   if (problem.summand == nullptr) return product_bytes(problem);
@@ -69,23 +73,19 @@ struct LineCut {
   double us = 0;
 };
 
-/// The fastest by prediction first.
-std::vector<LineCut> cuts_of(const Problem& problem) {
+/// The fastest by prediction first. Blocks that stay are priced as the others.
+std::vector<LineCut> cuts_of(const Problem& problem, bool stays) {
   const Shape& out = problem.output_shape();
-  const auto divide_up = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
-  const auto chunks = static_cast<double>(chunks_of(problem) + (problem.summand != nullptr ? chunks_of(summand_of(problem)) : 0));
+  const auto chunks = static_cast<double>(all_chunks(problem));
   std::vector<LineCut> cuts;
   for (const int filters : {64, 128}) {
     if (filters > 64 && out[1] <= 64) continue;
     const Times t = times_of(problem, filters);
     const std::int64_t tiles = divide_up(out[0] * out[2] * out[3], kLinePixels) * divide_up(out[1], filters), blocks = divide_up(tiles, device().processors);
     const double us = t.launch + static_cast<double>(blocks / 2) * (t.full + chunks * t.full_chunk) + static_cast<double>(blocks % 2) * (t.single + chunks * t.single_chunk);
-    cuts.push_back({{filters, false}, std::max(us, 2 + bytes_of(problem) / (0.75 * device().bandwidth))});
+    cuts.push_back({{filters, stays}, std::max(us, 2 + bytes_of(problem) / (0.75 * device().bandwidth))});
   }
   std::ranges::stable_sort(cuts, {}, &LineCut::us);
-  // Blocks that stay have not run on a GPU yet: by name alone.
-  const std::vector<LineCut> measured = cuts;
-  for (const LineCut& cut : measured) cuts.push_back({{cut.shape.filters, true}, cut.us});
   return cuts;
 }
 
@@ -93,14 +93,13 @@ std::string text_of(const LineShape& shape) { return fmt::format("{}x{}{}", kLin
 
 std::vector<std::string> variants(const Problem& problem) {
   std::vector<std::string> names;
-  for (const LineCut& cut : cuts_of(problem)) {
-    if (!cut.shape.stays) names.push_back(text_of(cut.shape));
-  }
+  for (const LineCut& cut : cuts_of(problem, false)) names.push_back(text_of(cut.shape));
   return names;
 }
 
 LineCut cut_of(const Problem& problem) {
-  const std::vector<LineCut> cuts = cuts_of(problem);
+  // Blocks that stay have not run on a GPU yet: by name alone.
+  const std::vector<LineCut> cuts = cuts_of(problem, problem.variant.ends_with('s'));
   if (problem.variant.empty()) return cuts.at(0);
   const auto found = std::ranges::find_if(cuts, [&](const LineCut& cut) { return text_of(cut.shape) == problem.variant; });
   require(found != cuts.end(), "lines has no cut '{}' for it", problem.variant);
@@ -114,15 +113,14 @@ struct Launch {
   Operand operand;
   LineShape shape;
   ProductLayer layer;
-  std::int32_t chunks, own_chunks, added_units = 0, added_pitch = 0;
-  Divisor by_filter_tiles;
-  std::shared_ptr<const DeviceBuffer> lines, bias, affine;
+  LinePointers lines;  ///< without the summand's input, which each run has
+  std::shared_ptr<const DeviceBuffer> filters, bias, affine;
 };
 
 /// [filters][channels of whole chunks, then those of the summand][1][1].
 Tensor weights_with_summand(const Problem& problem) {
   const Tensor &own = *problem.constant(1), &added = *summand_of(problem).constant(1);
-  const std::int64_t first = chunks_of(problem) * kChunkUnits * problem.env.unit(), channels = own.dim(1), more = added.dim(1);
+  const std::int64_t first = own_chunks(problem) * kChunkUnits * problem.env.unit(), channels = own.dim(1), more = added.dim(1);
   Tensor weights(DType::f32, {own.dim(0), first + more, 1, 1});
   for (std::int64_t k = 0; k < own.dim(0); ++k) {
     const auto row = weights.mutable_data<float>().subspan(static_cast<std::size_t>(k * (first + more)));
@@ -144,13 +142,6 @@ std::shared_ptr<const DeviceBuffer> upload_both_biases(const Problem& problem) {
   return any ? upload_floats(problem.env, problem.node.name + "/lines/bias", sum) : nullptr;
 }
 
-void add_summand(const Problem& problem, Launch& launch) {
-  const Problem summand = summand_of(problem);
-  launch.chunks += static_cast<std::int32_t>(chunks_of(summand));
-  launch.added_units = static_cast<std::int32_t>(input_units(summand));
-  launch.added_pitch = static_cast<std::int32_t>(summand.inputs[0].pitch);
-}
-
 std::shared_ptr<const Launch> make_launch(const Problem& problem) {
   const Environment& env = problem.env;
   auto launch = std::make_shared<Launch>();
@@ -160,17 +151,24 @@ std::shared_ptr<const Launch> make_launch(const Problem& problem) {
   launch->layer = product_layer(problem);
   launch->layer.row_units = static_cast<std::int32_t>(input_units(problem));
   if (problem.prologue.relu != nullptr) launch->layer.input_low = 0;
-  launch->chunks = launch->own_chunks = static_cast<std::int32_t>(chunks_of(problem));
-  if (problem.summand != nullptr) add_summand(problem, *launch);
-  launch->by_filter_tiles = Divisor((problem.output_shape()[1] + filters - 1) / filters);
-  launch->lines = env.weights.get<DeviceBuffer>(fmt::format("{}/lines/{}{}", problem.node.name, filters, problem.summand != nullptr ? "/sum" : ""), [&] {
+  LinePointers& lines = launch->lines;
+  lines.chunks = static_cast<std::int32_t>(all_chunks(problem));
+  lines.own_chunks = static_cast<std::int32_t>(own_chunks(problem));
+  if (problem.summand != nullptr) {
+    lines.added_units = static_cast<std::int32_t>(input_units(summand_of(problem)));
+    lines.added_pitch = static_cast<std::int32_t>(problem.inputs[3].pitch);
+  }
+  lines.by_filter_tiles = Divisor(divide_up(problem.output_shape()[1], filters));
+  launch->filters = env.weights.get<DeviceBuffer>(fmt::format("{}/lines/{}{}", problem.node.name, filters, problem.summand != nullptr ? "/sum" : ""), [&] {
     const std::vector<std::uint32_t> words = pack_lines(problem.summand != nullptr ? weights_with_summand(problem) : *problem.constant(1), env.operand, filters);
     return DeviceBuffer(words.data(), words.size() * sizeof(words[0]));
   });
+  lines.filters = static_cast<const std::uint32_t*>(launch->filters->data());
   launch->bias = problem.summand != nullptr ? upload_both_biases(problem) : upload_float_bias(problem);
   if (problem.prologue.norm != nullptr) {
     const ScaleShift given = scale_shift_of(env.graph, *problem.prologue.norm);
     launch->affine = upload_floats(env, problem.node.name + "/lines/norm", pack_affine(given.scale, given.shift, env.operand));
+    lines.affine = static_cast<const float*>(launch->affine->data());
   }
   return launch;
 }
@@ -184,19 +182,12 @@ Implementation build(const Problem& problem) {
   result.name = "cuda:lines_" + text_of(launch->shape);
   result.name += problem.summand != nullptr ? "+sum" : prologue_suffix(problem);
   result.reads = reads_of_convolution(problem);
-  result.weight_bytes = launch->lines->size();
-  const bool residual = problem.has_input(3) && problem.summand == nullptr;
-  result.step = [launch, after, residual](const Arguments& arguments) {
+  result.weight_bytes = launch->filters->size();
+  const bool adds = problem.summand != nullptr, residual = problem.has_input(3) && !adds;
+  result.step = [launch, after, adds, residual](const Arguments& arguments) {
     const ProductPointers pointers = product_pointers(arguments, residual, launch->bias);
-    LinePointers lines;
-    lines.filters = static_cast<const std::uint32_t*>(launch->lines->data());
-    lines.affine = launch->affine ? static_cast<const float*>(launch->affine->data()) : nullptr;
-    lines.added = launch->added_units > 0 ? arguments.inputs[3] : nullptr;
-    lines.added_units = launch->added_units;
-    lines.added_pitch = launch->added_pitch;
-    lines.chunks = launch->chunks;
-    lines.own_chunks = launch->own_chunks;
-    lines.by_filter_tiles = launch->by_filter_tiles;
+    LinePointers lines = launch->lines;
+    if (adds) lines.added = arguments.inputs[3];
     if (!launch_line_product(launch->operand, launch->shape, launch->layer, pointers, lines, device().processors, arguments.stream)) {
       check(cudaGetLastError(), "line product");
       fail("the copy engine does not take the input of a line product");

@@ -4,19 +4,25 @@
 
 namespace wins::runtime::cuda {
 
+namespace {
+
+std::int32_t line_channels(Operand operand) { return static_cast<std::int32_t>(kChunkUnits * unit_channels(operand)); }
+
+}  // namespace
+
 bool encode_lines(Operand operand, const ProductLayer& layer, const void* input, int channels, int pixels, CUtensorMap& map) {
-  const auto line_channels = static_cast<std::int32_t>(kChunkUnits * unit_channels(operand));
-  if (is_strided(layer)) {
-    PixelMapping mapping{operand, input, {layer.batch, layer.height, layer.width, channels}, layer.input_pitch};
-    mapping.stride_y = layer.stride_y;
-    mapping.stride_x = layer.stride_x;
-    mapping.pixels = pixels;
-    mapping.channels = line_channels;
-    mapping.swizzle = Swizzle::bytes128;
-    return encode(mapping, map);
-  }
-  const std::int32_t all = layer.batch * layer.height * layer.width;
-  return encode(TensorMapping{operand, input, {1, 1, all, channels}, layer.input_pitch, {1, 1, pixels, line_channels}, Swizzle::bytes128}, map);
+  if (!is_strided(layer)) return encode_lines(operand, input, layer.batch * layer.height * layer.width, channels, layer.input_pitch, pixels, map);
+  PixelMapping mapping{operand, input, {layer.batch, layer.height, layer.width, channels}, layer.input_pitch};
+  mapping.stride_y = layer.stride_y;
+  mapping.stride_x = layer.stride_x;
+  mapping.pixels = pixels;
+  mapping.channels = line_channels(operand);
+  mapping.swizzle = Swizzle::bytes128;
+  return encode(mapping, map);
+}
+
+bool encode_lines(Operand operand, const void* data, std::int32_t count, int channels, std::int32_t pitch, int pixels, CUtensorMap& map) {
+  return encode(TensorMapping{operand, data, {1, 1, count, channels}, pitch, {1, 1, pixels, line_channels(operand)}, Swizzle::bytes128}, map);
 }
 
 }  // namespace wins::runtime::cuda

@@ -13,4 +13,7 @@ inline constexpr int kMaxLineStride = 8;  ///< of the copy engine
 /// `load_rectangle`. False when the driver refuses or the device has no such copies.
 bool encode_lines(Operand operand, const ProductLayer& layer, const void* input, int channels, int pixels, CUtensorMap& map);
 
+/// The same of `count` pixels one after the other, `pitch` elements apart, for `load_rectangle` and `store_rectangle`.
+bool encode_lines(Operand operand, const void* data, std::int32_t count, int channels, std::int32_t pitch, int pixels, CUtensorMap& map);
+
 }  // namespace wins::runtime::cuda

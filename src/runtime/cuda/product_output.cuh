@@ -73,8 +73,9 @@ struct ProductOutput {
       uint4 residual[kTogether] = {};  // all on their way together
 #pragma unroll
       for (int j = 0; j < kTogether; ++j) {
+        if (p.residual == nullptr) continue;
         const int pixel = target.pixel(layer, first_pixel + (round + j) * kRows + first_row);
-        if (p.residual == nullptr || pixel < 0) continue;
+        if (pixel < 0) continue;
         const auto* from = static_cast<const Storage*>(p.residual) + static_cast<std::int64_t>(pixel) * layer.residual_pitch + target.filter;
         residual[j] = *reinterpret_cast<const uint4*>(from);
       }

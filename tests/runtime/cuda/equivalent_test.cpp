@@ -41,12 +41,13 @@ TEST_F(CudaEquivalent, OutputsArePutInPlace) {
   for (const char* end : {":bias+relu", ":bias", ":bias+clip", ":bias+residual+relu", ":bias+silu"}) {
     const std::string problem = layer + end;
     const bool apart = problem.find("residual") != std::string::npos || problem.find("silu") != std::string::npos;
+    const layers::Layer made = layers::make_layer(parse_conv_problem(problem));
+    const Tensor reference = layers::reference_output(made);
+    SessionOptions options;
+    options.force_kernel = "cuda:equivalent";
     for (const PrecisionCase& t : kPrecisions) {
       SCOPED_TRACE(problem + " " + t.name);
-      const layers::Layer made = layers::make_layer(parse_conv_problem(problem));
-      SessionOptions options;
-      options.force_kernel = "cuda:equivalent";
-      const std::string kernel = kernel_of(run_layer(made, layers::reference_output(made), t.precision, options), "conv");
+      const std::string kernel = kernel_of(run_layer(made, reference, t.precision, options), "conv");
       EXPECT_EQ(kernel.ends_with("+shuffle"), apart) << kernel;
     }
   }

@@ -40,8 +40,7 @@ struct Build {
     graph.outputs = {graph.add_node("op", op, inputs)};
   }
 
-  Plan run(const PrecisionCase& t, const std::string& variant = "") const {
-    const std::vector<Tensor> reference = ref::run(graph, tensors, ref::Precision::float64);
+  Plan run(const PrecisionCase& t, const Tensor& reference, const std::string& variant = "") const {
     SessionOptions options;
     options.backend = "cuda";
     options.precision = t.precision;
@@ -49,7 +48,7 @@ struct Build {
     Session session = Session::open(graph, options);
     const std::vector<Tensor> first = session.run(tensors), again = session.run(tensors);
     Plan plan = session.plan(shapes_of(tensors));
-    const layers::Errors errors = layers::errors_of(first.at(0), reference.at(0)), bound = layer_bound(t.precision);
+    const layers::Errors errors = layers::errors_of(first.at(0), reference), bound = layer_bound(t.precision);
     EXPECT_LE(errors.relative_l2, bound.relative_l2) << plan.text();
     EXPECT_LE(errors.max, bound.max) << plan.text();
     EXPECT_TRUE(std::equal(first[0].bytes(), first[0].bytes() + first[0].byte_size(), again[0].bytes())) << "runs differ";
@@ -58,16 +57,17 @@ struct Build {
 
   /// In all precisions but fp32, which has none.
   void run_all(const std::string& end = "") const {
+    const Tensor reference = ref::run(graph, tensors, ref::Precision::float64).at(0);
     for (const PrecisionCase& t : kPrecisions) {
       SCOPED_TRACE(to_string(tensors.at(0).shape()) + " " + t.name);
-      const Plan plan = run(t);
+      const Plan plan = run(t, reference);
       const std::string kernel = kernel_of(plan, "op");
       if (t.precision == Precision::fp32) EXPECT_FALSE(kernel.starts_with("cuda:lines")) << plan.text();
       else EXPECT_TRUE(kernel.starts_with("cuda:lines_128x") && kernel.ends_with(end)) << plan.text();
       if (t.precision == Precision::fp32) continue;
       for (const std::string variant : {"128x64", "128x128", "128x64s", "128x128s"}) {
         if (variant.starts_with("128x128") && filters <= 64) continue;
-        EXPECT_EQ(kernel_of(run(t, variant), "op"), "cuda:lines_" + variant + end);
+        EXPECT_EQ(kernel_of(run(t, reference, variant), "op"), "cuda:lines_" + variant + end);
       }
     }
   }
