@@ -145,11 +145,16 @@ double predict(const Problem& problem) {
   const auto bytes = static_cast<double>((element_count(problem.input_shape(0)) + outputs + element_count(weights)) * problem.env.element_bytes());
   // fp32 runs on the plain units.
   static constexpr LibraryTimes kF32{7.0, 31, 4.0, 23}, kTf32{5.2, 2.2, 0.94, 1.85}, k16{5.2, 1.2, 0.9, 1.2};
+  static constexpr LibraryTimes kPlainTf32{4.4, 0.95, 1.1, 1.8}, kPlain16{3.6, 0.5, 1.2, 0.8};  // 1x1 without strides
   const Operand operand = problem.env.operand;
-  const LibraryTimes& times = operand == Operand::f32 ? kF32 : operand == Operand::tf32 ? kTf32 : k16;
+  const auto& window = problem.node.as<graph::Conv>()->window;
+  const bool plain = weights[2] * weights[3] * window.stride[0] * window.stride[1] == 1;
+  const LibraryTimes& times = operand == Operand::f32 ? kF32 : operand == Operand::tf32 ? (plain ? kPlainTf32 : kTf32) : plain ? kPlain16 : k16;
   // Of less than a unit of channels its kernels make little: 3 to 64 of 224x224 in 413 us in fp16, 622 in TF32, writing alone 140 and 280 (H100).
   const double few = weights[1] < problem.env.unit() && problem.node.as<graph::Conv>()->group == 1 ? 2.7 : 1;
-  return predict_library(times, macs, few * bytes, static_cast<double>(weights[1] * weights[2] * weights[3]));
+  // 1x1 with strides of 64 channels in TF32: 47 us for 27 (to 128 at 56x56, H200); of 128 and more as predicted.
+  const bool strided_tf32 = operand == Operand::tf32 && weights[2] * weights[3] == 1 && !plain && weights[1] <= 64;
+  return (strided_tf32 ? 1.7 : 1) * predict_library(times, macs, few * bytes, static_cast<double>(weights[1] * weights[2] * weights[3]));
 }
 
 /// KRSC, with zeros where channels fill a unit.

@@ -1,8 +1,10 @@
 // 1x1 convolutions and fully connected layers through cuBLASLt, with bias, residual and ReLU in its epilogue.
 #include <algorithm>
+#include <charconv>
 #include <memory>
 
 #include "activation_step.hpp"
+#include "blas_product.hpp"
 #include "kernels.hpp"
 #include "problem_facts.hpp"
 #include "wins/base/error.hpp"
@@ -12,94 +14,49 @@ namespace {
 
 using graph::UnaryKind;
 
-constexpr std::size_t kWorkspace = std::size_t{32} << 20;
-
-/// Y[row][n] = activation(sum_k X[row][k] W[n][k] + bias[n] + R[row][n]); pitches between rows, in elements.
-struct Product {
-  std::int64_t rows = 0, inner = 0, columns = 0;
-  std::int64_t input_pitch = 0, output_pitch = 0, residual_pitch = 0;  ///< residual 0: none
-  bool relu = false;
-};
-
-/// cuBLASLt's descriptors of a product: its matrices are column-major, so that rows and columns change places.
-struct Descriptors {
-  cublasLtMatmulDesc_t product = nullptr;
-  cublasLtMatrixLayout_t weights = nullptr, input = nullptr, residual = nullptr, output = nullptr;
-  cublasLtMatmulPreference_t preference = nullptr;
-
-  Descriptors() = default;
-  ~Descriptors() {
-    if (preference != nullptr) cublasLtMatmulPreferenceDestroy(preference);
-    for (auto layout : {weights, input, residual, output}) {
-      if (layout != nullptr) cublasLtMatrixLayoutDestroy(layout);
-    }
-    if (product != nullptr) cublasLtMatmulDescDestroy(product);
-  }
-  Descriptors(const Descriptors&) = delete;
-  Descriptors& operator=(const Descriptors&) = delete;
-};
-
-cudaDataType_t type_of(Operand operand) {
-  return operand == Operand::f16 ? CUDA_R_16F : operand == Operand::bf16 ? CUDA_R_16BF : CUDA_R_32F;
-}
-
-template <class T>
-void set(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttributes_t attribute, const T& value) {
-  check(cublasLtMatmulDescSetAttribute(product, attribute, &value, sizeof(value)), "a product");
-}
-
-std::unique_ptr<Descriptors> describe(const Product& p, Operand operand, const void* bias) {
-  auto d = std::make_unique<Descriptors>();
-  const cudaDataType_t type = type_of(operand);
-  const cublasComputeType_t compute = operand == Operand::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-  check(cublasLtMatmulDescCreate(&d->product, compute, CUDA_R_32F), "a product");
-  set(d->product, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
-  set(d->product, CUBLASLT_MATMUL_DESC_EPILOGUE, p.relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS);
-  set(d->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-  const auto layout = [&](cublasLtMatrixLayout_t* to, std::int64_t rows, std::int64_t columns, std::int64_t pitch) {
-    check(cublasLtMatrixLayoutCreate(to, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns), pitch), "a matrix");
-  };
-  layout(&d->weights, p.inner, p.columns, p.inner);
-  layout(&d->input, p.inner, p.rows, p.input_pitch);
-  layout(&d->output, p.columns, p.rows, p.output_pitch);
-  layout(&d->residual, p.columns, p.rows, p.residual_pitch > 0 ? p.residual_pitch : p.output_pitch);
-  check(cublasLtMatmulPreferenceCreate(&d->preference), "a preference");
-  check(cublasLtMatmulPreferenceSetAttribute(d->preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace, sizeof(kWorkspace)), "a preference");
-  return d;
-}
-
 double predict_product(const Environment& env, double rows, double inner, double columns, double outputs) {
   const double bytes = (rows * inner + outputs * rows * columns + inner * columns) * static_cast<double>(env.element_bytes());
-  static constexpr LibraryTimes kF32{2.8, 20.5, 1.5, 7.8}, kTf32{3.5, 0.6, 1.26, 2.0}, k16{2.7, 0.4, 1.25, 0.7};
+  static constexpr LibraryTimes kF32{2.8, 20.5, 1.5, 7.8}, kTf32{4.6, 1.15, 1.07, 0.55}, k16{2.9, 0.53, 1.03, 0.54};
   const LibraryTimes& times = env.operand == Operand::f32 ? kF32 : env.operand == Operand::tf32 ? kTf32 : k16;
   return predict_library(times, rows * inner * columns, bytes, inner);
 }
 
+/// Problem::variant: a place in cuBLAS's heuristics.
+std::vector<std::string> variants_of(const Problem& problem, const BlasShape& shape) {
+  std::vector<std::string> variants;
+  for (const int place : BlasProduct(problem.env.libraries.blas(), shape, problem.env.operand, nullptr).order()) variants.push_back(std::to_string(place));
+  if (variants.empty()) variants.emplace_back();  // which cannot be built, and says why
+  return variants;
+}
+
+std::unique_ptr<const BlasProduct> choose_product(const Problem& problem, const BlasShape& shape, const void* bias) {
+  auto product = std::make_unique<BlasProduct>(problem.env.libraries.blas(), shape, problem.env.operand, bias);
+  int place = -1;
+  if (problem.variant.empty()) {
+    if (const auto order = product->order(); !order.empty()) place = order[0];
+  } else {
+    const char* end = problem.variant.data() + problem.variant.size();
+    const auto [stop, error] = std::from_chars(problem.variant.data(), end, place);
+    require(error == std::errc{} && stop == end && place >= 0, "cuBLAS's algorithms have numbers, not '{}'", problem.variant);
+  }
+  product->choose(place);
+  return product;
+}
+
 /// `weights` [columns][inner] and `bias` [columns] go to the device under `key`.
-Implementation build_product(const Problem& problem, const Product& p, const Tensor& weights, const Tensor& bias, const graph::Activation& activation) {
+Implementation build_product(const Problem& problem, const BlasShape& shape, const Tensor& weights, const Tensor& bias, const graph::Activation& activation) {
   const Environment& env = problem.env;
   const std::string key = problem.node.name + (problem.input_pixels > 1 ? "/blas/pixels" : "/blas");
   const auto matrix = upload(env, key, weights, plain_layout(weights.shape())), vector = upload(env, key + "/bias", bias, plain_layout(bias.shape()));
-  std::shared_ptr<const Descriptors> d = describe(p, env.operand, vector->data());
-  cublasLtMatmulHeuristicResult_t found{};
-  int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(env.libraries.blas(), d->product, d->weights, d->input, d->residual, d->output,
-                                                               d->preference, 1, &found, &count);
-  if (status != CUBLAS_STATUS_SUCCESS || count == 0) throw Unsupported{"cuBLAS has no algorithm for it"};
+  std::shared_ptr<const BlasProduct> product = choose_product(problem, shape, vector->data());
   Step after;
   if (activation.kind != UnaryKind::identity && activation.kind != UnaryKind::relu) after = activation_step(env, problem.outputs[0], activation);
   Implementation result;
-  result.name = "cuda:cublas";
-  result.workspace_bytes = found.workspaceSize;
+  result.name = fmt::format("cuda:cublas_{}", product->place());
+  result.workspace_bytes = product->workspace_bytes();
   result.weight_bytes = matrix->size() + vector->size();
-  const bool residual = p.residual_pitch > 0;
-  result.step = [d, found, matrix, vector, after, residual, handle = env.libraries.blas()](const Arguments& arguments) {
-    const float one = 1, beta = residual ? 1.0F : 0.0F;
-    void* output = arguments.outputs[0];
-    check(cublasLtMatmul(handle, d->product, &one, matrix->data(), d->weights, arguments.inputs[0], d->input, &beta,
-                         residual ? arguments.inputs[3] : output, d->residual, output, d->output, &found.algo, arguments.workspace,
-                         found.workspaceSize, arguments.stream),
-          "a product");
+  result.step = [product, matrix, vector, after, residual = shape.residual_pitch > 0](const Arguments& arguments) {
+    product->enqueue(matrix->data(), arguments.inputs[0], residual ? arguments.inputs[3] : nullptr, arguments.outputs[0], arguments.workspace, arguments.stream);
     if (after) after(arguments);
   };
   return result;
@@ -129,23 +86,30 @@ double predict_pointwise(const Problem& problem) {
                          static_cast<double>(problem.output_shape()[1]), problem.has_input(3) ? 2 : 1);
 }
 
-Implementation build_pointwise(const Problem& problem) {
-  const auto& conv = *problem.node.as<graph::Conv>();
-  const std::int64_t unit = problem.env.unit(), C = problem.input_shape(0)[1], K = problem.output_shape()[1];
-  Product p;
+BlasShape shape_of_pointwise(const Problem& problem) {
+  const std::int64_t unit = problem.env.unit();
+  BlasShape p;
   p.rows = pixels_of(problem);
-  p.inner = (C + unit - 1) / unit * unit;
-  p.columns = (K + unit - 1) / unit * unit;
+  p.inner = (problem.input_shape(0)[1] + unit - 1) / unit * unit;
+  p.columns = (problem.output_shape()[1] + unit - 1) / unit * unit;
   p.input_pitch = problem.inputs[0].pitch;
   p.output_pitch = problem.outputs[0].pitch;
   if (problem.has_input(3)) p.residual_pitch = problem.inputs[3].pitch;
-  p.relu = conv.activation.kind == UnaryKind::relu;
+  p.relu = problem.node.as<graph::Conv>()->activation.kind == UnaryKind::relu;
+  return p;
+}
+
+std::vector<std::string> pointwise_variants(const Problem& problem) { return variants_of(problem, shape_of_pointwise(problem)); }
+
+Implementation build_pointwise(const Problem& problem) {
+  const std::int64_t C = problem.input_shape(0)[1], K = problem.output_shape()[1];
+  const BlasShape p = shape_of_pointwise(problem);
   Tensor weights(DType::f32, {p.columns, p.inner}), bias(DType::f32, {p.columns});
   const auto from = problem.constant(1)->data<float>();
   auto to = weights.mutable_data<float>();
   for (std::int64_t k = 0; k < K; ++k) std::copy_n(&from[static_cast<std::size_t>(k * C)], C, &to[static_cast<std::size_t>(k * p.inner)]);
   if (const Tensor* given = problem.constant(2)) std::ranges::copy(given->data<float>(), bias.mutable_data<float>().begin());
-  Implementation result = build_product(problem, p, weights, bias, conv.activation);
+  Implementation result = build_product(problem, p, weights, bias, problem.node.as<graph::Conv>()->activation);
   result.reads = reads_of_convolution(problem);
   return result;
 }
@@ -207,7 +171,7 @@ Tensor linear_weights(const Problem& problem, const Linear& linear) {
 
 Implementation build_linear(const Problem& problem) {
   const Linear linear = linear_of(problem);
-  Product p;
+  BlasShape p;
   p.inner = problem.input_shape(0).back();
   p.columns = problem.output_shape().back();
   p.rows = element_count(problem.output_shape()) / p.columns;
@@ -227,7 +191,7 @@ Implementation build_linear(const Problem& problem) {
 
 }  // namespace
 
-Kernel pointwise_kernel() { return {"cuda:pointwise", refuse_pointwise, predict_pointwise, build_pointwise}; }
+Kernel pointwise_kernel() { return {"cuda:pointwise", refuse_pointwise, predict_pointwise, build_pointwise, pointwise_variants}; }
 Kernel linear_kernel() { return {.name = "cuda:linear", .refuse = refuse_linear, .predict = predict_linear, .build = build_linear, .takes_pixels = true}; }
 
 }  // namespace wins::runtime::cuda

@@ -41,18 +41,21 @@ std::optional<std::string> refuse(const Problem& problem) {
   return std::nullopt;
 }
 
-/// Microseconds on an H100, fitted to the 1x1 layers of three networks at batch 1 and 64 (bench/layers/cuda.cpp; with a batch norm:
-/// DenseNet-121, wins bench): on average 5 to 8 % off.
+/// Microseconds, fitted to the 1x1 layers of three networks at batch 1 and 64, with a batch norm to those of DenseNet-121 (H200; bench/layers/cuda.cpp, wins
+/// bench --tune): on average 5 to 9 % off.
 struct Times {
   double launch;
-  double full, full_chunk;      ///< of two blocks of a multiprocessor: once, and for each chunk
-  double single, single_chunk;  ///< of one block that has a multiprocessor to itself
+  double full, full_chunk;      ///< of two blocks of each multiprocessor: once, and for each chunk
+  double single, single_chunk;  ///< where no multiprocessor has more than one
 };
 Times times_of(const Problem& problem, int filters) {
-  if (problem.prologue.norm == nullptr) return filters == 128 ? Times{3.0, 6.8, 1.04, 2.4, 0.46} : Times{2.7, 2.2, 1.42, 0.4, 0.38};
-  if (filters == 64) return {3.0, 2.9, 2.0, 3.0, 0.6};
-  return problem.env.operand == Operand::tf32 ? Times{3.6, 7.1, 1.02, 4.2, 0.80} : Times{3.0, 7.3, 1.63, 7.3, 0.71};
+  if (problem.prologue.norm == nullptr) return filters == 128 ? Times{3.2, 5.7, 0.74, 2.4, 0.50} : Times{2.0, 3.8, 0.45, 1.4, 0.37};
+  return filters == 128 ? Times{2.0, 6.8, 1.03, 4.4, 0.67} : Times{2.0, 4.7, 0.65, 2.3, 0.49};
 }
+/// Bytes a microsecond of all blocks of a device with 132 multiprocessors: what they have on its way at once.
+constexpr double kMostTraffic = 2.8e6;
+/// Layers that a library takes too: there cuBLAS was 18 % faster on average, on an H100 and an H200, closer than its prediction is to its times.
+constexpr double kPlain = 1.15;
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -60,48 +63,58 @@ std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b;
 std::int64_t own_chunks(const Problem& problem) { return divide_up(input_units(problem), kChunkUnits); }
 std::int64_t all_chunks(const Problem& problem) { return own_chunks(problem) + (problem.summand != nullptr ? own_chunks(summand_of(problem)) : 0); }
 
+/// Of pixels that are read, of the summand's too, of outputs and a residual, and of weights.
 double bytes_of(const Problem& problem) {
-  if (problem.summand == nullptr) return product_bytes(problem);
-  // Each counts a result, the layer also one that it adds.
-  const double result = static_cast<double>(element_count(problem.output_shape()) * problem.env.element_bytes());
-  return product_bytes(problem) + product_bytes(summand_of(problem)) - 2 * result;
+  const Shape& out = problem.output_shape();
+  const auto pixels = static_cast<double>(out[0] * out[2] * out[3]), filters = static_cast<double>(out[1]);
+  auto channels = static_cast<double>(problem.input_shape(0)[1]);
+  if (problem.summand != nullptr) channels += static_cast<double>(summand_of(problem).input_shape(0)[1]);
+  const double results = problem.has_input(3) && problem.summand == nullptr ? 2 : 1;
+  return (pixels * (channels + results * filters) + channels * filters) * static_cast<double>(problem.env.element_bytes());
 }
 
-/// A shape, and microseconds.
+bool is_plain(const Problem& problem) {
+  const auto& window = problem.node.as<graph::Conv>()->window;
+  return problem.prologue.norm == nullptr && problem.summand == nullptr && window.stride[0] * window.stride[1] == 1;
+}
+
+/// Filters of a block, and microseconds.
 struct LineCut {
-  LineShape shape;
+  int filters = 64;
   double us = 0;
 };
 
-/// The fastest by prediction first. Blocks that stay are priced as the others.
-std::vector<LineCut> cuts_of(const Problem& problem, bool stays) {
+/// The fastest by prediction first.
+std::vector<LineCut> cuts_of(const Problem& problem) {
   const Shape& out = problem.output_shape();
   const auto chunks = static_cast<double>(all_chunks(problem));
+  const int processors = device().processors;
+  const double moved = bytes_of(problem) / std::min(0.75 * device().bandwidth, kMostTraffic * processors / 132);
   std::vector<LineCut> cuts;
   for (const int filters : {64, 128}) {
     if (filters > 64 && out[1] <= 64) continue;
     const Times t = times_of(problem, filters);
-    const std::int64_t tiles = divide_up(out[0] * out[2] * out[3], kLinePixels) * divide_up(out[1], filters), blocks = divide_up(tiles, device().processors);
-    const double us = t.launch + static_cast<double>(blocks / 2) * (t.full + chunks * t.full_chunk) + static_cast<double>(blocks % 2) * (t.single + chunks * t.single_chunk);
-    cuts.push_back({{filters, stays}, std::max(us, 2 + bytes_of(problem) / (0.75 * device().bandwidth))});
+    const std::int64_t tiles = divide_up(out[0] * out[2] * out[3], kLinePixels) * divide_up(out[1], filters);
+    const double busy = tiles <= processors ? t.single + chunks * t.single_chunk
+                                            : static_cast<double>(divide_up(tiles, 2 * processors)) * (t.full + chunks * t.full_chunk);
+    cuts.push_back({filters, (is_plain(problem) ? kPlain : 1) * (t.launch + std::max(busy, moved))});
   }
   std::ranges::stable_sort(cuts, {}, &LineCut::us);
   return cuts;
 }
 
-std::string text_of(const LineShape& shape) { return fmt::format("{}x{}{}", kLinePixels, shape.filters, shape.stays ? "s" : ""); }
+std::string text_of(int filters) { return fmt::format("{}x{}", kLinePixels, filters); }
 
 std::vector<std::string> variants(const Problem& problem) {
   std::vector<std::string> names;
-  for (const LineCut& cut : cuts_of(problem, false)) names.push_back(text_of(cut.shape));
+  for (const LineCut& cut : cuts_of(problem)) names.push_back(text_of(cut.filters));
   return names;
 }
 
 LineCut cut_of(const Problem& problem) {
-  // Blocks that stay have not run on a GPU yet: by name alone.
-  const std::vector<LineCut> cuts = cuts_of(problem, problem.variant.ends_with('s'));
+  const std::vector<LineCut> cuts = cuts_of(problem);
   if (problem.variant.empty()) return cuts.at(0);
-  const auto found = std::ranges::find_if(cuts, [&](const LineCut& cut) { return text_of(cut.shape) == problem.variant; });
+  const auto found = std::ranges::find_if(cuts, [&](const LineCut& cut) { return text_of(cut.filters) == problem.variant; });
   require(found != cuts.end(), "lines has no cut '{}' for it", problem.variant);
   return *found;
 }
@@ -111,7 +124,7 @@ double predict(const Problem& problem) { return cut_of(problem).us; }
 /// Everything that a launch needs.
 struct Launch {
   Operand operand;
-  LineShape shape;
+  int block_filters;
   ProductLayer layer;
   LinePointers lines;  ///< without the summand's input, which each run has
   std::shared_ptr<const DeviceBuffer> filters, bias, affine;
@@ -146,8 +159,8 @@ std::shared_ptr<const Launch> make_launch(const Problem& problem) {
   const Environment& env = problem.env;
   auto launch = std::make_shared<Launch>();
   launch->operand = env.operand;
-  launch->shape = cut_of(problem).shape;
-  const int filters = launch->shape.filters;
+  const int filters = cut_of(problem).filters;
+  launch->block_filters = filters;
   launch->layer = product_layer(problem);
   launch->layer.row_units = static_cast<std::int32_t>(input_units(problem));
   if (problem.prologue.relu != nullptr) launch->layer.input_low = 0;
@@ -179,7 +192,7 @@ Implementation build(const Problem& problem) {
   Step after;
   if (!in_epilogue(activation.kind)) after = activation_step(problem.env, problem.outputs[0], activation);
   Implementation result;
-  result.name = "cuda:lines_" + text_of(launch->shape);
+  result.name = "cuda:lines_" + text_of(launch->block_filters);
   result.name += problem.summand != nullptr ? "+sum" : prologue_suffix(problem);
   result.reads = reads_of_convolution(problem);
   result.weight_bytes = launch->filters->size();
@@ -188,7 +201,7 @@ Implementation build(const Problem& problem) {
     const ProductPointers pointers = product_pointers(arguments, residual, launch->bias);
     LinePointers lines = launch->lines;
     if (adds) lines.added = arguments.inputs[3];
-    if (!launch_line_product(launch->operand, launch->shape, launch->layer, pointers, lines, device().processors, arguments.stream)) {
+    if (!launch_line_product(launch->operand, launch->block_filters, launch->layer, pointers, lines, arguments.stream)) {
       check(cudaGetLastError(), "line product");
       fail("the copy engine does not take the input of a line product");
     }

@@ -1,5 +1,6 @@
 // Pools over NHWC: a thread for each 16-byte unit of channels.
 #include <cmath>
+#include <type_traits>
 
 #include "wins/runtime/cuda/divisor.hpp"
 #include "kernels.hpp"
@@ -26,7 +27,7 @@ struct PoolLayer {
   PoolAxis rows, columns;
   std::int32_t channels = 0;
   std::uint32_t from_pitch = 0, to_pitch = 0;
-  bool average = false, include_pad = false;
+  bool include_pad = false;
 };
 
 /// Taps of a window in the input, and in the input or its padding: with ceil_mode a window may reach beyond.
@@ -39,20 +40,100 @@ __device__ inline int count_taps(const PoolAxis& axis, int start, bool include_p
   return count;
 }
 
-/// Adds one pixel to a window, as the reference does.
-template <int kSize>
-__device__ void add_pixel(bool average, const float (&x)[kSize], float (&sums)[kSize]) {
+__device__ inline std::uint32_t larger_word(std::uint32_t a, std::uint32_t b, float) { return __float_as_uint(larger(__uint_as_float(a), __uint_as_float(b))); }
+__device__ inline std::uint32_t larger_word(std::uint32_t a, std::uint32_t b, __half) {
+  const __half2 larger = __hmax2_nan(reinterpret_cast<const __half2&>(a), reinterpret_cast<const __half2&>(b));
+  return reinterpret_cast<const std::uint32_t&>(larger);
+}
+__device__ inline std::uint32_t larger_word(std::uint32_t a, std::uint32_t b, __nv_bfloat16) {
+  const __nv_bfloat162 larger = __hmax2_nan(reinterpret_cast<const __nv_bfloat162&>(a), reinterpret_cast<const __nv_bfloat162&>(b));
+  return reinterpret_cast<const std::uint32_t&>(larger);
+}
+
+/// The largest of a window in each channel of a unit, in the storage type; NaN wins.
+template <class T>
+struct LargestUnit {
+  static constexpr std::uint32_t kNone = std::is_same_v<T, float> ? 0xFF800000U : std::is_same_v<T, __half> ? 0xFC00FC00U : 0xFF80FF80U;  ///< minus infinity
+  static constexpr bool kCounts = false;
+  uint4 value{kNone, kNone, kNone, kNone};
+
+  __device__ void add(const uint4& x) {
+    value = {larger_word(value.x, x.x, T()), larger_word(value.y, x.y, T()), larger_word(value.z, x.z, T()), larger_word(value.w, x.w, T())};
+  }
+  __device__ void store(T* to, int valid, float) const {
+    if (valid >= kUnit<T>) {
+      *reinterpret_cast<uint4*>(to) = value;
+      return;
+    }
+    float values[kUnit<T>];
+    load_unit(reinterpret_cast<const T*>(&value), values);
 #pragma unroll
-  for (int j = 0; j < kSize; ++j) {
-    if (average) {
-      sums[j] += x[j];
-    } else if (!(x[j] <= sums[j])) {
-      sums[j] = x[j];
+    for (int j = 0; j < kUnit<T>; ++j) values[j] = j < valid ? values[j] : 0.0F;
+    store_unit(to, values);
+  }
+};
+
+/// The mean of a window, summed in float32 in the order of the reference.
+template <class T>
+struct MeanUnit {
+  static constexpr std::uint32_t kNone = 0;
+  static constexpr bool kCounts = true;
+  float sums[kUnit<T>] = {};
+
+  __device__ void add(const uint4& x) {
+    float values[kUnit<T>];
+    load_unit(reinterpret_cast<const T*>(&x), values);
+#pragma unroll
+    for (int j = 0; j < kUnit<T>; ++j) sums[j] += values[j];
+  }
+  __device__ void store(T* to, int valid, float count) const {
+    float values[kUnit<T>];
+#pragma unroll
+    for (int j = 0; j < kUnit<T>; ++j) values[j] = j < valid ? sums[j] / count : 0.0F;
+    store_unit(to, values);
+  }
+};
+
+/// All taps of a window of at most kSide x kSide, on their way at once.
+template <int kSide, class T, class Unit>
+__device__ void add_small_window(const PoolLayer& layer, const T* image, int first_y, int first_x, Unit& sum) {
+  const PoolAxis &rows = layer.rows, &columns = layer.columns;
+  uint4 units[kSide][kSide];
+#pragma unroll
+  for (int ky = 0; ky < kSide; ++ky) {
+    const int y = first_y + ky * rows.dilation;
+    const bool row = ky < rows.kernel && static_cast<unsigned>(y) < static_cast<unsigned>(rows.in);
+#pragma unroll
+    for (int kx = 0; kx < kSide; ++kx) {
+      const int x = first_x + kx * columns.dilation;
+      units[ky][kx] = {Unit::kNone, Unit::kNone, Unit::kNone, Unit::kNone};
+      if (row && kx < columns.kernel && static_cast<unsigned>(x) < static_cast<unsigned>(columns.in)) {
+        units[ky][kx] = *reinterpret_cast<const uint4*>(image + (static_cast<std::size_t>(y) * columns.in + x) * layer.from_pitch);
+      }
+    }
+  }
+#pragma unroll
+  for (int ky = 0; ky < kSide; ++ky) {
+#pragma unroll
+    for (int kx = 0; kx < kSide; ++kx) sum.add(units[ky][kx]);
+  }
+}
+
+template <class T, class Unit>
+__device__ void add_window(const PoolLayer& layer, const T* image, int first_y, int first_x, Unit& sum) {
+  const PoolAxis &rows = layer.rows, &columns = layer.columns;
+  for (int ky = 0; ky < rows.kernel; ++ky) {
+    const int y = first_y + ky * rows.dilation;
+    if (y < 0 || y >= rows.in) continue;
+    for (int kx = 0; kx < columns.kernel; ++kx) {
+      const int x = first_x + kx * columns.dilation;
+      if (x >= 0 && x < columns.in) sum.add(*reinterpret_cast<const uint4*>(image + (static_cast<std::size_t>(y) * columns.in + x) * layer.from_pitch));
     }
   }
 }
 
-template <class T>
+/// `kSide`: windows are at most so wide and high; 0: of any size.
+template <class T, class Unit, int kSide>
 __global__ void __launch_bounds__(kThreads) pool_kernel(const __grid_constant__ PoolLayer layer, const T* from, T* to) {
   constexpr int kSize = kUnit<T>;
   const PoolAxis &rows = layer.rows, &columns = layer.columns;
@@ -66,27 +147,22 @@ __global__ void __launch_bounds__(kThreads) pool_kernel(const __grid_constant__ 
     const int first_y = static_cast<int>(oy) * rows.stride - rows.pad_before;
     const int first_x = static_cast<int>(ox) * columns.stride - columns.pad_before;
     const T* image = from + static_cast<std::size_t>(n) * rows.in * columns.in * layer.from_pitch + unit * kSize;
-    float sums[kSize];
-#pragma unroll
-    for (int j = 0; j < kSize; ++j) sums[j] = layer.average ? 0.0F : -INFINITY;
-    for (int ky = 0; ky < rows.kernel; ++ky) {
-      const int y = first_y + ky * rows.dilation;
-      if (y < 0 || y >= rows.in) continue;
-      for (int kx = 0; kx < columns.kernel; ++kx) {
-        const int x = first_x + kx * columns.dilation;
-        if (x < 0 || x >= columns.in) continue;
-        float values[kSize];
-        load_unit(image + (static_cast<std::size_t>(y) * columns.in + x) * layer.from_pitch, values);
-        add_pixel(layer.average, values, sums);
-      }
-    }
-    const int count = count_taps(rows, first_y, layer.include_pad) * count_taps(columns, first_x, layer.include_pad);
-    const auto divisor = static_cast<float>(layer.average ? max(1, count) : 1);
-    const int valid = layer.channels - static_cast<int>(unit) * kSize;
-#pragma unroll
-    for (int j = 0; j < kSize; ++j) sums[j] = j < valid ? sums[j] / divisor : 0.0F;
-    store_unit(to + static_cast<std::size_t>(pixel) * layer.to_pitch + unit * kSize, sums);
+    Unit sum;
+    if constexpr (kSide > 0) add_small_window<kSide>(layer, image, first_y, first_x, sum);
+    else add_window(layer, image, first_y, first_x, sum);
+    int count = 1;
+    if constexpr (Unit::kCounts) count = max(1, count_taps(rows, first_y, layer.include_pad) * count_taps(columns, first_x, layer.include_pad));
+    sum.store(to + static_cast<std::size_t>(pixel) * layer.to_pitch + unit * kSize, layer.channels - static_cast<int>(unit) * kSize, static_cast<float>(count));
   }
+}
+
+template <class T>
+using PoolFunction = void (*)(PoolLayer, const T*, T*);
+
+template <class T, class Unit>
+PoolFunction<T> pool_function(const PoolLayer& layer) {
+  const std::int32_t side = std::max(layer.rows.kernel, layer.columns.kernel);
+  return side <= 2 ? &pool_kernel<T, Unit, 2> : side == 3 ? &pool_kernel<T, Unit, 3> : &pool_kernel<T, Unit, 0>;
 }
 
 PoolAxis pool_axis(const graph::Window& window, std::size_t d, std::int64_t in) {
@@ -114,14 +190,15 @@ Implementation build_pool(const Problem& problem) {
   layer.channels = static_cast<std::int32_t>(y.shape[1]);
   layer.from_pitch = static_cast<std::uint32_t>(x.pitch);
   layer.to_pitch = static_cast<std::uint32_t>(y.pitch);
-  layer.average = op.kind == Pool::Kind::average;
+  const bool average = op.kind == Pool::Kind::average;
   layer.include_pad = op.count_include_pad;
   Implementation result;
   result.name = "cuda:pool";
   result.step = with_storage(problem.env.operand, [&](auto type) -> Step {
     using T = typename decltype(type)::type;
-    return [layer](const Arguments& arguments) {
-      launch_early(&pool_kernel<T>, blocks_for(layer.units), kThreads, 0, arguments.stream, layer, static_cast<const T*>(arguments.inputs[0]),
+    const PoolFunction<T> kernel = average ? pool_function<T, MeanUnit<T>>(layer) : pool_function<T, LargestUnit<T>>(layer);
+    return [layer, kernel](const Arguments& arguments) {
+      launch_early(kernel, blocks_for(layer.units), kThreads, 0, arguments.stream, layer, static_cast<const T*>(arguments.inputs[0]),
                    static_cast<T*>(arguments.outputs[0]));
       check(cudaPeekAtLastError(), "a pool");
     };
@@ -131,7 +208,7 @@ Implementation build_pool(const Problem& problem) {
 
 // ---- whole images ----------------------------------------------------------------------------------
 
-constexpr int kMaxGroup = 8;  // units that a block takes side by side: 128 bytes of each pixel
+constexpr int kMaxGroup = 32;  // units that a block takes side by side: 512 bytes of each pixel
 
 struct GlobalLayer {
   std::uint32_t blocks = 0;
@@ -157,6 +234,7 @@ __global__ void __launch_bounds__(kThreads) global_pool_kernel(const __grid_cons
   for (int j = 0; j < kSize; ++j) sums[j] = layer.average ? 0.0F : -INFINITY;
   if (unit < layer.units) {
     const T* image = from + static_cast<std::size_t>(n) * layer.pixels * layer.from_pitch + unit * kSize;
+#pragma unroll 4
     for (std::uint32_t p = lane; p < layer.pixels; p += lanes) {
       float values[kSize];
       load_unit(image + static_cast<std::size_t>(p) * layer.from_pitch, values);

@@ -90,7 +90,7 @@ double predict_given(const Problem& problem, const WinogradProblem& given) {
   const StagedPack size = staged_size(given.mask, operand);
   const StagedLayer layer = layer_of(problem, given, size);
   const Chunks chunks(layer, size);
-  const auto moved = [](double bytes) { return bytes / device().bandwidth; };
+  const auto moved = [](double bytes) { return bytes / (0.93 * device().bandwidth); };
   // Of the values alone: a part of a larger one must run the same kernel as the layer by itself.
   const auto bytes_of = [&](const Shape& shape) { return static_cast<double>(element_count(shape) * problem.env.element_bytes()); };
   const double V = static_cast<double>(chunks.V_bytes) * chunks.count, M = static_cast<double>(chunks.M_bytes) * chunks.count;
@@ -102,7 +102,8 @@ double predict_given(const Problem& problem, const WinogradProblem& given) {
   const double products = cost.start + moved(cost.V * V + M) + cost.macs * tiles * rows * static_cast<double>(size.channels) / device().tensor_macs;
   const double block = 2 + cost.chunk * std::ceil(static_cast<double>(size.channels * storage_bytes(operand)) / (16.0 * kChunkUnits));
   const double input = 1.05 * moved(bytes_of(problem.input_shape(0)) + V) + transform.input * per_tile * layer.channels;
-  const double output = 1.1 * moved(M + bytes_of(problem.outputs[0].shape)) + transform.output * per_tile * layer.filters;
+  const double residual = problem.has_input(3) ? bytes_of(problem.outputs[0].shape) : 0;
+  const double output = 1.1 * moved(M + residual + bytes_of(problem.outputs[0].shape)) + transform.output * per_tile * layer.filters;
   return std::max(2.0 * chunks.count + input + output, 2 * kShortest * chunks.count) + std::max(products, block);
 }
 

@@ -30,12 +30,12 @@ struct LineProduct {
     const LineMaps& maps;
     std::uint32_t base;
     const std::byte* filters;
-    int pixel, filter, x, y, image;  ///< of the tile; where the copy engine begins
+    int pixel, x, y, image;
 
     __device__ Source(const ProductLayer& l, const LinePointers& p, const LineMaps& m, std::uint32_t shared, int pixel_tile, int filter_tile)
         : layer(l), lines(p), maps(m), base(shared),
           filters(reinterpret_cast<const std::byte*>(p.filters) + static_cast<std::int64_t>(filter_tile) * p.chunks * kFilterBytes),
-          pixel(pixel_tile * kLinePixels), filter(filter_tile * kFilters), x(pixel), y(0), image(0) {
+          pixel(pixel_tile * kLinePixels), x(pixel), y(0), image(0) {
       if (!is_strided(layer)) return;
       image = layer.by_out_image.divide(x);
       y = layer.by_out_width.divide(x) * layer.stride_y;
@@ -45,8 +45,8 @@ struct LineProduct {
     __device__ std::uint32_t barrier(int s) const { return base + kLineStages * kStageBytes + s * 8; }
 
     /// One thread's.
-    __device__ void load(int chunk, int s) const { load(chunk, stage(s), barrier(s)); }
-    __device__ void load(int chunk, std::uint32_t to, std::uint32_t full) const {
+    __device__ void load(int chunk, int s) const {
+      const std::uint32_t to = stage(s), full = barrier(s);
       expect_bytes(full, kPixelBytes + kFilterBytes + (lines.affine != nullptr ? kAffineBytes : 0));
       const bool own = chunk < lines.own_chunks;
       const int channel = (own ? chunk : chunk - lines.own_chunks) * kChunkUnits * F::kChannels;

@@ -26,21 +26,6 @@ constexpr int line_shared_bytes(int filters) {
   return (stages > tile ? stages : tile) + kLineStages * 8;
 }
 
-/// The same for blocks that stay: stages, and the outputs of a tile in their storage type. Two such blocks fit a multiprocessor, but of 128
-/// filters in TF32 one.
-constexpr int stream_stages(Operand operand, int filters) { return filters == 64 ? 3 : storage_bytes(operand) == 2 ? 2 : 4; }
-constexpr int stream_blocks(Operand operand, int filters) { return filters == 128 && storage_bytes(operand) == 4 ? 1 : 2; }
-constexpr int stream_shared_bytes(Operand operand, int filters) {
-  const int stages = stream_stages(operand, filters);
-  return stages * line_stage_bytes(filters) + kLinePixels * filters * static_cast<int>(storage_bytes(operand)) + (stages + 1) * 8;
-}
-
-/// How a layer is cut.
-struct LineShape {
-  int filters = 64;
-  bool stays = false;  ///< blocks take one tile after the other
-};
-
 /// Tiles of pixels and filters; below 2^31, as pixels are.
 constexpr std::int32_t line_tiles(const ProductLayer& layer, int filters) {
   const std::int64_t pixels = std::int64_t{layer.batch} * layer.out_height * layer.out_width;
@@ -58,12 +43,11 @@ struct LinePointers {
 
 /// How the copy engine finds pixels.
 struct LineMaps {
-  CUtensorMap own, added, residual, output;  ///< the last two where blocks stay
+  CUtensorMap own, added;
 };
 
-/// Enqueues the layer, f16, bf16 or tf32; false when the device refused it or has no copy engine. Of `pointers` the input, output, residual and
+/// Enqueues the layer, f16, bf16 or tf32, by blocks of `filters`; false when the device refused it or has no copy engine. Of `pointers` the input, output, residual and
 /// bias count; of `layer` the input's lower bound where there is a scale.
-bool launch_line_product(Operand operand, LineShape shape, const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, int processors,
-                         cudaStream_t stream);
+bool launch_line_product(Operand operand, int filters, const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, cudaStream_t stream);
 
 }  // namespace wins::runtime::cuda

@@ -52,18 +52,6 @@ class GroupSums {
     hold_all(a, never);
   }
 
-  /// The sums of a filter begin as `value(filter)` in place of zeros.
-  template <class Value>
-  __device__ void begin(const Value& value) {
-#pragma unroll
-    for (int s = 0; s < kGroupItems; ++s) {
-      const int filter = (first_item() + s) * kItemRows + static_cast<int>(threadIdx.x) % 4 * 2;
-      float(&sums)[4] = sums_[s / kItems][s % kItems];
-      sums[0] = sums[2] = value(filter);
-      sums[1] = sums[3] = value(filter + 1);
-    }
-  }
-
   /// Calls `visit(pixel, filter, sum, sum of the next filter)`.
   template <class Visit>
   __device__ void for_each_pair(const Visit& visit) const {

@@ -20,7 +20,7 @@ std::string machine_text() {
   int driver = 0, runtime = 0;
   check(cudaDriverGetVersion(&driver), "the driver's version");
   check(cudaRuntimeGetVersion(&runtime), "the runtime's version");
-  return fmt::format("{}, driver {}, CUDA {}, cuDNN {}, wins {}", device().name, driver, runtime, cudnnGetVersion(), kVersion);
+  return fmt::format("{}, driver {}, CUDA {}, cuBLAS {}, cuDNN {}, wins {}", device().name, driver, runtime, cublasLtGetVersion(), cudnnGetVersion(), kVersion);
 }
 
 const char* text_of(Operand operand) {

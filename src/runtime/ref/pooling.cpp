@@ -1,5 +1,6 @@
 // Max and average pooling, windowed and global.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "geometry.hpp"
@@ -32,9 +33,9 @@ Window<T> gather(Kind kind, const AxisWindow& rows, const AxisWindow& cols, cons
       if (y < 0 || y >= rows.in || x < 0 || x >= cols.in) continue;
       ++result.inside;
       const T value = plane[y * cols.in + x];
-      // A NaN in the window wins.
+      // A NaN in the window wins, wherever it is.
       if (kind == Kind::average) result.value += value;
-      else if (!(value <= result.value)) result.value = value;
+      else if (!(value <= result.value) && !std::isnan(result.value)) result.value = value;
     }
   }
   return result;

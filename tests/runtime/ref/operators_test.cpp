@@ -247,6 +247,15 @@ TEST(Unary, SiluAndNan) {
   EXPECT_TRUE(std::isnan(relu[0].data<float>()[2]));
 }
 
+TEST(Pool, NanWinsWhereverItIs) {
+  const graph::Pool pool{graph::Pool::Kind::max, {.kernel = {1, 3}}, false, false};
+  for (std::size_t at = 0; at < 3; ++at) {
+    std::vector<float> values{3, 2, 1};
+    values[at] = std::numeric_limits<float>::quiet_NaN();
+    EXPECT_TRUE(std::isnan(run_op(pool, {Tensor::of<float>({1, 1, 1, 3}, values)}, Precision::float32)[0].data<float>()[0])) << at;
+  }
+}
+
 TEST(Conv, EpilogueAddsBiasAndResidualBeforeTheActivation) {
   const Tensor x = data(1, {1, 2, 5, 4});
   const Tensor w = data(2, {3, 2, 3, 3});
