@@ -10,7 +10,7 @@
 
 namespace wins::runtime::cuda {
 
-template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits>
+template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits, bool kOverlaps = false>
 struct FusedKernel {
   using F = Format<kOperand>;
   using Storage = typename F::Storage;
@@ -155,6 +155,27 @@ struct FusedKernel {
             t < layer.block_tiles};
   }
 
+  /// The turns of a rectangle where V has room for two: between two barriers half of the warps transform first and the others multiply first.
+  template <class Transform, class Multiply>
+  static __device__ void overlap_turns(const FusedLayer& layer, Mover& mover, int& turn, const Transform& transform_patch, const Multiply& multiply_turn) {
+    mover.wait_for_patch(turn);
+    transform_patch(turn, 0);
+    const int transforms_at = warp_of_thread() / 4 % 2;  // both kinds on every scheduler
+    for (int t = 0; t < layer.turns; ++t, ++turn) {
+      __syncthreads();
+      mover.release_patch();
+#pragma unroll 1
+      for (int part = 0; part < 2; ++part) {
+        if (part != transforms_at) {
+          multiply_turn(t);
+        } else if (t + 1 < layer.turns) {
+          mover.wait_for_pixels(turn + 1);
+          transform_patch(turn + 1, (t + 1 & 1) * layer.memory.V_pitch);
+        }
+      }
+    }
+  }
+
   /// kOneTurn: then no sums live while pixels are transformed.
   template <bool kOneTurn>
   static __device__ void run(const FusedLayer& layer, const FusedPointers& p, const FusedMaps& maps, const FusedGroups& groups) {
@@ -184,26 +205,35 @@ struct FusedKernel {
     for (int rectangle = static_cast<int>(blockIdx.x); rectangle < layer.rectangles; rectangle += static_cast<int>(gridDim.x)) {
       Sums sums;
       if constexpr (!kOneTurn) clear(sums);
-      for (int t = 0; t < (kOneTurn ? 1 : layer.turns); ++t, ++turn) {
-        mover.wait_for_patch(turn);
-        if (mine.has_tile) {
-          const int patch = (turn & (memory.patch_buffers - 1)) * memory.patch_bytes + mine.patch;
-          transform(base + patch, memory.patch_row_bytes, slice.alive_mask, mine.V, kUnits * unit);
-        }
-        if constexpr (kOneTurn) clear(sums);
-        if constexpr (!kWeightsStay) stream.load_all(layer, slice, count, weights[0]);
-        __syncthreads();
-        mover.release_patch();
+      const auto transform_patch = [&](int of, int V_offset) {
+        if (!mine.has_tile) return;
+        const int patch = (of & (memory.patch_buffers - 1)) * memory.patch_bytes + mine.patch;
+        transform(base + patch, memory.patch_row_bytes, slice.alive_mask, mine.V + V_offset, kUnits * unit);
+      };
+      const auto multiply_turn = [&](int t, std::uint32_t V_of_turn) {
         const int halves = 2 * layer.chunks - t * kHalves;
 #pragma unroll
         for (int half = 0; half < kHalves; ++half) {
           if (kHalves > 2 && half >= halves) break;
           if (kWeightsStay || half + 1 < kHalves) {
-            multiply_half<true>(V + 4 * half * unit, unit, count, place, stream, weights[half % kAhead], sums);
+            multiply_half<true>(V_of_turn + 4 * half * unit, unit, count, place, stream, weights[half % kAhead], sums);
             stream.advance(layer, slice);
           } else {
-            multiply_half<false>(V + 4 * half * unit, unit, count, place, stream, weights[half % kAhead], sums);
+            multiply_half<false>(V_of_turn + 4 * half * unit, unit, count, place, stream, weights[half % kAhead], sums);
           }
+        }
+      };
+      if constexpr (kOverlaps) {
+        overlap_turns(layer, mover, turn, transform_patch, [&](int t) { multiply_turn(t, V + (t & 1) * memory.V_pitch); });
+      } else {
+        for (int t = 0; t < (kOneTurn ? 1 : layer.turns); ++t, ++turn) {
+          mover.wait_for_patch(turn);
+          transform_patch(turn, 0);
+          if constexpr (kOneTurn) clear(sums);
+          if constexpr (!kWeightsStay) stream.load_all(layer, slice, count, weights[0]);
+          __syncthreads();
+          mover.release_patch();
+          multiply_turn(t, V);
         }
       }
       // Not earlier: a successor's blocks would be placed unevenly beside those that run.
@@ -352,20 +382,48 @@ __global__ void __launch_bounds__(FusedKernel<kOperand, kStride, kTiles, kItems,
   FusedKernel<kOperand, kStride, kTiles, kItems, kUnits>::template run<kOneTurn>(layer, pointers, maps, groups);
 }
 
-/// Launches one shape. Small blocks have little memory for registers, so that layers of one turn have a kernel of their own.
-template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits, bool kOneTurn = false>
-bool launch_one(const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups, cudaStream_t stream) {
-  if constexpr (!kOneTurn && FusedKernel<kOperand, kStride, kTiles, kItems, kUnits>::kThreads == 256) {
-    if (layer.turns == 1) return launch_one<kOperand, kStride, kTiles, kItems, kUnits, true>(layer, pointers, maps, groups, stream);
-  }
-  const auto kernel = &winograd_fused<kOperand, kStride, kTiles, kItems, kUnits, kOneTurn>;
+template <Operand kOperand, int kTiles, int kItems, int kUnits>
+__global__ void __launch_bounds__(kTiles* kUnits, 1) winograd_overlapped(const __grid_constant__ FusedLayer layer, const __grid_constant__ FusedPointers pointers,
+                                                                        const __grid_constant__ FusedMaps maps, const __grid_constant__ FusedGroups groups) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+  FusedKernel<kOperand, 1, kTiles, kItems, kUnits, true>::template run<false>(layer, pointers, maps, groups);
+#endif
+}
+
+using FusedFunction = void (*)(FusedLayer, FusedPointers, FusedMaps, FusedGroups);
+
+inline bool launch_fused(FusedFunction kernel, int threads, const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups,
+                         cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(layer.grid_blocks), static_cast<unsigned>(layer.slices));
-  return launch_early(kernel, grid, kTiles * kUnits, layer.memory.bytes, stream, layer, pointers, maps, groups);
+  return launch_early(kernel, grid, threads, layer.memory.bytes, stream, layer, pointers, maps, groups);
+}
+
+/// Launches one shape. Small blocks have little memory for registers, so that layers of one turn have a kernel of their own.
+template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits>
+bool launch_one(const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups, cudaStream_t stream) {
+  FusedFunction kernel = &winograd_fused<kOperand, kStride, kTiles, kItems, kUnits, false>;
+  if constexpr (kTiles * kUnits == 256) {
+    if (layer.turns == 1) kernel = &winograd_fused<kOperand, kStride, kTiles, kItems, kUnits, true>;
+  }
+  return launch_fused(kernel, kTiles * kUnits, layer, pointers, maps, groups, stream);
+}
+
+template <Operand kOperand>
+bool launch_overlapped(FusedShape shape, const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups, cudaStream_t stream) {
+  const auto is = [&](int tiles, int items, int units) { return shape.tiles == tiles && shape.items_per_warp == items && shape.units == units; };
+  FusedFunction kernel = nullptr;
+  if (is(64, 3, 8)) kernel = &winograd_overlapped<kOperand, 64, 3, 8>;
+  if (is(64, 4, 8)) kernel = &winograd_overlapped<kOperand, 64, 4, 8>;
+  if (is(32, 3, 16)) kernel = &winograd_overlapped<kOperand, 32, 3, 16>;
+  if (is(32, 4, 16)) kernel = &winograd_overlapped<kOperand, 32, 4, 16>;
+  if (is(32, 6, 16)) kernel = &winograd_overlapped<kOperand, 32, 6, 16>;
+  return kernel != nullptr && launch_fused(kernel, shape.tiles * shape.units, layer, pointers, maps, groups, stream);
 }
 
 template <Operand kOperand, int kStride>
 bool launch_shape(FusedShape shape, const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups,
                   cudaStream_t stream) {
+  if (shape.overlaps) return kStride == 1 && launch_overlapped<kOperand>(shape, layer, pointers, maps, groups, stream);
   const auto is = [&](int tiles, int items, int units) { return shape.tiles == tiles && shape.items_per_warp == items && shape.units == units; };
   if (is(32, 2, 8)) return launch_one<kOperand, kStride, 32, 2, 8>(layer, pointers, maps, groups, stream);
   if (is(32, 3, 8)) return launch_one<kOperand, kStride, 32, 3, 8>(layer, pointers, maps, groups, stream);

@@ -11,7 +11,8 @@ constexpr std::int32_t divide_up(std::int32_t a, std::int32_t b) { return (a + b
 }  // namespace
 
 std::vector<FusedShape> fused_shapes() {
-  return {{32, 2}, {32, 3}, {32, 4}, {32, 6}, {64, 2}, {64, 3}, {64, 4}, {32, 1, 16}, {32, 2, 16}, {32, 3, 16}, {32, 4, 16}, {32, 6, 16}};
+  return {{32, 2}, {32, 3}, {32, 4}, {32, 6}, {64, 2}, {64, 3}, {64, 4}, {32, 1, 16}, {32, 2, 16}, {32, 3, 16}, {32, 4, 16}, {32, 6, 16},
+          {64, 3, 8, true}, {64, 4, 8, true}, {32, 3, 16, true}, {32, 4, 16, true}, {32, 6, 16, true}};
 }
 
 void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes) {
@@ -62,7 +63,11 @@ BlockMemory memory_of(const FusedLayer& layer, int stride, FusedShape shape, int
   memory.stage_lines = divide_up(slice_bytes, memory.stage_line_bytes);
   memory.stage_pitch = divide_up(side * side * layer.block_tiles * memory.stage_line_bytes, 1024) * 1024;
   // Fragments are read past the last tile.
-  const int V_bytes = layer.max_alive * shape.units * memory.unit_bytes + (shape.tiles - layer.block_tiles) * 16;
+  int V_bytes = layer.max_alive * shape.units * memory.unit_bytes + (shape.tiles - layer.block_tiles) * 16;
+  if (shape.overlaps) {
+    memory.V_pitch = divide_up(V_bytes, 16) * 16;
+    V_bytes += memory.V_pitch;
+  }
   memory.stage = memory.V + divide_up(layer.max_items * kItemRows * m_pitch(shape.tiles) * 4, 1024) * 1024;
   const int end = std::max(memory.V + V_bytes, memory.stage + memory.stage_lines * memory.stage_pitch);
   memory.barriers = divide_up(end, 8) * 8;

@@ -77,7 +77,9 @@ TEST(FusedLayer, MemoryHoldsWhatABlockKeeps) {
       EXPECT_GE(memory.V, memory.patch_buffers * patch_pixels(layer, 1) * shape.units * 16);
       EXPECT_GE(memory.unit_bytes, layer.block_tiles * 16);
       EXPECT_EQ(memory.unit_bytes / 16 % 2, 1);
-      EXPECT_GE(memory.barriers, memory.V + layer.max_alive * shape.units * memory.unit_bytes + (shape.tiles - layer.block_tiles) * 16);
+      const int V_bytes = layer.max_alive * shape.units * memory.unit_bytes + (shape.tiles - layer.block_tiles) * 16;
+      EXPECT_GE(memory.barriers, memory.V + memory.V_pitch + V_bytes);
+      EXPECT_TRUE(shape.overlaps ? memory.V_pitch >= V_bytes && memory.V_pitch % 16 == 0 : memory.V_pitch == 0);
       EXPECT_GE(memory.stage, memory.V + layer.max_items * kItemRows * m_pitch(shape.tiles) * 4);
       EXPECT_GE(memory.stage_lines * memory.stage_line_bytes, layer.slice_groups * kGroupChannels * bytes);
       EXPECT_GE(memory.barriers, memory.stage + memory.stage_lines * memory.stage_pitch);

@@ -27,6 +27,7 @@ struct FusedShape {
   int tiles = 32;  ///< 32 or 64
   int items_per_warp = 4;
   int units = kChunkUnits;  ///< of channels between two barriers: 8 or 16; a block has a thread for each tile and unit
+  bool overlaps = false;    ///< the next turn's pixels are transformed while this one's are multiplied: compute capability 9.0 alone
   int warps() const { return tiles * units / 32; }
   int max_items() const { return items_per_warp * warps(); }
 };
@@ -40,6 +41,7 @@ struct BlockMemory {
   std::int32_t patch_bytes = 0, patch_row_bytes = 0;
   std::int32_t V = 0;
   std::int32_t unit_bytes = 0;  ///< of one unit of V: 16 a tile, an odd number of them so that 8 units of one tile lie in different banks
+  std::int32_t V_pitch = 0;     ///< to the V of the next turn, where two of them lie side by side; else 0
   std::int32_t stage = 0;
   std::int32_t stage_columns = 0;  ///< pixels of a row
   std::int32_t stage_line_bits = 0;  ///< of the index of a unit in a line: 1, 2 or 3
@@ -111,7 +113,7 @@ WINS_DEVICE constexpr int m_pitch(int tiles) { return tiles + 4; }
 WINS_DEVICE constexpr int most_resident_blocks(int threads, int items_per_warp, int element_bytes) {
   return threads > 256 ? 1 : element_bytes == 2 && items_per_warp <= 4 ? 3 : 2;
 }
-/// Those that were built, for every operand and stride.
+/// Those that were built, for every operand and stride; where they overlap, for stride 1.
 std::vector<FusedShape> fused_shapes();
 
 /// Chooses the rectangle of tiles: the one that needs the fewest blocks, then the smallest patch. Needs
