@@ -69,12 +69,14 @@ std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
     layer.slice_groups = (slice_channels + kGroupChannels - 1) / kGroupChannels;
     if (size.slices * size.max_items > FusedGroups::kMaxItems) continue;
     for (const FusedShape& shape : fused_shapes()) {
-      if (size.max_items > shape.max_items() || (shape.overlaps && (device().major < 9 || given.stride != 1))) continue;
+      if (size.max_items > shape.max_items()) continue;
+      if ((shape.overlaps || shape.ring) && (device().major < 9 || given.stride != 1)) continue;
+      if (shape.ring && problem.env.operand == Operand::f32) continue;
       cut_tiles(layer, given.stride, shape.tiles, storage_bytes(problem.env.operand));
       const int resident = lay_out(layer, given.stride, shape, storage_bytes(problem.env.operand), {device().processors, device().shared_bytes});
       Cut cut{shape, slice_channels};
       cut.us = predict_cut(layer, cut, given.stride, problem.env.operand, resident);
-      // Priced as those that do not overlap, and behind them: by name or `--tune` alone.
+      // Those that overlap or have a ring are priced as others, and behind them: by name or `--tune` alone.
       if (resident > 0 && !(shape.overlaps && layer.turns == 1)) cuts.push_back(cut);
     }
     if (channels >= filters) break;
@@ -84,7 +86,7 @@ std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
 }
 
 std::string text_of(const Cut& cut) {
-  return fmt::format("t{}i{}u{}k{}{}", cut.shape.tiles, cut.shape.items_per_warp, cut.shape.units, cut.slice_channels, cut.shape.overlaps ? "o" : "");
+  return fmt::format("t{}i{}u{}k{}{}{}", cut.shape.tiles, cut.shape.items_per_warp, cut.shape.units, cut.slice_channels, cut.shape.overlaps ? "o" : "", cut.shape.ring ? "r" : "");
 }
 
 std::vector<std::string> variants(const Problem& problem) {

@@ -14,7 +14,7 @@ namespace {
 
 /// Candidates that are predicted to take longer than this many times the best are not tried, and cuts of the fastest.
 constexpr double kWorthTrying = 4;
-constexpr std::size_t kMostVariants = 8;
+constexpr std::size_t kMostVariants = 12;
 
 std::string machine_text() {
   int driver = 0, runtime = 0;

@@ -10,7 +10,7 @@
 
 namespace wins::runtime::cuda {
 
-template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits, bool kOverlaps = false>
+template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits, bool kOverlaps = false, bool kRing = false>
 struct FusedKernel {
   using F = Format<kOperand>;
   using Storage = typename F::Storage;
@@ -113,6 +113,65 @@ struct FusedKernel {
     }
   };
 
+  /// The same through shared memory, for one rectangle: each lane copies what it will read itself, kRingHalves ahead.
+  struct WeightRing {
+    static constexpr int kRingHalves = ring_halves(kItems), kHalfBytes = kItems * kFragmentBytes;
+    const uint4* at = nullptr;
+    int left = 0;             ///< halves to copy
+    std::uint32_t now = 0;    ///< of the half that is read and copied next, bytes from this lane's first
+    const uint4* fragments;
+    std::uint32_t first;
+    __device__ WeightRing(const FusedLayer& layer, const FusedPointers& p, const RowSlice& slice, std::uint32_t base)
+        : fragments(reinterpret_cast<const uint4*>(p.fragments + slice.first_fragment) + warp_of_thread() * kItems * 32 + threadIdx.x % 32),
+          first(base + layer.memory.ring + warp_of_thread() * kRingHalves * kHalfBytes + threadIdx.x % 32 * 16) {}
+    __device__ void copy(const RowSlice& slice, int count) {
+      if (left-- > 0) {
+#pragma unroll
+        for (int s = 0; s < kItems; ++s) {
+          if (s < count) copy_async(first + now + s * kFragmentBytes, at + s * 32, 16);
+        }
+        at += slice.items * 32;
+      }
+      commit_copies();  // also where there is none, so that groups count halves
+      now = now + kHalfBytes == kRingHalves * kHalfBytes ? 0 : now + kHalfBytes;
+    }
+    /// Where nothing else uses the ring's memory any more.
+    __device__ void begin(const FusedLayer& layer, const RowSlice& slice, int count) {
+      at = fragments;
+      left = 2 * layer.chunks;
+      now = 0;
+      for (int i = 0; i < kRingHalves; ++i) copy(slice, count);
+    }
+    /// The oldest half's.
+    __device__ uint4 load(int s) const { return load_shared(first + now + s * kFragmentBytes); }
+  };
+
+  /// `multiply_half` with weights of a ring, whose oldest half makes way for the next one.
+  static __device__ void multiply_half(const FusedLayer& layer, const RowSlice& slice, std::uint32_t V, int count, const int (&place)[kItems], WeightRing& ring, Sums& sums) {
+    const int unit = layer.memory.unit_bytes;
+    wait_for_group<WeightRing::kRingHalves - 1>();
+    std::uint32_t a[2][kBlocks][4];
+#pragma unroll
+    for (int s = 0; s < kItems; ++s) {
+      if (s >= count) break;
+      const uint4 weights = ring.load(s);
+      if (s == 0 || place[s] != place[s - 1]) {
+#pragma unroll
+        for (int k = 0; k < 2; ++k) {
+#pragma unroll
+          for (int block = 0; block < kBlocks; ++block) load_matrices(V + place[s] + 2 * k * unit + block * 256, a[k][block]);
+        }
+      }
+      const std::uint32_t b[2][1][2] = {{{weights.x, weights.y}}, {{weights.z, weights.w}}};
+#pragma unroll
+      for (int k = 0; k < 2; ++k) {
+#pragma unroll
+        for (int block = 0; block < kBlocks; ++block) multiply(sums[s][block], a[k][block], b[k]);
+      }
+    }
+    ring.copy(slice, count);
+  }
+
   /// Adds the products of one half of a chunk (4 units of `unit` bytes) and `count` items. Items of one position share what is read of V.
   /// Where `kRefill`, weights make way for the stream's next as soon as they are used.
   template <bool kRefill>
@@ -156,9 +215,10 @@ struct FusedKernel {
   }
 
   /// The turns of a rectangle where V has room for two: between two barriers half of the warps transform first and the others multiply first.
-  template <class Transform, class Multiply>
-  static __device__ void overlap_turns(const FusedLayer& layer, Mover& mover, int& turn, const Transform& transform_patch, const Multiply& multiply_turn) {
+  template <class Begin, class Transform, class Multiply>
+  static __device__ void overlap_turns(const FusedLayer& layer, Mover& mover, int& turn, const Begin& begin, const Transform& transform_patch, const Multiply& multiply_turn) {
     mover.wait_for_patch(turn);
+    begin();
     transform_patch(turn, 0);
     const int transforms_at = warp_of_thread() / 4 % 2;  // both kinds on every scheduler
     for (int t = 0; t < layer.turns; ++t, ++turn) {
@@ -193,7 +253,10 @@ struct FusedKernel {
     float* const M = reinterpret_cast<float*>(shared + memory.V);
     WeightStream stream(layer, p, slice);
     Weights weights[kAhead];
-    if constexpr (kWeightsStay) {
+    WeightRing ring(layer, p, slice, base);
+    if constexpr (kRing) {
+      ring.begin(layer, slice, count);
+    } else if constexpr (kWeightsStay) {
 #pragma unroll
       for (int i = 0; i < kAhead; ++i) stream.load_all(layer, slice, count, weights[i]);
     }
@@ -205,6 +268,11 @@ struct FusedKernel {
     for (int rectangle = static_cast<int>(blockIdx.x); rectangle < layer.rectangles; rectangle += static_cast<int>(gridDim.x)) {
       Sums sums;
       if constexpr (!kOneTurn) clear(sums);
+      const auto begin_ring = [&] {
+        if constexpr (kRing) {
+          if (rectangle != static_cast<int>(blockIdx.x)) ring.begin(layer, slice, count);
+        }
+      };
       const auto transform_patch = [&](int of, int V_offset) {
         if (!mine.has_tile) return;
         const int patch = (of & (memory.patch_buffers - 1)) * memory.patch_bytes + mine.patch;
@@ -215,7 +283,9 @@ struct FusedKernel {
 #pragma unroll
         for (int half = 0; half < kHalves; ++half) {
           if (kHalves > 2 && half >= halves) break;
-          if (kWeightsStay || half + 1 < kHalves) {
+          if constexpr (kRing) {
+            multiply_half(layer, slice, V_of_turn + 4 * half * unit, count, place, ring, sums);
+          } else if (kWeightsStay || half + 1 < kHalves) {
             multiply_half<true>(V_of_turn + 4 * half * unit, unit, count, place, stream, weights[half % kAhead], sums);
             stream.advance(layer, slice);
           } else {
@@ -224,10 +294,11 @@ struct FusedKernel {
         }
       };
       if constexpr (kOverlaps) {
-        overlap_turns(layer, mover, turn, transform_patch, [&](int t) { multiply_turn(t, V + (t & 1) * memory.V_pitch); });
+        overlap_turns(layer, mover, turn, begin_ring, transform_patch, [&](int t) { multiply_turn(t, V + (t & 1) * memory.V_pitch); });
       } else {
         for (int t = 0; t < (kOneTurn ? 1 : layer.turns); ++t, ++turn) {
           mover.wait_for_patch(turn);
+          if (t == 0) begin_ring();
           transform_patch(turn, 0);
           if constexpr (kOneTurn) clear(sums);
           if constexpr (!kWeightsStay) stream.load_all(layer, slice, count, weights[0]);
@@ -248,6 +319,7 @@ struct FusedKernel {
       mover.write(rectangle, slice);
     }
     mover.end();
+    if constexpr (kRing) wait_for_copies();
   }
 
   /// M in shared memory, over V: [row][tile].
@@ -382,11 +454,11 @@ __global__ void __launch_bounds__(FusedKernel<kOperand, kStride, kTiles, kItems,
   FusedKernel<kOperand, kStride, kTiles, kItems, kUnits>::template run<kOneTurn>(layer, pointers, maps, groups);
 }
 
-template <Operand kOperand, int kTiles, int kItems, int kUnits>
-__global__ void __launch_bounds__(kTiles* kUnits, 1) winograd_overlapped(const __grid_constant__ FusedLayer layer, const __grid_constant__ FusedPointers pointers,
-                                                                        const __grid_constant__ FusedMaps maps, const __grid_constant__ FusedGroups groups) {
+template <Operand kOperand, int kTiles, int kItems, int kUnits, bool kOverlaps, bool kRing>
+__global__ void __launch_bounds__(kTiles* kUnits, 1) winograd_ahead(const __grid_constant__ FusedLayer layer, const __grid_constant__ FusedPointers pointers,
+                                                                   const __grid_constant__ FusedMaps maps, const __grid_constant__ FusedGroups groups) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-  FusedKernel<kOperand, 1, kTiles, kItems, kUnits, true>::template run<false>(layer, pointers, maps, groups);
+  FusedKernel<kOperand, 1, kTiles, kItems, kUnits, kOverlaps, kRing>::template run<false>(layer, pointers, maps, groups);
 #endif
 }
 
@@ -408,22 +480,31 @@ bool launch_one(const FusedLayer& layer, const FusedPointers& pointers, const Fu
   return launch_fused(kernel, kTiles * kUnits, layer, pointers, maps, groups, stream);
 }
 
-template <Operand kOperand>
-bool launch_overlapped(FusedShape shape, const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups, cudaStream_t stream) {
+/// What overlaps or has a ring; null when it was not built.
+template <Operand kOperand, bool kOverlaps, bool kRing>
+FusedFunction find_ahead(FusedShape shape) {
   const auto is = [&](int tiles, int items, int units) { return shape.tiles == tiles && shape.items_per_warp == items && shape.units == units; };
+  if (is(64, 3, 8)) return &winograd_ahead<kOperand, 64, 3, 8, kOverlaps, kRing>;
+  if (is(64, 4, 8)) return &winograd_ahead<kOperand, 64, 4, 8, kOverlaps, kRing>;
+  if (is(32, 3, 16)) return &winograd_ahead<kOperand, 32, 3, 16, kOverlaps, kRing>;
+  if (is(32, 4, 16)) return &winograd_ahead<kOperand, 32, 4, 16, kOverlaps, kRing>;
+  if (is(32, 6, 16)) return &winograd_ahead<kOperand, 32, 6, 16, kOverlaps, kRing>;
+  return nullptr;
+}
+template <Operand kOperand>
+bool launch_ahead(FusedShape shape, const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups, cudaStream_t stream) {
   FusedFunction kernel = nullptr;
-  if (is(64, 3, 8)) kernel = &winograd_overlapped<kOperand, 64, 3, 8>;
-  if (is(64, 4, 8)) kernel = &winograd_overlapped<kOperand, 64, 4, 8>;
-  if (is(32, 3, 16)) kernel = &winograd_overlapped<kOperand, 32, 3, 16>;
-  if (is(32, 4, 16)) kernel = &winograd_overlapped<kOperand, 32, 4, 16>;
-  if (is(32, 6, 16)) kernel = &winograd_overlapped<kOperand, 32, 6, 16>;
+  if (!shape.ring) kernel = find_ahead<kOperand, true, false>(shape);
+  if constexpr (kOperand != Operand::f32) {
+    if (shape.ring) kernel = shape.overlaps ? find_ahead<kOperand, true, true>(shape) : find_ahead<kOperand, false, true>(shape);
+  }
   return kernel != nullptr && launch_fused(kernel, shape.tiles * shape.units, layer, pointers, maps, groups, stream);
 }
 
 template <Operand kOperand, int kStride>
 bool launch_shape(FusedShape shape, const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups,
                   cudaStream_t stream) {
-  if (shape.overlaps) return kStride == 1 && launch_overlapped<kOperand>(shape, layer, pointers, maps, groups, stream);
+  if (shape.overlaps || shape.ring) return kStride == 1 && launch_ahead<kOperand>(shape, layer, pointers, maps, groups, stream);
   const auto is = [&](int tiles, int items, int units) { return shape.tiles == tiles && shape.items_per_warp == items && shape.units == units; };
   if (is(32, 2, 8)) return launch_one<kOperand, kStride, 32, 2, 8>(layer, pointers, maps, groups, stream);
   if (is(32, 3, 8)) return launch_one<kOperand, kStride, 32, 3, 8>(layer, pointers, maps, groups, stream);

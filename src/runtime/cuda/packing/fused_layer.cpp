@@ -12,7 +12,9 @@ constexpr std::int32_t divide_up(std::int32_t a, std::int32_t b) { return (a + b
 
 std::vector<FusedShape> fused_shapes() {
   return {{32, 2}, {32, 3}, {32, 4}, {32, 6}, {64, 2}, {64, 3}, {64, 4}, {32, 1, 16}, {32, 2, 16}, {32, 3, 16}, {32, 4, 16}, {32, 6, 16},
-          {64, 3, 8, true}, {64, 4, 8, true}, {32, 3, 16, true}, {32, 4, 16, true}, {32, 6, 16, true}};
+          {64, 3, 8, true}, {64, 4, 8, true}, {32, 3, 16, true}, {32, 4, 16, true}, {32, 6, 16, true},
+          {64, 3, 8, false, true}, {64, 4, 8, false, true}, {32, 3, 16, false, true}, {32, 4, 16, false, true}, {32, 6, 16, false, true},
+          {64, 3, 8, true, true}, {64, 4, 8, true, true}, {32, 3, 16, true, true}, {32, 4, 16, true, true}, {32, 6, 16, true, true}};
 }
 
 void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes) {
@@ -68,8 +70,10 @@ BlockMemory memory_of(const FusedLayer& layer, int stride, FusedShape shape, int
     memory.V_pitch = divide_up(V_bytes, 16) * 16;
     V_bytes += memory.V_pitch;
   }
+  memory.ring = divide_up(memory.V + V_bytes, 16) * 16;
+  const int multiplied = shape.ring ? memory.ring + shape.max_items() * ring_halves(shape.items_per_warp) * kFragmentBytes : memory.V + V_bytes;
   memory.stage = memory.V + divide_up(layer.max_items * kItemRows * m_pitch(shape.tiles) * 4, 1024) * 1024;
-  const int end = std::max(memory.V + V_bytes, memory.stage + memory.stage_lines * memory.stage_pitch);
+  const int end = std::max(multiplied, memory.stage + memory.stage_lines * memory.stage_pitch);
   memory.barriers = divide_up(end, 8) * 8;
   memory.bytes = memory.barriers + 3 * 8;
   return memory;

@@ -72,6 +72,7 @@ TEST(FusedLayer, MemoryHoldsWhatABlockKeeps) {
       FusedLayer layer = layer_of(64, 56, 56);
       layer.slices = 2;
       cut_tiles(layer, 1, shape.tiles, bytes);
+      if (shape.overlaps && shape.ring && lay_out(layer, 1, shape, bytes, kHopper) == 0) layer.max_alive = 4;  // both need much memory
       ASSERT_GT(lay_out(layer, 1, shape, bytes, kHopper), 0);
       const BlockMemory& memory = layer.memory;
       EXPECT_GE(memory.V, memory.patch_buffers * patch_pixels(layer, 1) * shape.units * 16);
@@ -83,6 +84,10 @@ TEST(FusedLayer, MemoryHoldsWhatABlockKeeps) {
       EXPECT_GE(memory.stage, memory.V + layer.max_items * kItemRows * m_pitch(shape.tiles) * 4);
       EXPECT_GE(memory.stage_lines * memory.stage_line_bytes, layer.slice_groups * kGroupChannels * bytes);
       EXPECT_GE(memory.barriers, memory.stage + memory.stage_lines * memory.stage_pitch);
+      EXPECT_GE(memory.ring, memory.V + memory.V_pitch + V_bytes);
+      EXPECT_EQ(memory.ring % 16, 0);
+      const int ring_bytes = shape.ring ? shape.max_items() * ring_halves(shape.items_per_warp) * kFragmentBytes : 0;
+      EXPECT_GE(memory.barriers, (shape.ring ? memory.ring : memory.V) + ring_bytes);
       EXPECT_EQ(memory.stage % 1024, 0);
       EXPECT_EQ(memory.stage_pitch % 1024, 0);
       EXPECT_LE(memory.bytes, kHopper.shared_bytes);

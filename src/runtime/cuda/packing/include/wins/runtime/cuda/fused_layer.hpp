@@ -27,14 +27,16 @@ struct FusedShape {
   int tiles = 32;  ///< 32 or 64
   int items_per_warp = 4;
   int units = kChunkUnits;  ///< of channels between two barriers: 8 or 16; a block has a thread for each tile and unit
-  bool overlaps = false;    ///< the next turn's pixels are transformed while this one's are multiplied: compute capability 9.0 alone
+  // Of compute capability 9.0 alone, blocks of 512 threads and stride 1:
+  bool overlaps = false;  ///< the next turn's pixels are transformed while this one's are multiplied
+  bool ring = false;      ///< weights come through shared memory, `ring_halves` ahead; not for f32
   int warps() const { return tiles * units / 32; }
   int max_items() const { return items_per_warp * warps(); }
 };
 
 /// What a block keeps where in shared memory, computed once per layer. Bytes, offsets from 0.
 ///
-/// Patches come first; V lies behind them, M over V, and the *stage* behind M: residuals, then outputs of a block, as the copy
+/// Patches come first; V lies behind them, M over V (and its ring of weights), and the *stage* behind M: residuals, then outputs of a block, as the copy
 /// engine takes them: [line][pixel][16-byte unit], where a line has 32, 64 or 128 bytes of channels.
 struct BlockMemory {
   std::int32_t patch_buffers = 1;  ///< 2: the next chunk's pixels arrive while this one is multiplied
@@ -48,6 +50,7 @@ struct BlockMemory {
   std::int32_t stage_line_bytes = 0, stage_lines = 0;
   std::int32_t stage_pitch = 0;  ///< from line to line; the copy engine's order of units repeats every 1024 bytes
   std::int32_t barriers = 0;     ///< 8 bytes each: one a patch, one of the residual
+  std::int32_t ring = 0;         ///< FusedShape::ring, behind V: [warp][half][item][lane] of 16 bytes
   std::int32_t bytes = 0;
 };
 
@@ -113,7 +116,11 @@ WINS_DEVICE constexpr int m_pitch(int tiles) { return tiles + 4; }
 WINS_DEVICE constexpr int most_resident_blocks(int threads, int items_per_warp, int element_bytes) {
   return threads > 256 ? 1 : element_bytes == 2 && items_per_warp <= 4 ? 3 : 2;
 }
-/// Those that were built, for every operand and stride; where they overlap, for stride 1.
+/// Halves of a chunk whose weights a ring holds.
+WINS_DEVICE constexpr int ring_halves(int items_per_warp) { return items_per_warp <= 4 ? 3 : 2; }
+inline constexpr int kFragmentBytes = 512;  ///< of an item and half
+
+/// Those that were built, for every operand and stride but for the exceptions of FusedShape.
 std::vector<FusedShape> fused_shapes();
 
 /// Chooses the rectangle of tiles: the one that needs the fewest blocks, then the smallest patch. Needs
