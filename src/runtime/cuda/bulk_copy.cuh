@@ -54,10 +54,10 @@ __device__ inline void load_rectangle(std::uint32_t to, const CUtensorMap& map, 
                : "memory");
 }
 
-/// Pixels of a PixelMapping from x, y of image z on.
-__device__ inline void load_pixels(std::uint32_t to, const CUtensorMap& map, int channel, int x, int y, int z, std::uint32_t barrier) {
-  asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], [%6], {%7, %7};" ::"r"(to),
-               "l"(&map), "r"(channel), "r"(x), "r"(y), "r"(z), "r"(barrier), "h"(static_cast<std::uint16_t>(0))
+/// Pixels of a PixelMapping: those `tap_x` and `tap_y` behind windows that begin at x, y of image z and after.
+__device__ inline void load_pixels(std::uint32_t to, const CUtensorMap& map, int channel, int x, int y, int z, std::uint32_t barrier, int tap_x = 0, int tap_y = 0) {
+  asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], [%6], {%7, %8};" ::"r"(to),
+               "l"(&map), "r"(channel), "r"(x), "r"(y), "r"(z), "r"(barrier), "h"(static_cast<std::uint16_t>(tap_x)), "h"(static_cast<std::uint16_t>(tap_y))
                : "memory");
 }
 

@@ -23,7 +23,7 @@ namespace wins::runtime::cuda {
 struct ProductLayer {
   std::int32_t batch = 1, height = 1, width = 1;  // of the input
   std::int32_t out_height = 1, out_width = 1, filters = 1;
-  std::int32_t kernel_rows = 1, stride_y = 1, stride_x = 1, dilation_y = 1, dilation_x = 1, pad_top = 0, pad_left = 0;
+  std::int32_t kernel_rows = 1, kernel_columns = 1, stride_y = 1, stride_x = 1, dilation_y = 1, dilation_x = 1, pad_top = 0, pad_left = 0;
   std::int32_t input_pitch = 0, output_pitch = 0, residual_pitch = 0;
   FusedActivation activation = FusedActivation::none;
   float slope = 1, low = -kInfinity, high = kInfinity;
@@ -37,6 +37,10 @@ struct ProductLayer {
 };
 
 WINS_DEVICE inline bool is_strided(const ProductLayer& layer) { return layer.stride_y != 1 || layer.stride_x != 1; }
+/// Whether an output's inputs are other pixels than the one in its place.
+WINS_DEVICE inline bool has_windows(const ProductLayer& layer) {
+  return is_strided(layer) || layer.kernel_rows != 1 || layer.kernel_columns != 1 || layer.pad_top != 0 || layer.pad_left != 0;
+}
 
 struct ProductPointers {
   const void* input = nullptr;

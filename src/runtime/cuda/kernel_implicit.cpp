@@ -59,13 +59,6 @@ ProductLayer layer_of(const Problem& problem, const FilterPack& pack) {
   layer.row_units = pack.row_units;
   layer.row_chunks = pack.row_chunks;
   layer.by_units = Divisor(input_units(problem));
-  if (const Layout* to = problem.tiles_to) {
-    layer.part = layer.filters / 4;
-    layer.part_channels = static_cast<std::int32_t>(to->shape[1]);
-    layer.tiled_height = static_cast<std::int32_t>(to->shape[2]);
-    layer.tiled_width = static_cast<std::int32_t>(to->shape[3]);
-    layer.output_pitch = static_cast<std::int32_t>(to->pitch);
-  }
   return layer;
 }
 

@@ -1,4 +1,4 @@
-// 1x1 convolutions by the line product, with a batch norm before them.
+// Convolutions by the line product, 1x1 ones with a batch norm before them.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -29,10 +29,26 @@ std::optional<std::string> refuse_summand(const Problem& problem) {
   return refuse_product(summand_of(problem));
 }
 
+/// Windows that the copy engine cannot find.
+std::optional<std::string> refuse_windows(const Problem& problem) {
+  const auto& window = problem.node.as<graph::Conv>()->window;
+  const auto is_corner = [](std::int64_t at) { return at >= -128 && at <= 127; };
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    if (window.stride[axis] > kMaxLineStride) return fmt::format("a stride above {}", kMaxLineStride);
+    const std::int64_t windows = problem.output_shape()[axis + 2], extent = problem.input_shape(0)[axis + 2];
+    const std::int64_t last = (windows - 1) * window.stride[axis] - window.pads[axis] - (extent - 1);
+    if ((window.kernel[axis] - 1) * window.dilation[axis] > 255 || !is_corner(-window.pads[axis]) || !is_corner(last)) return "a kernel wider than the copy engine takes";
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> refuse(const Problem& problem) {
   if (problem.env.operand == Operand::f32) return "fp32";
   if (device().major != 9) return "the device is not of compute capability 9.0";
-  if (auto reason = refuse_pointwise(*problem.node.as<graph::Conv>(), kMaxLineStride)) return reason;
+  const bool alone = problem.prologue.norm == nullptr && problem.summand == nullptr;
+  // Larger kernels have not run on a GPU yet: by name alone.
+  const bool by_name = problem.env.options.force_kernel.starts_with("cuda:lines");
+  if (auto reason = alone && by_name ? refuse_windows(problem) : refuse_pointwise(*problem.node.as<graph::Conv>(), kMaxLineStride)) return reason;
   if (auto reason = refuse_product(problem)) return reason;
   if (problem.summand != nullptr) {
     if (auto reason = refuse_summand(problem)) return reason;
@@ -59,8 +75,13 @@ constexpr double kPlain = 1.15;
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+std::int64_t taps_of(const Problem& problem) {
+  const auto& kernel = problem.node.as<graph::Conv>()->window.kernel;
+  return kernel[0] * kernel[1];
+}
+std::int64_t tap_chunks(const Problem& problem) { return divide_up(input_units(problem), kChunkUnits); }
 /// Of the layer's own input.
-std::int64_t own_chunks(const Problem& problem) { return divide_up(input_units(problem), kChunkUnits); }
+std::int64_t own_chunks(const Problem& problem) { return taps_of(problem) * tap_chunks(problem); }
 std::int64_t all_chunks(const Problem& problem) { return own_chunks(problem) + (problem.summand != nullptr ? own_chunks(summand_of(problem)) : 0); }
 
 /// Of pixels that are read, of the summand's too, of outputs and a residual, and of weights.
@@ -70,7 +91,8 @@ double bytes_of(const Problem& problem) {
   auto channels = static_cast<double>(problem.input_shape(0)[1]);
   if (problem.summand != nullptr) channels += static_cast<double>(summand_of(problem).input_shape(0)[1]);
   const double results = problem.has_input(3) && problem.summand == nullptr ? 2 : 1;
-  return (pixels * (channels + results * filters) + channels * filters) * static_cast<double>(problem.env.element_bytes());
+  const auto taps = static_cast<double>(taps_of(problem));
+  return (pixels * (channels + results * filters) + taps * channels * filters) * static_cast<double>(problem.env.element_bytes());
 }
 
 bool is_plain(const Problem& problem) {
@@ -143,6 +165,23 @@ Tensor weights_with_summand(const Problem& problem) {
   return weights;
 }
 
+/// [filters][taps, each with the channels of whole chunks][1][1].
+Tensor weights_by_tap(const Problem& problem) {
+  const Tensor& given = *problem.constant(1);
+  const std::int64_t taps = taps_of(problem), channels = given.dim(1), padded = tap_chunks(problem) * kChunkUnits * problem.env.unit();
+  Tensor weights(DType::f32, {given.dim(0), taps * padded, 1, 1});
+  const auto from = given.data<float>();
+  auto to = weights.mutable_data<float>();
+  for (std::int64_t k = 0; k < given.dim(0); ++k) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      for (std::int64_t tap = 0; tap < taps; ++tap) {
+        to[static_cast<std::size_t>((k * taps + tap) * padded + c)] = from[static_cast<std::size_t>((k * channels + c) * taps + tap)];
+      }
+    }
+  }
+  return weights;
+}
+
 /// Of both convolutions; null where neither has one.
 std::shared_ptr<const DeviceBuffer> upload_both_biases(const Problem& problem) {
   std::vector<float> sum(static_cast<std::size_t>(problem.output_shape()[1]), 0.0F);
@@ -172,8 +211,11 @@ std::shared_ptr<const Launch> make_launch(const Problem& problem) {
     lines.added_pitch = static_cast<std::int32_t>(problem.inputs[3].pitch);
   }
   lines.by_filter_tiles = Divisor(divide_up(problem.output_shape()[1], filters));
+  lines.by_tap_chunks = Divisor(tap_chunks(problem));
+  lines.by_kernel_columns = Divisor(problem.node.as<graph::Conv>()->window.kernel[1]);
   launch->filters = env.weights.get<DeviceBuffer>(fmt::format("{}/lines/{}{}", problem.node.name, filters, problem.summand != nullptr ? "/sum" : ""), [&] {
-    const std::vector<std::uint32_t> words = pack_lines(problem.summand != nullptr ? weights_with_summand(problem) : *problem.constant(1), env.operand, filters);
+    const Tensor weights = problem.summand != nullptr ? weights_with_summand(problem) : taps_of(problem) > 1 ? weights_by_tap(problem) : *problem.constant(1);
+    const std::vector<std::uint32_t> words = pack_lines(weights, env.operand, filters);
     return DeviceBuffer(words.data(), words.size() * sizeof(words[0]));
   });
   lines.filters = static_cast<const std::uint32_t*>(launch->filters->data());
@@ -212,6 +254,6 @@ Implementation build(const Problem& problem) {
 
 }  // namespace
 
-Kernel lines_kernel() { return {.name = "cuda:lines", .refuse = refuse, .predict = predict, .build = build, .variants = variants, .takes_prologue = true, .takes_summand = true}; }
+Kernel lines_kernel() { return {.name = "cuda:lines", .refuse = refuse, .predict = predict, .build = build, .variants = variants, .takes_prologue = true, .takes_summand = true, .takes_tiles = true}; }
 
 }  // namespace wins::runtime::cuda

@@ -36,10 +36,10 @@ struct LineProduct {
         : layer(l), lines(p), maps(m), base(shared),
           filters(reinterpret_cast<const std::byte*>(p.filters) + static_cast<std::int64_t>(filter_tile) * p.chunks * kFilterBytes),
           pixel(pixel_tile * kLinePixels), x(pixel), y(0), image(0) {
-      if (!is_strided(layer)) return;
+      if (!has_windows(layer)) return;
       image = layer.by_out_image.divide(x);
-      y = layer.by_out_width.divide(x) * layer.stride_y;
-      x *= layer.stride_x;
+      y = layer.by_out_width.divide(x) * layer.stride_y - layer.pad_top;
+      x = x * layer.stride_x - layer.pad_left;
     }
     __device__ std::uint32_t stage(int s) const { return base + s * kStageBytes; }
     __device__ std::uint32_t barrier(int s) const { return base + kLineStages * kStageBytes + s * 8; }
@@ -49,9 +49,14 @@ struct LineProduct {
       const std::uint32_t to = stage(s), full = barrier(s);
       expect_bytes(full, kPixelBytes + kFilterBytes + (lines.affine != nullptr ? kAffineBytes : 0));
       const bool own = chunk < lines.own_chunks;
-      const int channel = (own ? chunk : chunk - lines.own_chunks) * kChunkUnits * F::kChannels;
-      if (own && is_strided(layer)) load_pixels(to, maps.own, channel, x, y, image, full);
-      else load_rectangle(to, own ? maps.own : maps.added, channel, pixel, 0, 0, full);
+      if (own && has_windows(layer)) {
+        int of_tap = chunk, column = lines.by_tap_chunks.divide(of_tap);
+        const int row = lines.by_kernel_columns.divide(column);
+        load_pixels(to, maps.own, of_tap * kChunkUnits * F::kChannels, x, y, image, full, column * layer.dilation_x, row * layer.dilation_y);
+      } else {
+        const int channel = (own ? chunk : chunk - lines.own_chunks) * kChunkUnits * F::kChannels;
+        load_rectangle(to, own ? maps.own : maps.added, channel, pixel, 0, 0, full);
+      }
       load_run(to + kPixelBytes, filters + static_cast<std::int64_t>(chunk) * kFilterBytes, kFilterBytes, full);
       if (lines.affine != nullptr) load_run(to + kPixelBytes + kFilterBytes, lines.affine + chunk * (kAffineBytes / 4), kAffineBytes, full);
     }
@@ -129,7 +134,7 @@ struct LineProduct {
     if (threadIdx.x == 0) {
       for (int s = 0; s < kLineStages && s < lines.chunks; ++s) from.load(s, s);
     }
-    if (p.residual != nullptr) Output::fetch_residual(layer, p, pixel_tile, filter_tile);
+    if (p.residual != nullptr && layer.part == 0) Output::fetch_residual(layer, p, pixel_tile, filter_tile);
     Sums sums;
     if (lines.affine != nullptr) multiply<true>(from, sums);
     else multiply<false>(from, sums);

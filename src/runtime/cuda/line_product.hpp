@@ -1,4 +1,4 @@
-// 1x1 convolutions in 16 bits and TF32 whose pixels come to shared memory by whole lines, through the copy engine of compute capability 9.0.
+// Convolutions in 16 bits and TF32 whose pixels come to shared memory by whole lines, through the copy engine of compute capability 9.0.
 //
 // Such layers take about as long as their bytes, if enough of them are on their way. One thread of a block asks for a chunk at a
 // time, 128 bytes of channels of all its pixels and the filters that belong to them; nothing else is copied by threads. A batch norm and
@@ -39,6 +39,7 @@ struct LinePointers {
   std::int32_t added_units = 0, added_pitch = 0;
   std::int32_t chunks = 1, own_chunks = 1;  ///< all; those of the layer's own input, the first ones
   Divisor by_filter_tiles;
+  Divisor by_tap_chunks, by_kernel_columns;  ///< of the layer's own kernel
 };
 
 /// How the copy engine finds pixels.

@@ -45,6 +45,7 @@ ProductLayer product_layer(const Problem& problem) {
   layer.out_height = as_int(out[2]);
   layer.out_width = as_int(out[3]);
   layer.kernel_rows = as_int(window.kernel[0]);
+  layer.kernel_columns = as_int(window.kernel[1]);
   layer.stride_y = as_int(window.stride[0]);
   layer.stride_x = as_int(window.stride[1]);
   layer.dilation_y = as_int(window.dilation[0]);
@@ -57,6 +58,13 @@ ProductLayer product_layer(const Problem& problem) {
   set_activation(problem.node.as<graph::Conv>()->activation, layer);
   layer.by_out_image = Divisor(out[2] * out[3]);
   layer.by_out_width = Divisor(out[3]);
+  if (const Layout* to = problem.tiles_to) {
+    layer.part = layer.filters / 4;
+    layer.part_channels = as_int(to->shape[1]);
+    layer.tiled_height = as_int(to->shape[2]);
+    layer.tiled_width = as_int(to->shape[3]);
+    layer.output_pitch = as_int(to->pitch);
+  }
   return layer;
 }
 

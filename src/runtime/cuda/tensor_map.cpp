@@ -63,9 +63,9 @@ bool encode(const PixelMapping& mapping, CUtensorMap& map) {
   static const auto function = find<decltype(&cuTensorMapEncodeIm2col)>("cuTensorMapEncodeIm2col");
   if (function == nullptr) return false;
   const Extents extents(mapping);
-  const int corner[2] = {0, 0};
+  const int lower[2] = {mapping.first_x, mapping.first_y}, upper[2] = {mapping.last_x, mapping.last_y};
   const cuuint32_t strides[4] = {1, static_cast<cuuint32_t>(mapping.stride_x), static_cast<cuuint32_t>(mapping.stride_y), 1};
-  return function(&map, type_of(mapping.operand), 4, const_cast<void*>(mapping.data), extents.shape, extents.strides, corner, corner,
+  return function(&map, type_of(mapping.operand), 4, const_cast<void*>(mapping.data), extents.shape, extents.strides, lower, upper,
                   static_cast<cuuint32_t>(mapping.channels), static_cast<cuuint32_t>(mapping.pixels), strides, CU_TENSOR_MAP_INTERLEAVE_NONE,
                   swizzle_of(mapping.swizzle), CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }

@@ -26,13 +26,15 @@ struct TensorMapping {
 /// False when the driver refuses or has no such copies.
 bool encode(const TensorMapping& mapping, CUtensorMap& map);
 
-/// The pixels that a 1x1 kernel with strides and no pads reads, one after the other through rows and images.
+/// The pixels below one tap of a kernel, or a 1x1 kernel with strides, one after the other through rows and images.
 struct PixelMapping {
   Operand operand = Operand::f16;
   const void* data = nullptr;           ///< 16-byte aligned
   std::array<std::int32_t, 4> shape{};  ///< N, H, W, channels
   std::int32_t pitch = 0;               ///< as in TensorMapping
   std::int32_t stride_y = 1, stride_x = 1;  ///< at most 8
+  std::int32_t first_y = 0, first_x = 0;    ///< of the first window, from the image's first row and column; -128 to 127
+  std::int32_t last_y = 0, last_x = 0;      ///< where windows end, from the image's last row and column; -128 to 127
   std::int32_t pixels = 1, channels = 1;    ///< of one copy; at most 256
   Swizzle swizzle = Swizzle::none;
 };

@@ -1,4 +1,4 @@
-// 1x1 convolutions by the line product, with and without a batch norm before them, against the float64 reference.
+// Convolutions by the line product, 1x1 ones also with a batch norm before them, against the float64 reference.
 #include <cuda_runtime_api.h>
 
 #include "layer_check.hpp"
@@ -12,6 +12,8 @@ struct LineLayer {
   std::int64_t summand = 0;  ///< input channels of the convolution that it adds; 0: none
   bool bias = true, residual = false, norm = false, relu_before = false;
   Activation activation = {UnaryKind::relu, 0, 0};
+  std::array<std::int64_t, 2> kernel = {1, 1};
+  std::int64_t pad = 0, dilation = 1;
 };
 
 struct Build {
@@ -27,13 +29,16 @@ struct Build {
     }
     if (l.relu_before) from = graph.add_node("relu", Unary{{UnaryKind::relu, 0, 0}}, {from});
     Conv op;
-    op.window.kernel = {1, 1};
+    op.window.kernel = l.kernel;
     op.window.stride = {l.stride, l.stride};
+    op.window.pads = {l.pad, l.pad, l.pad, l.pad};
+    op.window.dilation = {l.dilation, l.dilation};
     op.activation = l.activation;
-    std::vector<ValueId> inputs{from, graph.add_constant("w", random_normal({l.k, l.c, 1, 1}, 5, 1 / std::sqrt(static_cast<float>(l.c))))};
+    std::vector<ValueId> inputs{from, graph.add_constant("w", random_normal({l.k, l.c, l.kernel[0], l.kernel[1]}, 5, 1 / std::sqrt(static_cast<float>(l.c * l.kernel[0] * l.kernel[1]))))};
     if (l.bias) inputs.push_back(graph.add_constant("b", random_normal({l.k}, 6, 0.3F)));
     if (l.residual && !l.bias) inputs.push_back(kNone);
-    const std::int64_t height = (l.h - 1) / l.stride + 1, width = (l.w - 1) / l.stride + 1;
+    const auto windows = [&](std::int64_t extent, std::int64_t kernel) { return (extent + 2 * l.pad - (kernel - 1) * l.dilation - 1) / l.stride + 1; };
+    const std::int64_t height = windows(l.h, l.kernel[0]), width = windows(l.w, l.kernel[1]);
     if (l.residual) inputs.push_back(input({l.n, l.k, height, width}));
     if (l.summand > 0) inputs.resize(4, kNone);
     if (l.summand > 0) inputs[3] = summand(l, input({l.n, l.summand, height, width}));
@@ -119,6 +124,20 @@ TEST_F(CudaLines, ConvolutionsThatAreAdded) {
     for (const bool bias : {false, true}) {
       layer.bias = bias;
       Build(layer).run_all("+sum");
+    }
+  }
+}
+
+TEST_F(CudaLines, LargerKernels) {
+  for (LineLayer layer : {LineLayer{2, 64, 128, 14, 14}, {3, 40, 130, 10, 9, 2}, {1, 130, 20, 9, 8}, {5, 256, 72, 7, 7, 2}, {1, 512, 64, 14, 14}, {2, 24, 40, 12, 13, 3}}) {
+    for (const std::array<std::int64_t, 2>& kernel : {std::array<std::int64_t, 2>{3, 3}, {4, 4}, {1, 5}, {5, 2}}) {
+      for (const std::int64_t pad : {0, 1}) {
+        layer.kernel = kernel;
+        layer.pad = std::min(pad, std::min(kernel[0], kernel[1]) - 1);
+        layer.residual = pad == 1;
+        layer.dilation = kernel[0] == 3 && pad == 0 ? 2 : 1;
+        Build(layer).run_all();
+      }
     }
   }
 }
