@@ -1,6 +1,7 @@
 #include "blas_product.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
 #include <optional>
 

@@ -4,8 +4,6 @@
 #include <cublasLt.h>
 
 #include <cstdint>
-#include <memory>
-#include <string>
 #include <vector>
 
 #include "kernel.hpp"

@@ -35,8 +35,7 @@ std::optional<std::string> refuse_windows(const Problem& problem) {
   const auto is_corner = [](std::int64_t at) { return at >= -128 && at <= 127; };
   for (std::size_t axis = 0; axis < 2; ++axis) {
     if (window.stride[axis] > kMaxLineStride) return fmt::format("a stride above {}", kMaxLineStride);
-    const std::int64_t windows = problem.output_shape()[axis + 2], extent = problem.input_shape(0)[axis + 2];
-    const std::int64_t last = (windows - 1) * window.stride[axis] - window.pads[axis] - (extent - 1);
+    const std::int64_t last = last_window(problem.output_shape()[axis + 2], window.stride[axis], window.pads[axis], problem.input_shape(0)[axis + 2]);
     if ((window.kernel[axis] - 1) * window.dilation[axis] > 255 || !is_corner(-window.pads[axis]) || !is_corner(last)) return "a kernel wider than the copy engine takes";
   }
   return std::nullopt;

@@ -10,8 +10,6 @@ std::int32_t line_channels(Operand operand) { return static_cast<std::int32_t>(k
 
 }  // namespace
 
-std::int32_t last_window(std::int32_t windows, std::int32_t stride, std::int32_t pad, std::int32_t extent) { return (windows - 1) * stride - pad - (extent - 1); }
-
 bool encode_lines(Operand operand, const ProductLayer& layer, const void* input, int channels, int pixels, CUtensorMap& map) {
   if (!has_windows(layer)) return encode_lines(operand, input, layer.batch * layer.height * layer.width, channels, layer.input_pitch, pixels, map);
   PixelMapping mapping{operand, input, {layer.batch, layer.height, layer.width, channels}, layer.input_pitch};
@@ -19,8 +17,8 @@ bool encode_lines(Operand operand, const ProductLayer& layer, const void* input,
   mapping.stride_x = layer.stride_x;
   mapping.first_y = -layer.pad_top;
   mapping.first_x = -layer.pad_left;
-  mapping.last_y = last_window(layer.out_height, layer.stride_y, layer.pad_top, layer.height);
-  mapping.last_x = last_window(layer.out_width, layer.stride_x, layer.pad_left, layer.width);
+  mapping.last_y = static_cast<std::int32_t>(last_window(layer.out_height, layer.stride_y, layer.pad_top, layer.height));
+  mapping.last_x = static_cast<std::int32_t>(last_window(layer.out_width, layer.stride_x, layer.pad_left, layer.width));
   mapping.pixels = pixels;
   mapping.channels = line_channels(operand);
   mapping.swizzle = Swizzle::bytes128;

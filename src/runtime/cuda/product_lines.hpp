@@ -14,7 +14,7 @@ inline constexpr int kMaxLineStride = 8;  ///< of the copy engine
 bool encode_lines(Operand operand, const ProductLayer& layer, const void* input, int channels, int pixels, CUtensorMap& map);
 
 /// The last of so many windows along an axis, from the last row or column.
-std::int32_t last_window(std::int32_t windows, std::int32_t stride, std::int32_t pad, std::int32_t extent);
+constexpr std::int64_t last_window(std::int64_t windows, std::int64_t stride, std::int64_t pad, std::int64_t extent) { return (windows - 1) * stride - pad - (extent - 1); }
 
 /// The same of `count` pixels one after the other, `pitch` elements apart, for `load_rectangle` and `store_rectangle`.
 bool encode_lines(Operand operand, const void* data, std::int32_t count, int channels, std::int32_t pitch, int pixels, CUtensorMap& map);

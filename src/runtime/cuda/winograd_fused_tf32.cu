@@ -1,4 +1,4 @@
-#include "winograd_fused.cuh"
+#include "winograd_launch.cuh"
 
 namespace wins::runtime::cuda {
 
