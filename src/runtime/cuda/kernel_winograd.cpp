@@ -1,6 +1,7 @@
 // Row-pruned F(2,3) layers by the fused kernel, and dense 3x3 convolutions where that is asked for.
 #include <algorithm>
 #include <limits>
+#include <span>
 
 #include "activation_step.hpp"
 #include "kernels.hpp"
@@ -31,25 +32,41 @@ FusedLayer layer_of(const Problem& problem, const WinogradProblem& given) {
   return layer;
 }
 
+/// What predictions know of an operand, in instructions of a warp.
+struct Costs {
+  double product;     ///< of 16 tiles, an item and two units
+  double irregular;   ///< the same where a warp has items of several positions
+  double group;       ///< of 32 tiles and 8 output channels: the inverse transform and what follows
+  double longer;
+};
+Costs costs_of(Operand operand) {
+  switch (operand) {
+    case Operand::f32: return {4.76, 5.61, 370, 1.057};
+    case Operand::tf32: return {1.64, 1.45, 370, 1.054};
+    default: return {1.42, 1.01, 295, 1.08};
+  }
+}
+
 /// Microseconds of a cut: instructions of a warp by parts of the kernel over what a multiprocessor issues with so many
-/// warps. Fitted to 4,555 cuts of 25 layers at batch 1 and 64 in fp16, TF32 and fp32 on an H200, and 4 % more, since an H100 takes 8 %
-/// longer: the cut that it chooses took at most 19 % longer than the best one, on average less than 0.5 %.
-double predict_cut(const FusedLayer& layer, const Cut& cut, int stride, Operand operand, int resident) {
+/// warps. Fitted to 5,219 cuts of 44 layers at batch 1 and 64 in fp16, TF32 and fp32 on an H200: the cut that it chooses takes at most 11 %
+/// longer than the best one, on average 0.5 %. `size`: of the pack.
+double predict_cut(const FusedLayer& layer, const Cut& cut, int stride, Operand operand, int resident, const PackSize& size) {
   if (resident == 0) return std::numeric_limits<double>::infinity();
-  const double warps = cut.shape.warps();
-  const double products = operand == Operand::f32 ? 13.3 : operand == Operand::tf32 ? 5.65 : 3.0;
-  const double items = cut.shape.items_per_warp * (12.8 + cut.shape.tiles / 16.0 * 4 * products) * (cut.shape.units / kChunkUnits);
-  const double turn = (stride == 1 ? 59 : 146) + 10.2 * layer.max_alive + items;
+  const Costs costs = costs_of(operand);
+  const int warps = cut.shape.warps(), room = cut.shape.items_per_warp;
+  const bool regular = size.regular_warps.at(static_cast<std::size_t>(room)) <= warps;
+  const double item = regular ? 5.06 + cut.shape.tiles / 16.0 * 4 * costs.product : 19.5 + cut.shape.tiles / 16.0 * 4 * costs.irregular;
+  const double items = (regular ? room : std::min(room, size.max_items)) * item * (cut.shape.units / kChunkUnits);
+  const double turn = (stride == 1 ? 76 : 40) + 6.35 * layer.max_alive + items;
   const double groups = std::max(1.0, cut.slice_channels / 8.0 * (cut.shape.tiles / 32.0) / warps);
-  const double rectangle = layer.turns * turn + groups * (storage_bytes(operand) == 2 ? 270 : 290);
+  const double rectangle = layer.turns * turn + groups * costs.group;
   const int rounds = (layer.rectangles + layer.grid_blocks - 1) / layer.grid_blocks;
   const double used = std::min<double>(resident, std::ceil(static_cast<double>(layer.grid_blocks) * layer.slices / device().processors));
   const double scheduler_warps = used * warps / 4;
-  const double issued = 4 * 0.78 * scheduler_warps / (scheduler_warps + 6.9);  // a clock
-  const double wide = storage_bytes(operand) == 4 && cut.shape.tiles == 64 ? 1.05 : 1;
+  const double issued = 4 * 0.78 * scheduler_warps / (scheduler_warps + 8);  // a clock
   const double pooled = layer.max_pool ? 0.85 : 1;  // writes a quarter (VGG-16, H200)
-  const double longer = wide * pooled * (operand == Operand::f32 ? 1.19 : operand == Operand::tf32 ? 1.10 : 1.08);
-  return 0.5 + rounds * (0.9 + longer * used * warps * rectangle / issued / 1750);
+  const double several = rounds > 1 ? 1.16 : 1;
+  return 1.2 + rounds * (0.1 + several * pooled * costs.longer * used * warps * rectangle / issued / 1750);
 }
 
 /// Those that fit, the best predicted first.
@@ -70,14 +87,11 @@ std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
     if (size.slices * size.max_items > FusedGroups::kMaxItems) continue;
     for (const FusedShape& shape : fused_shapes()) {
       if (size.max_items > shape.max_items()) continue;
-      if ((shape.overlaps || shape.ring) && (device().major < 9 || given.stride != 1)) continue;
-      if (shape.ring && problem.env.operand == Operand::f32) continue;
       cut_tiles(layer, given.stride, shape.tiles, storage_bytes(problem.env.operand));
       const int resident = lay_out(layer, given.stride, shape, storage_bytes(problem.env.operand), {device().processors, device().shared_bytes});
       Cut cut{shape, slice_channels};
-      cut.us = predict_cut(layer, cut, given.stride, problem.env.operand, resident);
-      // Those that overlap or have a ring are priced as others, and behind them: by name or `--tune` alone.
-      if (resident > 0 && !(shape.overlaps && layer.turns == 1)) cuts.push_back(cut);
+      cut.us = predict_cut(layer, cut, given.stride, problem.env.operand, resident, size);
+      if (resident > 0) cuts.push_back(cut);
     }
     if (channels >= filters) break;
   }
@@ -86,7 +100,7 @@ std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
 }
 
 std::string text_of(const Cut& cut) {
-  return fmt::format("t{}i{}u{}k{}{}{}", cut.shape.tiles, cut.shape.items_per_warp, cut.shape.units, cut.slice_channels, cut.shape.overlaps ? "o" : "", cut.shape.ring ? "r" : "");
+  return fmt::format("t{}i{}u{}k{}", cut.shape.tiles, cut.shape.items_per_warp, cut.shape.units, cut.slice_channels);
 }
 
 std::vector<std::string> variants(const Problem& problem) {
@@ -153,6 +167,10 @@ std::shared_ptr<Launch> make_launch(const Problem& problem, const WinogradProble
   lay_out(layer, given.stride, cut.shape, storage_bytes(env.operand), {device().processors, device().shared_bytes});
   std::copy(pack->groups.begin(), pack->groups.end(), launch->groups.words);
   std::copy(pack->item_positions.begin(), pack->item_positions.end(), launch->groups.positions);
+  for (std::size_t s = 0; s < pack->slices.size(); ++s) {
+    const std::span positions(pack->item_positions.begin() + static_cast<std::ptrdiff_t>(s) * pack->max_items, static_cast<std::size_t>(pack->slices[s].items));
+    std::ranges::copy(deal_items(positions, cut.shape), launch->groups.first_item[s]);
+  }
   launch->fragments = env.weights.get<DeviceBuffer>(
       key + "/fragments", [&] { return DeviceBuffer(pack->fragments.data(), pack->fragments.size() * sizeof(pack->fragments[0])); });
   launch->bias = upload_float_bias(problem);

@@ -10,7 +10,7 @@
 
 namespace wins::runtime::cuda {
 
-template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits, bool kOverlaps = false, bool kRing = false>
+template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits>
 struct FusedKernel {
   using F = Format<kOperand>;
   using Storage = typename F::Storage;
@@ -38,6 +38,12 @@ struct FusedKernel {
   /// The same in all lanes, as the compiler sees it too.
   static __device__ int warp_of_thread() { return __shfl_sync(0xFFFFFFFFU, static_cast<int>(threadIdx.x / 32), 0); }
 
+  /// V as the tensor cores take it.
+  static __device__ uint4 rounded(const uint4& v) {
+    if constexpr (kOperand == Operand::tf32) return {F::near_tf32(v.x), F::near_tf32(v.y), F::near_tf32(v.z), F::near_tf32(v.w)};
+    return v;
+  }
+
   /// V of one tile and unit; `pitch` bytes from position to position.
   static __device__ void transform(std::uint32_t patch, int row_bytes, std::uint32_t alive, std::uint32_t V, int pitch) {
     T::template input_rows<F, uint4>(
@@ -49,32 +55,28 @@ struct FusedKernel {
 #pragma unroll
           for (int j = 0; j < kSize; ++j) {
             if ((alive >> (i * kSize + j) & 1U) != 0) {
-              store_shared(V, row[j]);
+              store_shared(V, rounded(row[j]));
               V += pitch;
             }
           }
         });
   }
 
-  static __device__ void multiply(float (&sum)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[kParts][2]) {
+  /// Rows of V: one fragment, for f32 high and low parts.
+  using Left = std::uint32_t[kParts][4];
+  static __device__ void load_left(std::uint32_t V, Left& a) {
+    load_matrices(V, a[0]);
     if constexpr (kOperand == Operand::f32) {
-      std::uint32_t high[4], low[4];
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        high[i] = F::round(a[i]);
-        low[i] = F::round(__float_as_uint(__uint_as_float(a[i]) - __uint_as_float(high[i])));
-      }
-      F::multiply(sum, low, b[0]);
-      F::multiply(sum, high, b[1]);
-      F::multiply(sum, high, b[0]);
-    } else if constexpr (kOperand == Operand::tf32) {
-      std::uint32_t rounded[4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) rounded[i] = F::round(a[i]);
-      F::multiply(sum, rounded, b[0]);
-    } else {
-      F::multiply(sum, a, b[0]);
+      for (int i = 0; i < 4; ++i) a[1][i] = F::split(a[0][i]);
     }
+  }
+  static __device__ void multiply(float (&sum)[4], const Left& a, const std::uint32_t (&b)[kParts][2]) {
+    if constexpr (kOperand == Operand::f32) {
+      F::multiply(sum, a[1], b[0]);
+      F::multiply(sum, a[0], b[1]);
+    }
+    F::multiply(sum, a[0], b[0]);
   }
 
   using Sums = float[kItems][kBlocks][4];
@@ -89,8 +91,8 @@ struct FusedKernel {
   struct WeightStream {
     const uint4* at;
     int left;  ///< halves
-    __device__ WeightStream(const FusedLayer& layer, const FusedPointers& p, const RowSlice& slice)
-        : at(reinterpret_cast<const uint4*>(p.fragments + slice.first_fragment) + warp_of_thread() * kItems * kParts * 32 + threadIdx.x % 32),
+    __device__ WeightStream(const FusedLayer& layer, const FusedPointers& p, const RowSlice& slice, int first_item)
+        : at(reinterpret_cast<const uint4*>(p.fragments + slice.first_fragment) + first_item * kParts * 32 + threadIdx.x % 32),
           left(2 * layer.chunks) {}
     __device__ void load(int s, uint4 (&weights)[kParts]) const {
 #pragma unroll
@@ -113,89 +115,69 @@ struct FusedKernel {
     }
   };
 
-  /// The same through shared memory, for one rectangle: each lane copies what it will read itself, kRingHalves ahead.
-  struct WeightRing {
-    static constexpr int kRingHalves = ring_halves(kItems), kHalfBytes = kItems * kFragmentBytes;
-    const uint4* at = nullptr;
-    int left = 0;             ///< halves to copy
-    std::uint32_t now = 0;    ///< of the half that is read and copied next, bytes from this lane's first
-    const uint4* fragments;
-    std::uint32_t first;
-    __device__ WeightRing(const FusedLayer& layer, const FusedPointers& p, const RowSlice& slice, std::uint32_t base)
-        : fragments(reinterpret_cast<const uint4*>(p.fragments + slice.first_fragment) + warp_of_thread() * kItems * 32 + threadIdx.x % 32),
-          first(base + layer.memory.ring + warp_of_thread() * kRingHalves * kHalfBytes + threadIdx.x % 32 * 16) {}
-    __device__ void copy(const RowSlice& slice, int count) {
-      if (left-- > 0) {
+  /// A warp's work items: so many of the slice's list, and of each where its position's V begins.
+  struct Items {
+    int first, count;
+    int place[kItems];
+    bool regular;  ///< all of one position, and at most one less than there is room for: products without branches then, of the one that may miss too
+    __device__ Items(const FusedLayer& layer, const FusedGroups& groups) {
+      const std::uint8_t* firsts = groups.first_item[blockIdx.y] + warp_of_thread();
+      first = firsts[0];
+      count = firsts[1] - first;
+      const std::uint8_t* positions = groups.positions + blockIdx.y * layer.max_items + first;
 #pragma unroll
-        for (int s = 0; s < kItems; ++s) {
-          if (s < count) copy_async(first + now + s * kFragmentBytes, at + s * 32, 16);
-        }
-        at += slice.items * 32;
-      }
-      commit_copies();  // also where there is none, so that groups count halves
-      now = now + kHalfBytes == kRingHalves * kHalfBytes ? 0 : now + kHalfBytes;
+      for (int s = 0; s < kItems; ++s) place[s] = s < count ? positions[s] * kUnits * layer.memory.unit_bytes : 0;
+      regular = count >= max(kItems - 1, 1) && positions[0] == positions[count - 1];
     }
-    /// Where nothing else uses the ring's memory any more.
-    __device__ void begin(const FusedLayer& layer, const RowSlice& slice, int count) {
-      at = fragments;
-      left = 2 * layer.chunks;
-      now = 0;
-      for (int i = 0; i < kRingHalves; ++i) copy(slice, count);
-    }
-    /// The oldest half's.
-    __device__ uint4 load(int s) const { return load_shared(first + now + s * kFragmentBytes); }
   };
 
-  /// `multiply_half` with weights of a ring, whose oldest half makes way for the next one.
-  static __device__ void multiply_half(const FusedLayer& layer, const RowSlice& slice, std::uint32_t V, int count, const int (&place)[kItems], WeightRing& ring, Sums& sums) {
-    const int unit = layer.memory.unit_bytes;
-    wait_for_group<WeightRing::kRingHalves - 1>();
-    std::uint32_t a[2][kBlocks][4];
+  /// Adds the products of one half of a chunk: 4 units from V on. Items of one position share what is read of V. Where `kRefill`, weights make way for
+  /// the stream's next as soon as they are used.
+  template <bool kRefill, bool kRegular>
+  static __device__ void multiply_half(std::uint32_t V, int unit, const Items& items, const WeightStream& stream, Weights& weights, Sums& sums) {
+    constexpr int kTogether = kRegular && kThreads > 256 && kBlocks * kParts <= 2 && kItems <= 4 ? 2 : 1;  ///< products of two units, as registers allow
 #pragma unroll
-    for (int s = 0; s < kItems; ++s) {
-      if (s >= count) break;
-      const uint4 weights = ring.load(s);
-      if (s == 0 || place[s] != place[s - 1]) {
-#pragma unroll
-        for (int k = 0; k < 2; ++k) {
-#pragma unroll
-          for (int block = 0; block < kBlocks; ++block) load_matrices(V + place[s] + 2 * k * unit + block * 256, a[k][block]);
-        }
-      }
-      const std::uint32_t b[2][1][2] = {{{weights.x, weights.y}}, {{weights.z, weights.w}}};
-#pragma unroll
-      for (int k = 0; k < 2; ++k) {
-#pragma unroll
-        for (int block = 0; block < kBlocks; ++block) multiply(sums[s][block], a[k][block], b[k]);
-      }
-    }
-    ring.copy(slice, count);
-  }
-
-  /// Adds the products of one half of a chunk (4 units of `unit` bytes) and `count` items. Items of one position share what is read of V.
-  /// Where `kRefill`, weights make way for the stream's next as soon as they are used.
-  template <bool kRefill>
-  static __device__ void multiply_half(std::uint32_t V, int unit, int count, const int (&place)[kItems], const WeightStream& stream,
-                                       Weights& weights, Sums& sums) {
-#pragma unroll
-    for (int k = 0; k < 2; ++k) {
-      std::uint32_t a[kBlocks][4];
+    for (int first = 0; first < 2; first += kTogether) {
+      Left a[kTogether][kBlocks];
 #pragma unroll
       for (int s = 0; s < kItems; ++s) {
-        if (s >= count) break;
-        if (s == 0 || place[s] != place[s - 1]) {
+        if (!kRegular && s >= items.count) break;
+        if (s == 0 || (!kRegular && items.place[s] != items.place[s - 1])) {
 #pragma unroll
-          for (int block = 0; block < kBlocks; ++block) load_matrices(V + place[s] + 2 * k * unit + block * 256, a[block]);
-        }
-        std::uint32_t b[kParts][2];
+          for (int k = 0; k < kTogether; ++k) {
 #pragma unroll
-        for (int part = 0; part < kParts; ++part) {
-          b[part][0] = k == 0 ? weights[s][part].x : weights[s][part].z;
-          b[part][1] = k == 0 ? weights[s][part].y : weights[s][part].w;
+            for (int block = 0; block < kBlocks; ++block) load_left(V + items.place[s] + 2 * (first + k) * unit + block * 256, a[k][block]);
+          }
         }
 #pragma unroll
-        for (int block = 0; block < kBlocks; ++block) multiply(sums[s][block], a[block], b);
-        if (kRefill && k == 1) stream.load(s, weights[s]);
+        for (int k = 0; k < kTogether; ++k) {
+          std::uint32_t b[kParts][2];
+#pragma unroll
+          for (int part = 0; part < kParts; ++part) {
+            b[part][0] = first + k == 0 ? weights[s][part].x : weights[s][part].z;
+            b[part][1] = first + k == 0 ? weights[s][part].y : weights[s][part].w;
+          }
+#pragma unroll
+          for (int block = 0; block < kBlocks; ++block) multiply(sums[s][block], a[k][block], b);
+        }
+        if (kRefill && first + kTogether == 2 && (!kRegular || s + 1 < kItems || s < items.count)) stream.load(s, weights[s]);
+      }
+    }
+  }
+
+  /// Adds the products of one turn's halves.
+  template <bool kRegular>
+  static __device__ void multiply_turn(const FusedLayer& layer, const RowSlice& slice, std::uint32_t V, int halves, const Items& items, WeightStream& stream,
+                                       Weights (&weights)[kAhead], Sums& sums) {
+    const int unit = layer.memory.unit_bytes;
+#pragma unroll
+    for (int half = 0; half < kHalves; ++half) {
+      if (kHalves > 2 && half >= halves) break;
+      if (kWeightsStay || half + 1 < kHalves) {
+        multiply_half<true, kRegular>(V + 4 * half * unit, unit, items, stream, weights[half % kAhead], sums);
+        stream.advance(layer, slice);
+      } else {
+        multiply_half<false, kRegular>(V + 4 * half * unit, unit, items, stream, weights[half % kAhead], sums);
       }
     }
   }
@@ -214,28 +196,6 @@ struct FusedKernel {
             t < layer.block_tiles};
   }
 
-  /// The turns of a rectangle where V has room for two: between two barriers half of the warps transform first and the others multiply first.
-  template <class Begin, class Transform, class Multiply>
-  static __device__ void overlap_turns(const FusedLayer& layer, Mover& mover, int& turn, const Begin& begin, const Transform& transform_patch, const Multiply& multiply_turn) {
-    mover.wait_for_patch(turn);
-    begin();
-    transform_patch(turn, 0);
-    const int transforms_at = warp_of_thread() / 4 % 2;  // both kinds on every scheduler
-    for (int t = 0; t < layer.turns; ++t, ++turn) {
-      __syncthreads();
-      mover.release_patch();
-#pragma unroll 1
-      for (int part = 0; part < 2; ++part) {
-        if (part != transforms_at) {
-          multiply_turn(t);
-        } else if (t + 1 < layer.turns) {
-          mover.wait_for_pixels(turn + 1);
-          transform_patch(turn + 1, (t + 1 & 1) * layer.memory.V_pitch);
-        }
-      }
-    }
-  }
-
   /// kOneTurn: then no sums live while pixels are transformed.
   template <bool kOneTurn>
   static __device__ void run(const FusedLayer& layer, const FusedPointers& p, const FusedMaps& maps, const FusedGroups& groups) {
@@ -243,22 +203,16 @@ struct FusedKernel {
     const BlockMemory& memory = layer.memory;
     const std::uint32_t base = shared_address(shared);
     const RowSlice& slice = layer.slice[blockIdx.y];
-    const int warp = warp_of_thread(), lane = threadIdx.x % 32, unit = memory.unit_bytes;
-    const int count = slice.items - warp * kItems;  // of this warp's items, or more than it has slots
-    int place[kItems];
-#pragma unroll
-    for (int s = 0; s < kItems; ++s) place[s] = s < count ? groups.positions[blockIdx.y * layer.max_items + warp * kItems + s] * kUnits * unit : 0;
+    const int lane = threadIdx.x % 32, unit = memory.unit_bytes;
+    const Items items(layer, groups);
     const Place mine = place_of_thread(layer, base + memory.V);
     const std::uint32_t V = base + memory.V + (lane / 16) * unit + (lane % 16) * 16;
     float* const M = reinterpret_cast<float*>(shared + memory.V);
-    WeightStream stream(layer, p, slice);
+    WeightStream stream(layer, p, slice, items.first);
     Weights weights[kAhead];
-    WeightRing ring(layer, p, slice, base);
-    if constexpr (kRing) {
-      ring.begin(layer, slice, count);
-    } else if constexpr (kWeightsStay) {
+    if constexpr (kWeightsStay) {
 #pragma unroll
-      for (int i = 0; i < kAhead; ++i) stream.load_all(layer, slice, count, weights[i]);
+      for (int i = 0; i < kAhead; ++i) stream.load_all(layer, slice, items.count, weights[i]);
     }
     Mover mover(layer, p, maps, base);
 
@@ -268,43 +222,21 @@ struct FusedKernel {
     for (int rectangle = static_cast<int>(blockIdx.x); rectangle < layer.rectangles; rectangle += static_cast<int>(gridDim.x)) {
       Sums sums;
       if constexpr (!kOneTurn) clear(sums);
-      const auto begin_ring = [&] {
-        if constexpr (kRing) {
-          if (rectangle != static_cast<int>(blockIdx.x)) ring.begin(layer, slice, count);
+      for (int t = 0; t < (kOneTurn ? 1 : layer.turns); ++t, ++turn) {
+        mover.wait_for_patch(turn);
+        if (mine.has_tile) {
+          const int patch = (turn & (memory.patch_buffers - 1)) * memory.patch_bytes + mine.patch;
+          transform(base + patch, memory.patch_row_bytes, slice.alive_mask, mine.V, kUnits * unit);
         }
-      };
-      const auto transform_patch = [&](int of, int V_offset) {
-        if (!mine.has_tile) return;
-        const int patch = (of & (memory.patch_buffers - 1)) * memory.patch_bytes + mine.patch;
-        transform(base + patch, memory.patch_row_bytes, slice.alive_mask, mine.V + V_offset, kUnits * unit);
-      };
-      const auto multiply_turn = [&](int t, std::uint32_t V_of_turn) {
+        if constexpr (kOneTurn) clear(sums);
+        if constexpr (!kWeightsStay) stream.load_all(layer, slice, items.count, weights[0]);
+        __syncthreads();
+        mover.release_patch();
         const int halves = 2 * layer.chunks - t * kHalves;
-#pragma unroll
-        for (int half = 0; half < kHalves; ++half) {
-          if (kHalves > 2 && half >= halves) break;
-          if constexpr (kRing) {
-            multiply_half(layer, slice, V_of_turn + 4 * half * unit, count, place, ring, sums);
-          } else if (kWeightsStay || half + 1 < kHalves) {
-            multiply_half<true>(V_of_turn + 4 * half * unit, unit, count, place, stream, weights[half % kAhead], sums);
-            stream.advance(layer, slice);
-          } else {
-            multiply_half<false>(V_of_turn + 4 * half * unit, unit, count, place, stream, weights[half % kAhead], sums);
-          }
-        }
-      };
-      if constexpr (kOverlaps) {
-        overlap_turns(layer, mover, turn, begin_ring, transform_patch, [&](int t) { multiply_turn(t, V + (t & 1) * memory.V_pitch); });
-      } else {
-        for (int t = 0; t < (kOneTurn ? 1 : layer.turns); ++t, ++turn) {
-          mover.wait_for_patch(turn);
-          if (t == 0) begin_ring();
-          transform_patch(turn, 0);
-          if constexpr (kOneTurn) clear(sums);
-          if constexpr (!kWeightsStay) stream.load_all(layer, slice, count, weights[0]);
-          __syncthreads();
-          mover.release_patch();
-          multiply_turn(t, V);
+        if (items.regular) {
+          multiply_turn<true>(layer, slice, V, halves, items, stream, weights, sums);
+        } else {
+          multiply_turn<false>(layer, slice, V, halves, items, stream, weights, sums);
         }
       }
       // Not earlier: a successor's blocks would be placed unevenly beside those that run.
@@ -312,23 +244,22 @@ struct FusedKernel {
       if (p.residual != nullptr) mover.prepare_residual();
       __syncthreads();
       if (p.residual != nullptr) mover.load_residual(rectangle, slice);
-      store_sums(sums, count, M);
+      store_sums(sums, items, M);
       if (p.residual != nullptr) mover.wait_for_residual();
       __syncthreads();
       finish(layer, p, groups, slice, M, base + memory.stage);
       mover.write(rectangle, slice);
     }
     mover.end();
-    if constexpr (kRing) wait_for_copies();
   }
 
   /// M in shared memory, over V: [row][tile].
-  static __device__ void store_sums(const Sums& sums, int count, float* M) {
+  static __device__ void store_sums(const Sums& sums, const Items& items, float* M) {
     const int lane = threadIdx.x % 32;
-    float* const first = M + (warp_of_thread() * kItems * kItemRows + lane % 4 * 2) * m_pitch(kTiles) + lane / 4;
+    float* const first = M + (items.first * kItemRows + lane % 4 * 2) * m_pitch(kTiles) + lane / 4;
 #pragma unroll
     for (int s = 0; s < kItems; ++s) {
-      if (s >= count) break;
+      if (s >= items.count) break;
       float* const row = first + s * kItemRows * m_pitch(kTiles);
 #pragma unroll
       for (int b = 0; b < kBlocks; ++b) {

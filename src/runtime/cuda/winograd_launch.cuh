@@ -13,14 +13,6 @@ __global__ void __launch_bounds__(FusedKernel<kOperand, kStride, kTiles, kItems,
   FusedKernel<kOperand, kStride, kTiles, kItems, kUnits>::template run<kOneTurn>(layer, pointers, maps, groups);
 }
 
-template <Operand kOperand, int kTiles, int kItems, int kUnits, bool kOverlaps, bool kRing>
-__global__ void __launch_bounds__(kTiles* kUnits, 1) winograd_ahead(const __grid_constant__ FusedLayer layer, const __grid_constant__ FusedPointers pointers,
-                                                                   const __grid_constant__ FusedMaps maps, const __grid_constant__ FusedGroups groups) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-  FusedKernel<kOperand, 1, kTiles, kItems, kUnits, kOverlaps, kRing>::template run<false>(layer, pointers, maps, groups);
-#endif
-}
-
 using FusedFunction = void (*)(FusedLayer, FusedPointers, FusedMaps, FusedGroups);
 
 inline bool launch_fused(FusedFunction kernel, int threads, const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups,
@@ -39,31 +31,9 @@ bool launch_one(const FusedLayer& layer, const FusedPointers& pointers, const Fu
   return launch_fused(kernel, kTiles * kUnits, layer, pointers, maps, groups, stream);
 }
 
-/// What overlaps or has a ring; null when it was not built.
-template <Operand kOperand, bool kOverlaps, bool kRing>
-FusedFunction find_ahead(FusedShape shape) {
-  const auto is = [&](int tiles, int items, int units) { return shape.tiles == tiles && shape.items_per_warp == items && shape.units == units; };
-  if (is(64, 3, 8)) return &winograd_ahead<kOperand, 64, 3, 8, kOverlaps, kRing>;
-  if (is(64, 4, 8)) return &winograd_ahead<kOperand, 64, 4, 8, kOverlaps, kRing>;
-  if (is(32, 3, 16)) return &winograd_ahead<kOperand, 32, 3, 16, kOverlaps, kRing>;
-  if (is(32, 4, 16)) return &winograd_ahead<kOperand, 32, 4, 16, kOverlaps, kRing>;
-  if (is(32, 6, 16)) return &winograd_ahead<kOperand, 32, 6, 16, kOverlaps, kRing>;
-  return nullptr;
-}
-template <Operand kOperand>
-bool launch_ahead(FusedShape shape, const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups, cudaStream_t stream) {
-  FusedFunction kernel = nullptr;
-  if (!shape.ring) kernel = find_ahead<kOperand, true, false>(shape);
-  if constexpr (kOperand != Operand::f32) {
-    if (shape.ring) kernel = shape.overlaps ? find_ahead<kOperand, true, true>(shape) : find_ahead<kOperand, false, true>(shape);
-  }
-  return kernel != nullptr && launch_fused(kernel, shape.tiles * shape.units, layer, pointers, maps, groups, stream);
-}
-
 template <Operand kOperand, int kStride>
 bool launch_shape(FusedShape shape, const FusedLayer& layer, const FusedPointers& pointers, const FusedMaps& maps, const FusedGroups& groups,
                   cudaStream_t stream) {
-  if (shape.overlaps || shape.ring) return kStride == 1 && launch_ahead<kOperand>(shape, layer, pointers, maps, groups, stream);
   const auto is = [&](int tiles, int items, int units) { return shape.tiles == tiles && shape.items_per_warp == items && shape.units == units; };
   if (is(32, 2, 8)) return launch_one<kOperand, kStride, 32, 2, 8>(layer, pointers, maps, groups, stream);
   if (is(32, 3, 8)) return launch_one<kOperand, kStride, 32, 3, 8>(layer, pointers, maps, groups, stream);

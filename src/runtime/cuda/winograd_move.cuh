@@ -68,10 +68,6 @@ class BulkMover {
   __device__ void wait_for_patch(int turn) {
     if (threadIdx.x == 0) wait_for_stores();
     __syncthreads();
-    wait_for_pixels(turn);
-  }
-  /// The same without a barrier, where the block has met after the outputs of the last rectangle.
-  __device__ void wait_for_pixels(int turn) {
     wait_barrier(barrier(turn & (layer_.memory.patch_buffers - 1)), turn >> (layer_.memory.patch_buffers - 1) & 1);
   }
   /// Behind a barrier of the block after the last use of a patch: its buffer takes the next one.

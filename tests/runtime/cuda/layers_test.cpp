@@ -55,26 +55,6 @@ TEST_F(CudaLayers, DenseConvolutionsRunByTheFusedKernelToo) {
   EXPECT_GE(count, 5);
 }
 
-/// Several turns of channels; the last also several rectangles for a block.
-TEST_F(CudaLayers, CutsThatWorkAheadAreRight) {
-  for (const char* text : {"mb2ic300ih11oc64kh3ph1:m2:rows12.0.0.12.8.0.0.0.0.0.0.0.0.0.0.12:bias+residual+relu",
-                           "mb1ic530ih7oc40kh3ph1:m2:rows0.9.0.0.7.40.0.0.0.0.0.0.1.0.0.0:bias", "mb6ic150ih60oc16kh3ph1:m2:rows5.0.0.6.0.0.0.0.0.0.0.0.4.0.0.5:bias+relu"}) {
-    const layers::Layer layer = layers::make_layer(parse_conv_problem(text));
-    const Tensor reference = layers::reference_output(layer);
-    for (const PrecisionCase& precision : kPrecisions) {
-      for (const std::string cut : {"t64i3u8k16", "t64i4u8k16", "t32i3u16k16", "t32i4u16k16", "t32i6u16k16"}) {
-        for (const std::string ahead : {"o", "r", "or"}) {
-          if (ahead != "o" && precision.precision == Precision::fp32) continue;
-          SCOPED_TRACE(std::string(text) + " " + precision.name + " " + cut + ahead);
-          SessionOptions options;
-          options.force_kernel = "cuda:winograd_fused/" + cut + ahead;
-          expect_kernel(run_layer(layer, reference, precision.precision, options), "conv", "cuda:winograd_fused_" + cut + ahead);
-        }
-      }
-    }
-  }
-}
-
 TEST_F(CudaLayers, RowPrunedLayersRunInStagesToo) {
   int small = 0, large = 0;
   for (const ConvProblem& problem : problems()) {

@@ -11,10 +11,38 @@ constexpr std::int32_t divide_up(std::int32_t a, std::int32_t b) { return (a + b
 }  // namespace
 
 std::vector<FusedShape> fused_shapes() {
-  return {{32, 2}, {32, 3}, {32, 4}, {32, 6}, {64, 2}, {64, 3}, {64, 4}, {32, 1, 16}, {32, 2, 16}, {32, 3, 16}, {32, 4, 16}, {32, 6, 16},
-          {64, 3, 8, true}, {64, 4, 8, true}, {32, 3, 16, true}, {32, 4, 16, true}, {32, 6, 16, true},
-          {64, 3, 8, false, true}, {64, 4, 8, false, true}, {32, 3, 16, false, true}, {32, 4, 16, false, true}, {32, 6, 16, false, true},
-          {64, 3, 8, true, true}, {64, 4, 8, true, true}, {32, 3, 16, true, true}, {32, 4, 16, true, true}, {32, 6, 16, true, true}};
+  return {{32, 2}, {32, 3}, {32, 4}, {32, 6}, {64, 2}, {64, 3}, {64, 4}, {32, 1, 16}, {32, 2, 16}, {32, 3, 16}, {32, 4, 16}, {32, 6, 16}};
+}
+
+std::vector<std::uint8_t> deal_items(std::span<const std::uint8_t> positions, FusedShape shape) {
+  const int items = static_cast<int>(positions.size()), warps = shape.warps();
+  std::vector<int> counts;  // of each position
+  for (int i = 0; i < items; ++i) {
+    if (i == 0 || positions[static_cast<std::size_t>(i)] != positions[static_cast<std::size_t>(i) - 1]) counts.push_back(0);
+    ++counts.back();
+  }
+  std::vector<int> shares;  // of each position: warps
+  int used = 0;
+  for (const int count : counts) used += shares.emplace_back(divide_up(count, shape.items_per_warp));
+  std::vector<std::uint8_t> firsts{0};
+  if (used > warps) {
+    for (int warp = 1; warp <= warps; ++warp) firsts.push_back(static_cast<std::uint8_t>(std::min(items, warp * shape.items_per_warp)));
+    return firsts;
+  }
+  // Warps that are left help where a warp has the most.
+  for (; used < warps; ++used) {
+    std::size_t most = 0;
+    for (std::size_t i = 1; i < counts.size(); ++i) {
+      if (divide_up(counts[i], shares[i]) > divide_up(counts[most], shares[most])) most = i;
+    }
+    ++shares[most];
+  }
+  int first = 0;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    for (int share = 1; share <= shares[i]; ++share) firsts.push_back(static_cast<std::uint8_t>(first + counts[i] * share / shares[i]));
+    first += counts[i];
+  }
+  return firsts;
 }
 
 void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes) {
@@ -65,15 +93,9 @@ BlockMemory memory_of(const FusedLayer& layer, int stride, FusedShape shape, int
   memory.stage_lines = divide_up(slice_bytes, memory.stage_line_bytes);
   memory.stage_pitch = divide_up(side * side * layer.block_tiles * memory.stage_line_bytes, 1024) * 1024;
   // Fragments are read past the last tile.
-  int V_bytes = layer.max_alive * shape.units * memory.unit_bytes + (shape.tiles - layer.block_tiles) * 16;
-  if (shape.overlaps) {
-    memory.V_pitch = divide_up(V_bytes, 16) * 16;
-    V_bytes += memory.V_pitch;
-  }
-  memory.ring = divide_up(memory.V + V_bytes, 16) * 16;
-  const int multiplied = shape.ring ? memory.ring + shape.max_items() * ring_halves(shape.items_per_warp) * kFragmentBytes : memory.V + V_bytes;
+  const int V_bytes = layer.max_alive * shape.units * memory.unit_bytes + (shape.tiles - layer.block_tiles) * 16;
   memory.stage = memory.V + divide_up(layer.max_items * kItemRows * m_pitch(shape.tiles) * 4, 1024) * 1024;
-  const int end = std::max(multiplied, memory.stage + memory.stage_lines * memory.stage_pitch);
+  const int end = std::max(memory.V + V_bytes, memory.stage + memory.stage_lines * memory.stage_pitch);
   memory.barriers = divide_up(end, 8) * 8;
   memory.bytes = memory.barriers + 3 * 8;
   return memory;

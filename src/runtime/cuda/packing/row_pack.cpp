@@ -106,15 +106,19 @@ PackSize pack_size(const winograd::Mask& mask, int slice_channels) {
   PackSize size;
   for (std::int64_t first = 0; first < mask.rows; first += slice_channels) {
     int items = 0, alive = 0;
+    std::array<int, kMostWarpItems + 1> warps{};
     for (int xi = 0; xi < mask.positions; ++xi) {
       std::int64_t rows = 0;
       for (std::int64_t k = first; k < std::min(mask.rows, first + slice_channels); ++k) rows += mask.kept(xi, k) ? 1 : 0;
-      items += static_cast<int>((rows + kItemRows - 1) / kItemRows);
+      const int count = static_cast<int>((rows + kItemRows - 1) / kItemRows);
+      for (int n = 1; n <= kMostWarpItems; ++n) warps[static_cast<std::size_t>(n)] += (count + n - 1) / n;
+      items += count;
       alive += rows > 0 ? 1 : 0;
     }
     size.slices += 1;
     size.max_items = std::max({size.max_items, items, 1});
     size.max_alive = std::max({size.max_alive, alive, 1});
+    std::ranges::transform(size.regular_warps, warps, size.regular_warps.begin(), [](int a, int b) { return std::max({a, b, 1}); });
   }
   return size;
 }

@@ -123,6 +123,9 @@ void check(const Case& c, Operand operand) {
   EXPECT_EQ(size.slices, static_cast<int>(pack.slices.size()));
   EXPECT_EQ(size.max_items, pack.max_items);
   EXPECT_EQ(size.max_alive, pack.max_alive);
+  // A warp for each item, and no fewer warps than hold them all.
+  EXPECT_EQ(size.regular_warps[1], pack.max_items);
+  EXPECT_GE(size.regular_warps[kMostWarpItems] * kMostWarpItems, pack.max_items);
 
   std::mt19937 random(5);
   std::normal_distribution<double> normal;

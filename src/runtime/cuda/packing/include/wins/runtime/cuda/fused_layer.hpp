@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "wins/runtime/cuda/divisor.hpp"
@@ -27,30 +28,25 @@ struct FusedShape {
   int tiles = 32;  ///< 32 or 64
   int items_per_warp = 4;
   int units = kChunkUnits;  ///< of channels between two barriers: 8 or 16; a block has a thread for each tile and unit
-  // Of compute capability 9.0 alone, blocks of 512 threads and stride 1:
-  bool overlaps = false;  ///< the next turn's pixels are transformed while this one's are multiplied
-  bool ring = false;      ///< weights come through shared memory, `ring_halves` ahead; not for f32
   int warps() const { return tiles * units / 32; }
   int max_items() const { return items_per_warp * warps(); }
 };
 
 /// What a block keeps where in shared memory, computed once per layer. Bytes, offsets from 0.
 ///
-/// Patches come first; V lies behind them, M over V (and its ring of weights), and the *stage* behind M: residuals, then outputs of a block, as the copy
+/// Patches come first; V lies behind them, M over V, and the *stage* behind M: residuals, then outputs of a block, as the copy
 /// engine takes them: [line][pixel][16-byte unit], where a line has 32, 64 or 128 bytes of channels.
 struct BlockMemory {
   std::int32_t patch_buffers = 1;  ///< 2: the next chunk's pixels arrive while this one is multiplied
   std::int32_t patch_bytes = 0, patch_row_bytes = 0;
   std::int32_t V = 0;
   std::int32_t unit_bytes = 0;  ///< of one unit of V: 16 a tile, an odd number of them so that 8 units of one tile lie in different banks
-  std::int32_t V_pitch = 0;     ///< to the V of the next turn, where two of them lie side by side; else 0
   std::int32_t stage = 0;
   std::int32_t stage_columns = 0;  ///< pixels of a row
   std::int32_t stage_line_bits = 0;  ///< of the index of a unit in a line: 1, 2 or 3
   std::int32_t stage_line_bytes = 0, stage_lines = 0;
   std::int32_t stage_pitch = 0;  ///< from line to line; the copy engine's order of units repeats every 1024 bytes
   std::int32_t barriers = 0;     ///< 8 bytes each: one a patch, one of the residual
-  std::int32_t ring = 0;         ///< FusedShape::ring, behind V: [warp][half][item][lane] of 16 bytes
   std::int32_t bytes = 0;
 };
 
@@ -87,6 +83,8 @@ struct FusedGroups {
   static constexpr int kMaxItems = 4096;  ///< of all slices, each counted as the largest
   alignas(16) std::uint32_t words[kMax];
   std::uint8_t positions[kMaxItems];
+  static constexpr int kMaxWarps = 16;
+  std::uint8_t first_item[kMaxSlices][kMaxWarps + 1];  ///< of each warp, and behind the last warp's
 };
 
 /// p and the pixels from one tile to the next of F(2,3).
@@ -116,12 +114,13 @@ WINS_DEVICE constexpr int m_pitch(int tiles) { return tiles + 4; }
 WINS_DEVICE constexpr int most_resident_blocks(int threads, int items_per_warp, int element_bytes) {
   return threads > 256 ? 1 : element_bytes == 2 && items_per_warp <= 4 ? 3 : 2;
 }
-/// Halves of a chunk whose weights a ring holds.
-WINS_DEVICE constexpr int ring_halves(int items_per_warp) { return items_per_warp <= 4 ? 3 : 2; }
-inline constexpr int kFragmentBytes = 512;  ///< of an item and half
 
-/// Those that were built, for every operand and stride but for the exceptions of FusedShape.
+/// Those that were built, for every operand and stride.
 std::vector<FusedShape> fused_shapes();
+
+/// The first item of each warp, and behind the last one's: no warp has items of two positions where that fits, else as many as it can hold each.
+/// `positions`: of all items of a slice, in order.
+std::vector<std::uint8_t> deal_items(std::span<const std::uint8_t> positions, FusedShape shape);
 
 /// Chooses the rectangle of tiles: the one that needs the fewest blocks, then the smallest patch. Needs
 /// everything of `layer` before `block_images`, and `slice_groups`.

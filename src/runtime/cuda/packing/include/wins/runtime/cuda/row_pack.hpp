@@ -5,6 +5,7 @@
 // positions cost nothing but their last, unfilled items; a position without rows does not appear.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -27,6 +28,7 @@ constexpr int storage_bytes(Operand operand) { return operand == Operand::f16 ||
 int unit_channels(Operand operand);
 
 inline constexpr int kItemRows = 8;
+inline constexpr int kMostWarpItems = 6;
 inline constexpr int kChunkUnits = 8;      ///< 16-byte units of channels between two barriers
 inline constexpr int kMaxPositions = 25;   ///< F(2,3) with stride 2
 inline constexpr int kGroupChannels = 8;   ///< of output channels that one thread transforms
@@ -68,6 +70,8 @@ struct RowPack {
 struct PackSize {
   int slices = 0;
   int max_items = 0, max_alive = 0;  ///< of one slice
+  /// [n]: warps that a slice needs where each holds n items, all of one position.
+  std::array<int, kMostWarpItems + 1> regular_warps{};
 };
 PackSize pack_size(const winograd::Mask& mask, int slice_channels);
 
