@@ -78,7 +78,8 @@ class Network:
         np.save(folder / "pictures.npy", self.pictures)
         self.torch = torch_network(dense, name)
         self.expected = {variant: self._answer(variant) for variant in self.files}
-        self.expected["dense-direct"] = self.expected["dense"]
+        for form in ("direct", "fused", "staged"):
+            self.expected[f"dense-{form}"] = self.expected["dense"]
 
     def _answer(self, variant):
         if variant == "dense":
@@ -113,6 +114,8 @@ def makers(arguments, library, network, x, batch, precision):
             times = network.folder / f"tuning-{precision}.txt"
             result["wins-tuned", variant] = lambda file=file: Wins(library, file, x, precision, f"tune=1,tune_cache={times}")
     result["wins", "dense-direct"] = lambda: Wins(library, files["dense"], x, precision, "winograd=0")
+    for form in ("fused", "staged") if arguments.dense_winograd else ():
+        result["wins", f"dense-{form}"] = lambda form=form: Wins(library, files["dense"], x, precision, f"force_kernel=cuda:winograd_{form}")
     return result
 
 
@@ -197,6 +200,7 @@ def parse():
     parser.add_argument("--no-compile", dest="compile", action="store_const", const=[])
     parser.add_argument("--compile-cache", type=pathlib.Path, help="folder for what torch.compile makes, a file for each case: found there, it is not made again")
     parser.add_argument("--tuned", action="store_true", help="our networks a second time, their kernels chosen by timing (tune=1), as the peers' are")
+    parser.add_argument("--dense-winograd", action="store_true", help="the dense network also with all 3x3 layers by the fused and by the staged Winograd kernel")
     parser.add_argument("--plans", action="store_true", help="print our plans")
     parser.add_argument("--add", action="store_true", help="keep the rows of other cases in --output")
     parser.add_argument("--missing", action="store_true", help="with --add: leave out cases that --output has")

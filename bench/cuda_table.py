@@ -9,7 +9,7 @@ import json
 import pathlib
 
 CASE = ("device", "network", "batch", "precision")
-VARIANTS = ("dense-direct", "dense", "wins", "wins-b", "wins-ab", "wins-ab+bcbp", "fp", "wwp")
+VARIANTS = ("dense-direct", "dense-fused", "dense-staged", "dense", "wins", "wins-b", "wins-ab", "wins-ab+bcbp", "fp", "wwp")
 OURS = {"wins": "", "wins-tuned": " tuned"}  # what a column's name ends with, by engine
 OUR_COLUMNS = [variant + end for variant in VARIANTS for end in OURS.values()]
 

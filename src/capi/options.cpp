@@ -39,11 +39,12 @@ void set(runtime::SessionOptions& options, std::string_view key, std::string_vie
   else if (key == "error_bound") options.error_bound = number<double>(key, value);
   else if (key == "memory_limit") options.memory_limit = number<std::size_t>(key, value);
   else if (key == "force_m") options.force_m = number<int>(key, value);
+  else if (key == "force_kernel") options.force_kernel = std::string(value);
   else if (key == "weight_storage") options.weight_storage = storage(value);
   else if (key == "precision") options.precision = precision(value);
   else if (key == "tune") options.tune = number<int>(key, value) != 0;
   else if (key == "tune_cache") options.tune_cache = std::string(value);
-  else fail("unknown option '{}' (known: backend, threads, winograd, error_bound, memory_limit, force_m, weight_storage, precision, tune, tune_cache)", key);
+  else fail("unknown option '{}' (known: backend, threads, winograd, error_bound, memory_limit, force_m, force_kernel, weight_storage, precision, tune, tune_cache)", key);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Convolutions by the line product, 1x1 ones with a batch norm before them.
+// Convolutions by the line product, 1x1 ones also with a batch norm before them or another one added.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -45,9 +45,7 @@ std::optional<std::string> refuse(const Problem& problem) {
   if (problem.env.operand == Operand::f32) return "fp32";
   if (device().major != 9) return "the device is not of compute capability 9.0";
   const bool alone = problem.prologue.norm == nullptr && problem.summand == nullptr;
-  // Larger kernels have not run on a GPU yet: by name alone.
-  const bool by_name = problem.env.options.force_kernel.starts_with("cuda:lines");
-  if (auto reason = alone && by_name ? refuse_windows(problem) : refuse_pointwise(*problem.node.as<graph::Conv>(), kMaxLineStride)) return reason;
+  if (auto reason = alone ? refuse_windows(problem) : refuse_pointwise(*problem.node.as<graph::Conv>(), kMaxLineStride)) return reason;
   if (auto reason = refuse_product(problem)) return reason;
   if (problem.summand != nullptr) {
     if (auto reason = refuse_summand(problem)) return reason;
@@ -71,6 +69,8 @@ Times times_of(const Problem& problem, int filters) {
 constexpr double kMostTraffic = 2.8e6;
 /// Layers that a library takes too: there cuBLAS was 18 % faster on average, on an H100 and an H200, closer than its prediction is to its times.
 constexpr double kPlain = 1.15;
+/// Larger kernels in TF32, of 11 at batch 64 and 2 at batch 1 (H200).
+constexpr double kTf32Taps = 1.15;
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -96,7 +96,7 @@ double bytes_of(const Problem& problem) {
 
 bool is_plain(const Problem& problem) {
   const auto& window = problem.node.as<graph::Conv>()->window;
-  return problem.prologue.norm == nullptr && problem.summand == nullptr && window.stride[0] * window.stride[1] == 1;
+  return problem.prologue.norm == nullptr && problem.summand == nullptr && window.stride[0] * window.stride[1] == 1 && taps_of(problem) == 1;
 }
 
 /// Filters of a block, and microseconds.
@@ -110,6 +110,7 @@ std::vector<LineCut> cuts_of(const Problem& problem) {
   const Shape& out = problem.output_shape();
   const auto chunks = static_cast<double>(all_chunks(problem));
   const int processors = device().processors;
+  const double longer = taps_of(problem) > 1 && problem.env.operand == Operand::tf32 ? kTf32Taps : 1;
   const double moved = bytes_of(problem) / std::min(0.75 * device().bandwidth, kMostTraffic * processors / 132);
   std::vector<LineCut> cuts;
   for (const int filters : {64, 128}) {
@@ -118,7 +119,7 @@ std::vector<LineCut> cuts_of(const Problem& problem) {
     const std::int64_t tiles = divide_up(out[0] * out[2] * out[3], kLinePixels) * divide_up(out[1], filters);
     const double busy = tiles <= processors ? t.single + chunks * t.single_chunk
                                             : static_cast<double>(divide_up(tiles, 2 * processors)) * (t.full + chunks * t.full_chunk);
-    cuts.push_back({filters, (is_plain(problem) ? kPlain : 1) * (t.launch + std::max(busy, moved))});
+    cuts.push_back({filters, (is_plain(problem) ? kPlain : 1) * (t.launch + std::max(longer * busy, moved))});
   }
   std::ranges::stable_sort(cuts, {}, &LineCut::us);
   return cuts;

@@ -47,6 +47,7 @@ const char* wins_last_error(void);
  *   backend=cpu|ref|cuda   threads=N (0 = all cores)   winograd=0|1   error_bound=1e-5
  *   memory_limit=BYTES (0 = none)   force_m=0|2|4|6   weight_storage=f32|bf16
  *   precision=fp32|tf32|fp16|bf16 (cuda; cpu and ref: fp32)
+ *   force_kernel=NAME of a plan's kernel, for every node that it takes (benchmarks)
  *   tune=0|1 (time kernels, less than a second a plan)   tune_cache=FILE of times, without a comma
  * On success *model must be freed with wins_free; on failure it is NULL. */
 int wins_open(const char* path, const char* options, wins_model** model);
