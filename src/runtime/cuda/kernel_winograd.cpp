@@ -1,5 +1,6 @@
 // Row-pruned F(2,3) layers by the fused kernel, and dense 3x3 convolutions where that is asked for.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <span>
 
@@ -74,8 +75,6 @@ std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
   std::vector<Cut> cuts;
   const auto filters = static_cast<int>(given.mask.rows);
   FusedLayer layer = layer_of(problem, given);
-  const std::int64_t chunk = problem.env.unit() * kChunkUnits;
-  layer.chunks = static_cast<std::int32_t>((layer.channels + chunk - 1) / chunk);
   for (const int channels : {16, 32, 64, 96, 128, 192, 256, 512}) {
     const int slice_channels = std::min(channels, (filters + 7) / 8 * 8);
     const PackSize size = pack_size(given.mask, slice_channels);
@@ -87,10 +86,16 @@ std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
     if (size.slices * size.max_items > FusedGroups::kMaxItems) continue;
     for (const FusedShape& shape : fused_shapes()) {
       if (size.max_items > shape.max_items()) continue;
+      const bool scaled = shape.factors == Factors::scaled;
+      if (scaled && (given.stride != 1 || storage_bytes(problem.env.operand) == 2)) continue;
+      const std::int64_t chunk = (scaled ? 8 : problem.env.unit()) * kChunkUnits;
+      layer.chunks = static_cast<std::int32_t>((layer.channels + chunk - 1) / chunk);
       cut_tiles(layer, given.stride, shape.tiles, storage_bytes(problem.env.operand));
-      const int resident = lay_out(layer, given.stride, shape, storage_bytes(problem.env.operand), {device().processors, device().shared_bytes});
+      const int resident = lay_out(layer, given.stride, shape, problem.env.operand, {device().processors, device().shared_bytes});
       Cut cut{shape, slice_channels};
       cut.us = predict_cut(layer, cut, given.stride, problem.env.operand, resident, size);
+      // Scaled ones are priced as others, and behind them: by name or `--tune` alone.
+      if (scaled) cut.us *= 1.01;
       if (resident > 0) cuts.push_back(cut);
     }
     if (channels >= filters) break;
@@ -100,7 +105,7 @@ std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
 }
 
 std::string text_of(const Cut& cut) {
-  return fmt::format("t{}i{}u{}k{}", cut.shape.tiles, cut.shape.items_per_warp, cut.shape.units, cut.slice_channels);
+  return fmt::format("t{}i{}u{}k{}{}", cut.shape.tiles, cut.shape.items_per_warp, cut.shape.units, cut.slice_channels, cut.shape.factors == Factors::scaled ? "h" : "");
 }
 
 std::vector<std::string> variants(const Problem& problem) {
@@ -148,9 +153,9 @@ struct Launch {
 
 std::shared_ptr<Launch> make_launch(const Problem& problem, const WinogradProblem& given, const Cut& cut) {
   const Environment& env = problem.env;
-  const std::string key = problem.node.name + "/fused/" + std::to_string(cut.slice_channels);
+  const std::string key = fmt::format("{}/fused/{}{}", problem.node.name, cut.slice_channels, cut.shape.factors == Factors::scaled ? "h" : "");
   const auto pack = env.weights.get<RowPack>(
-      key + "/pack", [&] { return pack_rows(winograd_weights(problem), given.mask, env.operand, cut.slice_channels); });
+      key + "/pack", [&] { return pack_rows(winograd_weights(problem), given.mask, env.operand, cut.slice_channels, cut.shape.factors); });
   auto launch = std::make_shared<Launch>();
   launch->operand = env.operand;
   launch->stride = given.stride;
@@ -158,13 +163,14 @@ std::shared_ptr<Launch> make_launch(const Problem& problem, const WinogradProble
   FusedLayer& layer = launch->layer;
   layer = layer_of(problem, given);
   layer.chunks = pack->chunks;
+  layer.unscale = std::ldexp(1.0F, -pack->exponent);
   layer.slices = static_cast<std::int32_t>(pack->slices.size());
   layer.max_items = pack->max_items;
   layer.max_alive = pack->max_alive;
   layer.slice_groups = pack->slice_groups();
   std::copy(pack->slices.begin(), pack->slices.end(), layer.slice);
   cut_tiles(layer, given.stride, cut.shape.tiles, storage_bytes(env.operand));
-  lay_out(layer, given.stride, cut.shape, storage_bytes(env.operand), {device().processors, device().shared_bytes});
+  lay_out(layer, given.stride, cut.shape, env.operand, {device().processors, device().shared_bytes});
   std::copy(pack->groups.begin(), pack->groups.end(), launch->groups.words);
   std::copy(pack->item_positions.begin(), pack->item_positions.end(), launch->groups.positions);
   for (std::size_t s = 0; s < pack->slices.size(); ++s) {

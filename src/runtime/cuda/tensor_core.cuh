@@ -34,6 +34,11 @@ __device__ inline void store_shared(std::uint32_t address, const uint4& words) {
                : "memory");
 }
 
+__device__ inline void store_shared_pair(std::uint32_t address, const uint2& words) {
+  asm volatile("st.shared.v2.u32 [%0], {%1, %2};" ::"r"(address), "r"(words.x), "r"(words.y) : "memory");
+}
+__device__ inline void store_shared_word(std::uint32_t address, std::uint32_t word) { asm volatile("st.shared.u32 [%0], %1;" ::"r"(address), "r"(word) : "memory"); }
+
 /// Copies 16 bytes to shared memory behind the thread's back, `bytes` of them from global memory, the rest zeros.
 __device__ inline void copy_async(std::uint32_t to, const void* from, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");

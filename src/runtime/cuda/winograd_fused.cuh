@@ -6,26 +6,30 @@
 #include "tensor_core.cuh"
 #include "winograd_fused.hpp"
 #include "winograd_move.cuh"
+#include "winograd_scale.cuh"
 #include "winograd_tiles.cuh"
 
 namespace wins::runtime::cuda {
 
-template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits>
+template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits, Factors kFactors>
 struct FusedKernel {
+  static constexpr bool kScaled = kFactors == Factors::scaled;
   using F = Format<kOperand>;
+  using Multiplied = Format<kScaled ? Operand::f16 : kOperand>;
   using Storage = typename F::Storage;
   using T = Tile<kStride>;
   static constexpr int kSize = T::kSize;
   static constexpr int kPositions = kSize * kSize;
   static constexpr int kThreads = kTiles * kUnits;
-  static constexpr int kHalves = kUnits / 4;  ///< of chunks, between two barriers
+  static constexpr int kFactorUnits = factor_units(kUnits, kFactors);
+  static constexpr int kHalves = kFactorUnits / 4;  ///< of chunks, between two barriers
   static constexpr int kWarps = kThreads / 32;
   static constexpr int kResident = most_resident_blocks(kThreads, kItems, sizeof(Storage));
   static constexpr int kBlocks = kTiles / 16;  ///< of rows of the product
   static constexpr int kParts = kOperand == Operand::f32 ? 2 : 1;
   /// Blocks with many registers always have weights on their way, also of the next rectangle; the others let them go during the transforms.
   static constexpr bool kWeightsStay = kThreads > 256;
-  static constexpr int kAhead = kWeightsStay && kItems * kParts <= 3 ? 2 : 1;  ///< halves whose weights have been asked for
+  static constexpr int kAhead = kWeightsStay && kItems * kParts <= 3 && kHalves % 2 == 0 ? 2 : 1;  ///< halves whose weights have been asked for
   static constexpr int kUnitChannels = F::kChannels;
   static constexpr int kGroupWords = kGroupChannels * static_cast<int>(sizeof(Storage)) / 16;
   static constexpr int kGroupWordsOf = (kPositions + 3) / 4 * 4;
@@ -44,8 +48,24 @@ struct FusedKernel {
     return v;
   }
 
+  /// Stores one unit of V, scaled ones as float16.
+  static __device__ void store(std::uint32_t V, const uint4& v, float scale, int part_bytes) {
+    if constexpr (kScaled) {
+      const float2 a{__uint_as_float(v.x) * scale, __uint_as_float(v.y) * scale}, b{__uint_as_float(v.z) * scale, __uint_as_float(v.w) * scale};
+      const __half2 high[2] = {__float22half2_rn(a), __float22half2_rn(b)};
+      store_shared_pair(V, reinterpret_cast<const uint2&>(high));
+      if constexpr (kParts == 2) {
+        const float2 of_a = __half22float2(high[0]), of_b = __half22float2(high[1]);
+        const __half2 low[2] = {__float22half2_rn(float2{a.x - of_a.x, a.y - of_a.y}), __float22half2_rn(float2{b.x - of_b.x, b.y - of_b.y})};
+        store_shared_pair(V + part_bytes, reinterpret_cast<const uint2&>(low));
+      }
+    } else {
+      store_shared(V, rounded(v));
+    }
+  }
+
   /// V of one tile and unit; `pitch` bytes from position to position.
-  static __device__ void transform(std::uint32_t patch, int row_bytes, std::uint32_t alive, std::uint32_t V, int pitch) {
+  static __device__ void transform(std::uint32_t patch, int row_bytes, std::uint32_t alive, std::uint32_t V, int pitch, float scale, int part_bytes) {
     T::template input_rows<F, uint4>(
         [&](int i, uint4 (&row)[kSize]) {
 #pragma unroll
@@ -55,7 +75,7 @@ struct FusedKernel {
 #pragma unroll
           for (int j = 0; j < kSize; ++j) {
             if ((alive >> (i * kSize + j) & 1U) != 0) {
-              store_shared(V, rounded(row[j]));
+              store(V, row[j], scale, part_bytes);
               V += pitch;
             }
           }
@@ -64,25 +84,53 @@ struct FusedKernel {
 
   /// Rows of V: one fragment, for f32 high and low parts.
   using Left = std::uint32_t[kParts][4];
-  static __device__ void load_left(std::uint32_t V, Left& a) {
+  static __device__ void load_left(std::uint32_t V, int part_bytes, Left& a) {
     load_matrices(V, a[0]);
-    if constexpr (kOperand == Operand::f32) {
+    if constexpr (kScaled && kParts == 2) {
+      load_matrices(V + part_bytes, a[1]);
+    } else if constexpr (kParts == 2) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) a[1][i] = F::split(a[0][i]);
     }
   }
   static __device__ void multiply(float (&sum)[4], const Left& a, const std::uint32_t (&b)[kParts][2]) {
-    if constexpr (kOperand == Operand::f32) {
-      F::multiply(sum, a[1], b[0]);
-      F::multiply(sum, a[0], b[1]);
+    if constexpr (kParts == 2) {
+      Multiplied::multiply(sum, a[1], b[0]);
+      Multiplied::multiply(sum, a[0], b[1]);
     }
-    F::multiply(sum, a[0], b[0]);
+    Multiplied::multiply(sum, a[0], b[0]);
   }
 
   using Sums = float[kItems][kBlocks][4];
   static __device__ void clear(Sums& sums) {
 #pragma unroll
     for (int i = 0; i < kItems * kBlocks * 4; ++i) sums[i / (kBlocks * 4)][i / 4 % kBlocks][i % 4] = 0;
+  }
+
+  static __device__ void multiply_all(Sums& sums, float factor) {
+#pragma unroll
+    for (int i = 0; i < kItems * kBlocks * 4; ++i) sums[i / (kBlocks * 4)][i / 4 % kBlocks][i % 4] *= factor;
+  }
+
+  /// Of a turn's pixels, as bits; infinities and NaN do not count. A barrier of the block.
+  static __device__ std::uint32_t largest_magnitude(std::uint32_t patch, int patch_bytes, std::uint32_t exchange) {
+    std::uint32_t largest = 0;
+    for (int at = static_cast<int>(threadIdx.x) * 16; at < patch_bytes; at += kThreads * 16) {
+      const uint4 words = load_shared(patch + at);
+      for (const std::uint32_t word : {words.x, words.y, words.z, words.w}) {
+        const std::uint32_t magnitude = word & 0x7FFFFFFFU;
+        largest = max(largest, magnitude < 0x7F800000U ? magnitude : 0U);
+      }
+    }
+    largest = __reduce_max_sync(0xFFFFFFFFU, largest);
+    if (threadIdx.x % 32 == 0) store_shared_word(exchange + threadIdx.x / 32 * 4, largest);
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < kWarps / 4; ++i) {
+      const uint4 words = load_shared(exchange + i * 16);
+      largest = max(max(max(words.x, words.y), max(words.z, words.w)), largest);
+    }
+    return largest;
   }
 
   using Weights = uint4[kItems][kParts];
@@ -126,7 +174,7 @@ struct FusedKernel {
       count = firsts[1] - first;
       const std::uint8_t* positions = groups.positions + blockIdx.y * layer.max_items + first;
 #pragma unroll
-      for (int s = 0; s < kItems; ++s) place[s] = s < count ? positions[s] * kUnits * layer.memory.unit_bytes : 0;
+      for (int s = 0; s < kItems; ++s) place[s] = s < count ? positions[s] * kFactorUnits * layer.memory.unit_bytes : 0;
       regular = count >= max(kItems - 1, 1) && positions[0] == positions[count - 1];
     }
   };
@@ -134,7 +182,7 @@ struct FusedKernel {
   /// Adds the products of one half of a chunk: 4 units from V on. Items of one position share what is read of V. Where `kRefill`, weights make way for
   /// the stream's next as soon as they are used.
   template <bool kRefill, bool kRegular>
-  static __device__ void multiply_half(std::uint32_t V, int unit, const Items& items, const WeightStream& stream, Weights& weights, Sums& sums) {
+  static __device__ void multiply_half(std::uint32_t V, int unit, int part_bytes, const Items& items, const WeightStream& stream, Weights& weights, Sums& sums) {
     constexpr int kTogether = kRegular && kThreads > 256 && kBlocks * kParts <= 2 && kItems <= 4 ? 2 : 1;  ///< products of two units, as registers allow
 #pragma unroll
     for (int first = 0; first < 2; first += kTogether) {
@@ -146,7 +194,7 @@ struct FusedKernel {
 #pragma unroll
           for (int k = 0; k < kTogether; ++k) {
 #pragma unroll
-            for (int block = 0; block < kBlocks; ++block) load_left(V + items.place[s] + 2 * (first + k) * unit + block * 256, a[k][block]);
+            for (int block = 0; block < kBlocks; ++block) load_left(V + items.place[s] + 2 * (first + k) * unit + block * 256, part_bytes, a[k][block]);
           }
         }
 #pragma unroll
@@ -169,15 +217,15 @@ struct FusedKernel {
   template <bool kRegular>
   static __device__ void multiply_turn(const FusedLayer& layer, const RowSlice& slice, std::uint32_t V, int halves, const Items& items, WeightStream& stream,
                                        Weights (&weights)[kAhead], Sums& sums) {
-    const int unit = layer.memory.unit_bytes;
+    const int unit = layer.memory.unit_bytes, part_bytes = layer.memory.part_bytes;
 #pragma unroll
     for (int half = 0; half < kHalves; ++half) {
       if (kHalves > 2 && half >= halves) break;
       if (kWeightsStay || half + 1 < kHalves) {
-        multiply_half<true, kRegular>(V + 4 * half * unit, unit, items, stream, weights[half % kAhead], sums);
+        multiply_half<true, kRegular>(V + 4 * half * unit, unit, part_bytes, items, stream, weights[half % kAhead], sums);
         stream.advance(layer, slice);
       } else {
-        multiply_half<false, kRegular>(V + 4 * half * unit, unit, items, stream, weights[half % kAhead], sums);
+        multiply_half<false, kRegular>(V + 4 * half * unit, unit, part_bytes, items, stream, weights[half % kAhead], sums);
       }
     }
   }
@@ -192,8 +240,8 @@ struct FusedKernel {
     const int unit = threadIdx.x % kUnits, t = threadIdx.x / kUnits;
     const BlockTile tile = tile_of_block(layer, t);
     const int line = tile.image * patch_rows(layer, kStride) + tile.row * T::kStep;
-    return {line * layer.memory.patch_row_bytes + tile.column * T::kStep * kUnits * 16 + unit * 16, V + unit * layer.memory.unit_bytes + t * 16,
-            t < layer.block_tiles};
+    const int of_V = kScaled ? unit / 2 * layer.memory.unit_bytes + unit % 2 * 8 : unit * layer.memory.unit_bytes;
+    return {line * layer.memory.patch_row_bytes + tile.column * T::kStep * kUnits * 16 + unit * 16, V + of_V + t * 16, t < layer.block_tiles};
   }
 
   /// kOneTurn: then no sums live while pixels are transformed.
@@ -221,13 +269,17 @@ struct FusedKernel {
     int turn = 0;
     for (int rectangle = static_cast<int>(blockIdx.x); rectangle < layer.rectangles; rectangle += static_cast<int>(gridDim.x)) {
       Sums sums;
+      [[maybe_unused]] BlockScale scale;
       if constexpr (!kOneTurn) clear(sums);
       for (int t = 0; t < (kOneTurn ? 1 : layer.turns); ++t, ++turn) {
         mover.wait_for_patch(turn);
-        if (mine.has_tile) {
-          const int patch = (turn & (memory.patch_buffers - 1)) * memory.patch_bytes + mine.patch;
-          transform(base + patch, memory.patch_row_bytes, slice.alive_mask, mine.V, kUnits * unit);
+        const std::uint32_t patch = base + (turn & (memory.patch_buffers - 1)) * memory.patch_bytes;
+        if constexpr (kScaled) {
+          const bool first = kOneTurn || t == 0;
+          const std::uint32_t changed = scale.adapt(largest_magnitude(patch, memory.patch_bytes, base + memory.exchange), first);
+          if (!first && changed != kUnchanged) multiply_all(sums, __uint_as_float(changed));
         }
+        if (mine.has_tile) transform(patch + mine.patch, memory.patch_row_bytes, slice.alive_mask, mine.V, kFactorUnits * unit, scale.factor(), memory.part_bytes);
         if constexpr (kOneTurn) clear(sums);
         if constexpr (!kWeightsStay) stream.load_all(layer, slice, items.count, weights[0]);
         __syncthreads();
@@ -244,6 +296,8 @@ struct FusedKernel {
       if (p.residual != nullptr) mover.prepare_residual();
       __syncthreads();
       if (p.residual != nullptr) mover.load_residual(rectangle, slice);
+      if constexpr (kScaled) multiply_all(sums, scale.inverse());
+      if constexpr (kScaled) multiply_all(sums, layer.unscale);
       store_sums(sums, items, M);
       if (p.residual != nullptr) mover.wait_for_residual();
       __syncthreads();

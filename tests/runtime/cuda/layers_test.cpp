@@ -1,6 +1,8 @@
 // The list of single layers (bench/layers/shapes.txt) on the GPU in every precision, against the float64 reference.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "layer_check.hpp"
 
 namespace wins::runtime::cuda_test {
@@ -53,6 +55,33 @@ TEST_F(CudaLayers, DenseConvolutionsRunByTheFusedKernelToo) {
     ++count;
   }
   EXPECT_GE(count, 5);
+}
+
+/// Pixels that grow with their channel, so that later turns need another power of two.
+void grow(Tensor& x) {
+  auto values = x.mutable_data<float>();
+  const std::int64_t pixels = x.dim(2) * x.dim(3);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] *= std::exp2(static_cast<float>(static_cast<std::int64_t>(i) / pixels % x.dim(1)) / 8);
+}
+
+/// float32 pixels and weights as float16 under powers of two; several turns of channels, in the last problem several rectangles for a block.
+TEST_F(CudaLayers, ScaledFactorsAreRight) {
+  for (const char* text : {"mb2ic100ih11oc64kh3ph1:m2:rows12.0.0.12.8.0.0.0.0.0.0.0.0.0.0.12:bias+residual+relu", "mb1ic5ih3oc8kh3ph1:m2:rows1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0",
+                           "mb1ic130ih7oc40kh3ph1:m2:rows0.9.0.0.7.40.0.0.0.0.0.0.1.0.0.0:bias", "mb6ic70ih60oc16kh3ph1:m2:rows5.0.0.6.0.0.0.0.0.0.0.0.4.0.0.5:bias+relu"}) {
+    layers::Layer layer = layers::make_layer(parse_conv_problem(text));
+    grow(layer.inputs[0]);
+    const Tensor reference = layers::reference_output(layer);
+    for (const PrecisionCase& precision : kPrecisions) {
+      if (precision.precision != Precision::fp32 && precision.precision != Precision::tf32) continue;
+      for (const std::string shape : {"t32i4u8", "t64i3u8", "t64i4u8", "t32i3u16", "t32i6u16"}) {
+        const std::string cut = shape + (reference.dim(1) < 16 ? "k8h" : "k16h");
+        SCOPED_TRACE(std::string(text) + " " + precision.name + " " + cut);
+        SessionOptions options;
+        options.force_kernel = "cuda:winograd_fused/" + cut;
+        expect_kernel(run_layer(layer, reference, precision.precision, options), "conv", "cuda:winograd_fused_" + cut);
+      }
+    }
+  }
 }
 
 TEST_F(CudaLayers, RowPrunedLayersRunInStagesToo) {

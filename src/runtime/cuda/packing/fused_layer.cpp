@@ -11,7 +11,13 @@ constexpr std::int32_t divide_up(std::int32_t a, std::int32_t b) { return (a + b
 }  // namespace
 
 std::vector<FusedShape> fused_shapes() {
-  return {{32, 2}, {32, 3}, {32, 4}, {32, 6}, {64, 2}, {64, 3}, {64, 4}, {32, 1, 16}, {32, 2, 16}, {32, 3, 16}, {32, 4, 16}, {32, 6, 16}};
+  std::vector<FusedShape> shapes{{32, 2}, {32, 3}, {32, 4}, {32, 6}, {64, 2}, {64, 3}, {64, 4}, {32, 1, 16}, {32, 2, 16}, {32, 3, 16}, {32, 4, 16}, {32, 6, 16}};
+  const std::size_t plain = shapes.size();
+  for (std::size_t i = 0; i < plain; ++i) {
+    shapes.push_back(shapes[i]);
+    shapes.back().factors = Factors::scaled;
+  }
+  return shapes;
 }
 
 std::vector<std::uint8_t> deal_items(std::span<const std::uint8_t> positions, FusedShape shape) {
@@ -78,13 +84,17 @@ void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes) {
 
 namespace {
 
-BlockMemory memory_of(const FusedLayer& layer, int stride, FusedShape shape, int element_bytes, int patch_buffers) {
+BlockMemory memory_of(const FusedLayer& layer, int stride, FusedShape shape, Operand operand, int patch_buffers) {
   BlockMemory memory;
+  const int element_bytes = storage_bytes(operand);
+  const bool scaled = shape.factors == Factors::scaled;
   memory.patch_buffers = patch_buffers;
   memory.patch_row_bytes = patch_columns(layer, stride) * shape.units * 16;
   memory.patch_bytes = patch_pixels(layer, stride) * shape.units * 16;
   memory.V = divide_up(patch_buffers * memory.patch_bytes, 1024) * 1024;
-  memory.unit_bytes = (layer.block_tiles | 1) * 16;
+  // Plain units are written by 8 lanes at once, scaled ones, half a unit a lane, by 16: of 8 units and two tiles, or of 16 units.
+  memory.unit_bytes = scaled && shape.units == 8 ? (divide_up(layer.block_tiles, 4) * 4 + 2) * 16 : (layer.block_tiles | 1) * 16;
+  const int units = factor_units(shape.units, shape.factors);
   const std::int32_t side = tile_outputs(layer);
   memory.stage_columns = side * layer.block_columns;
   const int slice_bytes = layer.slice_groups * kGroupChannels * element_bytes;
@@ -93,11 +103,13 @@ BlockMemory memory_of(const FusedLayer& layer, int stride, FusedShape shape, int
   memory.stage_lines = divide_up(slice_bytes, memory.stage_line_bytes);
   memory.stage_pitch = divide_up(side * side * layer.block_tiles * memory.stage_line_bytes, 1024) * 1024;
   // Fragments are read past the last tile.
-  const int V_bytes = layer.max_alive * shape.units * memory.unit_bytes + (shape.tiles - layer.block_tiles) * 16;
+  memory.part_bytes = layer.max_alive * units * memory.unit_bytes;
+  const int V_bytes = (scaled && operand == Operand::f32 ? 2 : 1) * memory.part_bytes + (shape.tiles - layer.block_tiles) * 16;
   memory.stage = memory.V + divide_up(layer.max_items * kItemRows * m_pitch(shape.tiles) * 4, 1024) * 1024;
   const int end = std::max(memory.V + V_bytes, memory.stage + memory.stage_lines * memory.stage_pitch);
   memory.barriers = divide_up(end, 8) * 8;
-  memory.bytes = memory.barriers + 3 * 8;
+  memory.exchange = divide_up(memory.barriers + 3 * 8, 16) * 16;
+  memory.bytes = scaled ? memory.exchange + 16 * 4 : memory.barriers + 3 * 8;
   return memory;
 }
 
@@ -110,12 +122,13 @@ int resident_blocks(const BlockMemory& memory, FusedShape shape, int element_byt
 
 }  // namespace
 
-int lay_out(FusedLayer& layer, int stride, FusedShape shape, int element_bytes, const Multiprocessors& processors) {
-  layer.turns = divide_up(layer.chunks * kChunkUnits, shape.units);
-  layer.memory = memory_of(layer, stride, shape, element_bytes, 1);
+int lay_out(FusedLayer& layer, int stride, FusedShape shape, Operand operand, const Multiprocessors& processors) {
+  const int element_bytes = storage_bytes(operand);
+  layer.turns = divide_up(layer.chunks * kChunkUnits, factor_units(shape.units, shape.factors));
+  layer.memory = memory_of(layer, stride, shape, operand, 1);
   const int resident = resident_blocks(layer.memory, shape, element_bytes, processors);
   if (resident == 0) return 0;
-  const BlockMemory two = memory_of(layer, stride, shape, element_bytes, 2);
+  const BlockMemory two = memory_of(layer, stride, shape, operand, 2);
   if (layer.turns > 1 && resident_blocks(two, shape, element_bytes, processors) == resident) layer.memory = two;
   const std::int32_t at_once = std::max(1, resident * processors.count / layer.slices);
   layer.grid_blocks = divide_up(layer.rectangles, divide_up(layer.rectangles, at_once));

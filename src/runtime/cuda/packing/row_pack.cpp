@@ -1,6 +1,7 @@
 #include "wins/runtime/cuda/row_pack.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "wins/base/error.hpp"
 
@@ -81,15 +82,22 @@ class Packer {
 
   /// The `quarter`-th 4 bytes of a row in one unit of channels.
   std::uint32_t word_of(std::int64_t row, std::int64_t unit, int quarter, int part) const {
-    const int elements = 4 / storage_bytes(pack_.operand);
+    const int elements = pack_.unit() / 4;
     std::uint32_t word = 0;
     for (int e = 0; e < elements; ++e) {
-      const std::int64_t channel = unit * unit_channels(pack_.operand) + quarter * elements + e;
+      const std::int64_t channel = unit * pack_.unit() + quarter * elements + e;
       if (channel >= pack_.channels) continue;
       const float value = values_[static_cast<std::size_t>(row * pack_.channels + channel)];
-      word |= operand_bits(value, pack_.operand, part) << (16 * e);
+      word |= (pack_.factors == Factors::scaled ? scaled_bits(value, part) : operand_bits(value, pack_.operand, part)) << (16 * e);
     }
     return word;
+  }
+
+  /// float16 of a weight under the power of two, or of what it leaves.
+  std::uint32_t scaled_bits(float value, int part) const {
+    const float scaled = std::ldexp(value, pack_.exponent);
+    const std::uint16_t high = to_float16(scaled);
+    return part == 0 ? high : to_float16(scaled - from_float16(high));
   }
 
   std::span<const float> values_;
@@ -97,6 +105,25 @@ class Packer {
   RowPack& pack_;
   std::vector<std::vector<std::uint8_t>> places_;
 };
+
+/// The power of two that brings the largest kept weight to [2^13, 2^14).
+int exponent_of(const Tensor& U, const winograd::Mask& mask) {
+  float largest = 0;
+  const auto values = U.data<float>();
+  for (int xi = 0; xi < mask.positions; ++xi) {
+    for (std::int64_t k = 0; k < mask.rows; ++k) {
+      if (!mask.kept(xi, k)) continue;
+      for (const float value : values.subspan(static_cast<std::size_t>((xi * mask.rows + k) * mask.columns), static_cast<std::size_t>(mask.columns))) {
+        require(std::isfinite(value), "a weight is {}", value);
+        largest = std::max(largest, std::fabs(value));
+      }
+    }
+  }
+  constexpr int kLimit = 60;
+  int exponent = 0;
+  if (largest > 0) std::frexp(largest, &exponent);
+  return largest > 0 ? std::clamp(14 - exponent, -kLimit, kLimit) : 0;
+}
 
 }  // namespace
 
@@ -123,18 +150,21 @@ PackSize pack_size(const winograd::Mask& mask, int slice_channels) {
   return size;
 }
 
-RowPack pack_rows(const Tensor& U, const winograd::Mask& mask, Operand operand, int slice_channels) {
+RowPack pack_rows(const Tensor& U, const winograd::Mask& mask, Operand operand, int slice_channels, Factors factors) {
   require(mask.axis == winograd::Axis::row, "only whole rows can be packed");
   require(mask.positions <= kMaxPositions, "{} positions are too many, {} fit", mask.positions, kMaxPositions);
   require(U.shape() == Shape({mask.positions, mask.rows, mask.columns}), "weights {} do not fit the mask {}x{}x{}",
           to_string(U.shape()), mask.positions, mask.rows, mask.columns);
   require(slice_channels > 0, "slices of {} channels are not possible", slice_channels);
   RowPack pack;
+  require(factors == Factors::plain || storage_bytes(operand) == 4, "only float32 activations have scaled factors");
   pack.operand = operand;
+  pack.factors = factors;
+  if (factors == Factors::scaled) pack.exponent = exponent_of(U, mask);
   pack.positions = mask.positions;
   pack.filters = mask.rows;
   pack.channels = mask.columns;
-  const std::int64_t chunk = static_cast<std::int64_t>(unit_channels(operand)) * kChunkUnits;
+  const std::int64_t chunk = static_cast<std::int64_t>(pack.unit()) * kChunkUnits;
   pack.chunks = static_cast<int>((pack.channels + chunk - 1) / chunk);
   pack.max_channels = static_cast<int>(std::min<std::int64_t>(slice_channels, mask.rows));
   Packer packer(U, mask, pack);

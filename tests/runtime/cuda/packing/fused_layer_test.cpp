@@ -48,7 +48,7 @@ TEST(FusedLayer, APoolLeavesOneOutputOfATile) {
   layer.slices = plain.slices = 1;
   for (FusedLayer* of : {&layer, &plain}) {
     cut_tiles(*of, 1, 32, 2);
-    ASSERT_GT(lay_out(*of, 1, {32, 4}, 2, kHopper), 0);
+    ASSERT_GT(lay_out(*of, 1, {32, 4}, Operand::f16, kHopper), 0);
   }
   EXPECT_EQ(layer.rectangles, plain.rectangles);
   EXPECT_EQ(layer.memory.stage_columns, layer.block_columns);
@@ -95,16 +95,23 @@ TEST(FusedLayer, WarpsGetItemsOfOnePositionWhereThatFits) {
 
 TEST(FusedLayer, MemoryHoldsWhatABlockKeeps) {
   for (const FusedShape& shape : fused_shapes()) {
-    for (const int bytes : {2, 4}) {
+    for (const Operand operand : {Operand::f16, Operand::tf32, Operand::f32}) {
+      const int bytes = storage_bytes(operand);
+      const bool scaled = shape.factors == Factors::scaled;
+      if (scaled && bytes == 2) continue;
       FusedLayer layer = layer_of(64, 56, 56);
       layer.slices = 2;
       cut_tiles(layer, 1, shape.tiles, bytes);
-      ASSERT_GT(lay_out(layer, 1, shape, bytes, kHopper), 0);
+      ASSERT_GT(lay_out(layer, 1, shape, operand, kHopper), 0);
       const BlockMemory& memory = layer.memory;
       EXPECT_GE(memory.V, memory.patch_buffers * patch_pixels(layer, 1) * shape.units * 16);
       EXPECT_GE(memory.unit_bytes, layer.block_tiles * 16);
-      EXPECT_EQ(memory.unit_bytes / 16 % 2, 1);
-      const int V_bytes = layer.max_alive * shape.units * memory.unit_bytes + (shape.tiles - layer.block_tiles) * 16;
+      // Half units of two tiles, or whole ones of one, lie in different banks.
+      EXPECT_EQ(memory.unit_bytes / 16 % (scaled && shape.units == 8 ? 4 : 2), scaled && shape.units == 8 ? 2 : 1);
+      EXPECT_EQ(memory.part_bytes, layer.max_alive * factor_units(shape.units, shape.factors) * memory.unit_bytes);
+      EXPECT_GE(memory.bytes, scaled ? memory.exchange + 4 * shape.warps() : memory.barriers + 3 * 8);
+      EXPECT_GE(memory.exchange, memory.barriers + 3 * 8);
+      const int V_bytes = memory.part_bytes * (scaled && operand == Operand::f32 ? 2 : 1) + (shape.tiles - layer.block_tiles) * 16;
       EXPECT_GE(memory.barriers, memory.V + V_bytes);
       EXPECT_GE(memory.stage, memory.V + layer.max_items * kItemRows * m_pitch(shape.tiles) * 4);
       EXPECT_GE(memory.stage_lines * memory.stage_line_bytes, layer.slice_groups * kGroupChannels * bytes);
@@ -122,9 +129,9 @@ TEST(FusedLayer, TwoPatchesOnlyWhereTheyCostNoResidentBlock) {
     layer.slices = 1;
     layer.max_alive = alive;
     cut_tiles(layer, 1, 32, 2);
-    const int resident = lay_out(layer, 1, {32, 4}, 2, kHopper);
+    const int resident = lay_out(layer, 1, {32, 4}, Operand::f16, kHopper);
     layer.chunks = 1;
-    EXPECT_EQ(lay_out(layer, 1, {32, 4}, 2, kHopper), resident) << alive;
+    EXPECT_EQ(lay_out(layer, 1, {32, 4}, Operand::f16, kHopper), resident) << alive;
     EXPECT_EQ(layer.memory.patch_buffers, 1);
   }
 }
@@ -134,7 +141,7 @@ TEST(FusedLayer, RectanglesAreDealtOutEvenly) {
     FusedLayer layer = layer_of(batch, 56, 56);
     layer.slices = 3;
     cut_tiles(layer, 1, 32, 2);
-    const int resident = lay_out(layer, 1, {32, 4}, 2, kHopper);
+    const int resident = lay_out(layer, 1, {32, 4}, Operand::f16, kHopper);
     const int rounds = (layer.rectangles + layer.grid_blocks - 1) / layer.grid_blocks;
     EXPECT_LE(layer.grid_blocks * layer.slices, resident * kHopper.count);
     EXPECT_LE(layer.grid_blocks, layer.rectangles);
@@ -146,7 +153,7 @@ TEST(FusedLayer, NoBlockIsResidentWhereMemoryIsShort) {
   FusedLayer layer = layer_of(64, 56, 56);
   layer.slices = 1;
   cut_tiles(layer, 1, 32, 2);
-  EXPECT_EQ(lay_out(layer, 1, {32, 4}, 2, {132, 16 * 1024}), 0);
+  EXPECT_EQ(lay_out(layer, 1, {32, 4}, Operand::f16, {132, 16 * 1024}), 0);
 }
 
 TEST(Divisor, IsExactBelowTwoToThe31st) {

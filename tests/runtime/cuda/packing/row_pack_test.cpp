@@ -52,6 +52,7 @@ Tensor masked(Tensor U, const Mask& mask) {
 }
 
 float element(const RowPack& pack, std::uint32_t word, int e) {
+  if (pack.factors == Factors::scaled) return std::ldexp(from_float16(static_cast<std::uint16_t>(word >> (16 * e))), -pack.exponent);
   if (pack.operand == Operand::f16) return from_float16(static_cast<std::uint16_t>(word >> (16 * e)));
   if (pack.operand == Operand::bf16) return from_bfloat16(static_cast<std::uint16_t>(word >> (16 * e)));
   return std::bit_cast<float>(word);
@@ -66,7 +67,7 @@ std::vector<double> multiply_items(const RowPack& pack, std::size_t s, const std
   }
   EXPECT_EQ(static_cast<int>(alive.size()), slice.alive);
   std::vector<double> M(static_cast<std::size_t>(slice.items * kItemRows), 0.0);
-  const int elements = 4 / storage_bytes(pack.operand);
+  const int elements = pack.unit() / 4;
   std::size_t word = static_cast<std::size_t>(slice.first_fragment);
   for (int half = 0; half < 2 * pack.chunks; ++half) {
     for (int item = 0; item < slice.items; ++item) {
@@ -75,7 +76,7 @@ std::vector<double> multiply_items(const RowPack& pack, std::size_t s, const std
         for (int lane = 0; lane < 32; ++lane) {
           for (int unit = 0; unit < 4; ++unit, ++word) {
             for (int e = 0; e < elements; ++e) {
-              const std::int64_t c = (half * 4 + unit) * unit_channels(pack.operand) + lane % 4 * elements + e;
+              const std::int64_t c = (half * 4 + unit) * pack.unit() + lane % 4 * elements + e;
               if (c >= pack.channels) continue;
               M[static_cast<std::size_t>(item * kItemRows + lane / 4)] +=
                   static_cast<double>(element(pack, pack.fragments.at(word), e)) * V[static_cast<std::size_t>(xi * pack.channels + c)];
@@ -115,10 +116,10 @@ struct Case {
   int slice_channels;
 };
 
-void check(const Case& c, Operand operand) {
+void check(const Case& c, Operand operand, Factors factors) {
   const Mask mask = c.kept >= 1 ? Mask::full(Axis::row, c.positions, c.K, c.C) : random_mask(c.positions, c.K, c.C, c.kept, 7);
   const Tensor U = masked(random_normal({c.positions, c.K, c.C}, 3), mask);
-  const RowPack pack = pack_rows(U, mask, operand, c.slice_channels);
+  const RowPack pack = pack_rows(U, mask, operand, c.slice_channels, factors);
   const PackSize size = pack_size(mask, c.slice_channels);
   EXPECT_EQ(size.slices, static_cast<int>(pack.slices.size()));
   EXPECT_EQ(size.max_items, pack.max_items);
@@ -133,6 +134,7 @@ void check(const Case& c, Operand operand) {
   for (double& v : V) v = normal(random);
   const std::vector<double> got = sums_of(pack, V);
   const auto weights = U.data<float>();
+  const double least = factors == Factors::scaled ? 1e-9 : 1e-12;  // low parts of small weights are subnormal
   double error = 0, norm = 0;
   for (std::int64_t row = 0; row < c.positions * c.K; ++row) {
     double want = 0, bound = 0;
@@ -141,11 +143,11 @@ void check(const Case& c, Operand operand) {
       want += term;
       bound += std::fabs(term);
     }
-    EXPECT_NEAR(got[static_cast<std::size_t>(row)], want, bound * rounding(operand) + 1e-12) << "row " << row;
+    EXPECT_NEAR(got[static_cast<std::size_t>(row)], want, bound * rounding(operand) + least) << "row " << row;
     error += std::pow(got[static_cast<std::size_t>(row)] - want, 2);
     norm += want * want;
   }
-  EXPECT_LE(std::sqrt(error), std::sqrt(norm) * rounding(operand) + 1e-12);
+  EXPECT_LE(std::sqrt(error), std::sqrt(norm) * rounding(operand) + least);
 }
 
 TEST(RowPack, ItemsMultipliedGiveTheLayersSums) {
@@ -154,7 +156,8 @@ TEST(RowPack, ItemsMultipliedGiveTheLayersSums) {
   for (const Case& c : cases) {
     for (const Operand operand : kOperands) {
       SCOPED_TRACE(testing::Message() << c.positions << " positions, K " << c.K << ", C " << c.C << ", operand " << static_cast<int>(operand));
-      check(c, operand);
+      check(c, operand, Factors::plain);
+      if (storage_bytes(operand) == 4) check(c, operand, Factors::scaled);
     }
   }
 }
@@ -174,6 +177,20 @@ TEST(RowPack, UnevenPositionsCostAtMostOneItemEach) {
   const Mask mask = random_mask(16, 256, 64, 0.3, 11);
   const PackSize size = pack_size(mask, 256);
   EXPECT_LE(size.max_items * kItemRows, mask.kept_total() + 16 * (kItemRows - 1));
+}
+
+TEST(RowPack, APowerOfTwoBringsWeightsOfAnySizeIntoFloat16) {
+  for (const float size : {1e-12F, 1.0F, 1e9F}) {
+    Tensor U = random_normal({16, 8, 20}, 3);
+    for (float& value : U.mutable_data<float>()) value *= size;
+    const RowPack pack = pack_rows(U, Mask::full(Axis::row, 16, 8, 20), Operand::f32, 8, Factors::scaled);
+    float largest = 0;
+    for (const std::uint32_t word : pack.fragments) largest = std::max(largest, std::fabs(from_float16(static_cast<std::uint16_t>(word))));
+    EXPECT_GE(largest, 4096) << size;
+    EXPECT_LE(largest, 16384) << size;
+  }
+  EXPECT_EQ(pack_rows(Tensor(DType::f32, {16, 8, 8}), Mask::full(Axis::row, 16, 8, 8), Operand::tf32, 8, Factors::scaled).exponent, 0);
+  EXPECT_THROW(pack_rows(Tensor(DType::f32, {16, 8, 8}), Mask::full(Axis::row, 16, 8, 8), Operand::f16, 8, Factors::scaled), Error);
 }
 
 TEST(RowPack, RefusesWhatItCannotHold) {

@@ -28,6 +28,7 @@ struct FusedShape {
   int tiles = 32;  ///< 32 or 64
   int items_per_warp = 4;
   int units = kChunkUnits;  ///< of channels between two barriers: 8 or 16; a block has a thread for each tile and unit
+  Factors factors = Factors::plain;
   int warps() const { return tiles * units / 32; }
   int max_items() const { return items_per_warp * warps(); }
 };
@@ -40,7 +41,9 @@ struct BlockMemory {
   std::int32_t patch_buffers = 1;  ///< 2: the next chunk's pixels arrive while this one is multiplied
   std::int32_t patch_bytes = 0, patch_row_bytes = 0;
   std::int32_t V = 0;
-  std::int32_t unit_bytes = 0;  ///< of one unit of V: 16 a tile, an odd number of them so that 8 units of one tile lie in different banks
+  std::int32_t unit_bytes = 0;  ///< of one unit of V: 16 a tile, and such a number of them that what a warp writes at once lies in different banks
+  std::int32_t part_bytes = 0;  ///< of V's high parts, where the low ones begin
+  std::int32_t exchange = 0;    ///< a word for each warp, where factors are scaled
   std::int32_t stage = 0;
   std::int32_t stage_columns = 0;  ///< pixels of a row
   std::int32_t stage_line_bits = 0;  ///< of the index of a unit in a line: 1, 2 or 3
@@ -73,6 +76,7 @@ struct FusedLayer {
   // Of the pack:
   std::int32_t turns = 0;  ///< FusedShape::units at a time, over the chunks
   std::int32_t chunks = 0, slices = 0, max_items = 0, max_alive = 0, slice_groups = 0;
+  float unscale = 1;  ///< of the weights: 2^-RowPack::exponent
   RowSlice slice[kMaxSlices];
 };
 
@@ -126,6 +130,9 @@ std::vector<std::uint8_t> deal_items(std::span<const std::uint8_t> positions, Fu
 /// everything of `layer` before `block_images`, and `slice_groups`.
 void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes);
 
+/// Units of V of a turn, and parts of each number.
+WINS_DEVICE constexpr int factor_units(int units, Factors factors) { return factors == Factors::scaled ? units / 2 : units; }
+
 /// What the cut runs on.
 struct Multiprocessors {
   int count = 1;
@@ -135,6 +142,6 @@ struct Multiprocessors {
 /// Lays out the memory of a block and deals the rectangles out; needs the tiles' cut and what is of the pack. Two patches
 /// where they leave as many blocks resident as one does. Gives the blocks that a multiprocessor holds at once, 0 when
 /// not even one fits.
-int lay_out(FusedLayer& layer, int stride, FusedShape shape, int element_bytes, const Multiprocessors& processors);
+int lay_out(FusedLayer& layer, int stride, FusedShape shape, Operand operand, const Multiprocessors& processors);
 
 }  // namespace wins::runtime::cuda

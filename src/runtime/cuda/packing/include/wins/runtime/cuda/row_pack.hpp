@@ -42,8 +42,14 @@ struct RowSlice {
   std::int64_t first_fragment = 0;  ///< words, of the slice's weights
 };
 
+/// How factors are multiplied where activations are float32: as they are (TF32, or as two TF32 numbers for f32), or as float16 under a power of two (two
+/// of them for f32).
+enum class Factors : std::uint8_t { plain, scaled };
+
 struct RowPack {
   Operand operand = Operand::f16;
+  Factors factors = Factors::plain;
+  int exponent = 0;  ///< weights are multiplied by 2^exponent; 0 unless scaled
   int positions = 0;
   std::int64_t channels = 0, filters = 0;  ///< C, K
   int chunks = 0;                          ///< of kChunkUnits units, over C
@@ -63,6 +69,8 @@ struct RowPack {
   int group_words() const { return (positions + 3) / 4 * 4; }
   int slice_groups() const { return (max_channels + kGroupChannels - 1) / kGroupChannels; }
   int parts() const { return operand == Operand::f32 ? 2 : 1; }
+  /// Channels in 16 bytes of factors.
+  int unit() const { return factors == Factors::scaled ? 8 : unit_channels(operand); }
   std::size_t weight_bytes() const { return fragments.size() * 4 + groups.size() * 4; }
 };
 
@@ -77,8 +85,8 @@ PackSize pack_size(const winograd::Mask& mask, int slice_channels);
 
 /// Packs U [positions, K, C] under a row mask in slices of at most `slice_channels` output channels.
 /// Throws `Error` when a mask has another axis, more than kMaxPositions positions, or a kept weight
-/// that is not finite or does not fit float16.
-RowPack pack_rows(const Tensor& U, const winograd::Mask& mask, Operand operand, int slice_channels);
+/// that is not finite or does not fit float16. `factors`: plain unless the operand is tf32 or f32.
+RowPack pack_rows(const Tensor& U, const winograd::Mask& mask, Operand operand, int slice_channels, Factors factors = Factors::plain);
 
 /// IEEE binary16 and bfloat16, round to nearest even.
 std::uint16_t to_float16(float value);
