@@ -1,7 +1,6 @@
 #include "blas_product.hpp"
 
 #include <algorithm>
-#include <memory>
 #include <numeric>
 #include <optional>
 
@@ -70,49 +69,39 @@ std::optional<int> find_tf32(const BlasShape& shape, const Found& found) {
 }  // namespace
 
 BlasProduct::BlasProduct(cublasLtHandle_t handle, const BlasShape& shape, Operand operand, const void* bias) : handle_(handle), shape_(shape), operand_(operand) {
-  try {
-    describe(bias);
-    find_algorithms();
-  } catch (...) {
-    destroy();
-    throw;
-  }
-}
-
-BlasProduct::~BlasProduct() { destroy(); }
-
-void BlasProduct::destroy() {
-  for (auto layout : {weights_, input_, residual_, output_}) {
-    if (layout != nullptr) cublasLtMatrixLayoutDestroy(layout);
-  }
-  if (product_ != nullptr) cublasLtMatmulDescDestroy(product_);
+  describe(bias);
+  find_algorithms();
 }
 
 /// cuBLAS's matrices are column-major, so that rows and columns change places.
 void BlasProduct::describe(const void* bias) {
   const cudaDataType_t type = type_of(operand_);
   const cublasComputeType_t compute = operand_ == Operand::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-  check(cublasLtMatmulDescCreate(&product_, compute, CUDA_R_32F), "a product");
-  set(product_, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
-  set(product_, CUBLASLT_MATMUL_DESC_EPILOGUE, shape_.relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS);
-  if (bias != nullptr) set(product_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-  const auto layout = [&](cublasLtMatrixLayout_t* to, std::int64_t rows, std::int64_t columns, std::int64_t pitch) {
-    check(cublasLtMatrixLayoutCreate(to, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns), pitch), "a matrix");
+  cublasLtMatmulDesc_t product = nullptr;
+  check(cublasLtMatmulDescCreate(&product, compute, CUDA_R_32F), "a product");
+  product_.reset(product);
+  set(product, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+  set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, shape_.relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS);
+  if (bias != nullptr) set(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+  const auto layout = [type](std::int64_t rows, std::int64_t columns, std::int64_t pitch) {
+    cublasLtMatrixLayout_t made = nullptr;
+    check(cublasLtMatrixLayoutCreate(&made, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns), pitch), "a matrix");
+    return Owner<cublasLtMatrixLayout_t>(made);
   };
-  layout(&weights_, shape_.inner, shape_.columns, shape_.inner);
-  layout(&input_, shape_.inner, shape_.rows, shape_.input_pitch);
-  layout(&output_, shape_.columns, shape_.rows, shape_.output_pitch);
-  layout(&residual_, shape_.columns, shape_.rows, shape_.residual_pitch > 0 ? shape_.residual_pitch : shape_.output_pitch);
+  weights_ = layout(shape_.inner, shape_.columns, shape_.inner);
+  input_ = layout(shape_.inner, shape_.rows, shape_.input_pitch);
+  output_ = layout(shape_.columns, shape_.rows, shape_.output_pitch);
+  residual_ = layout(shape_.columns, shape_.rows, shape_.residual_pitch > 0 ? shape_.residual_pitch : shape_.output_pitch);
 }
 
 void BlasProduct::find_algorithms() {
   cublasLtMatmulPreference_t raw = nullptr;
   check(cublasLtMatmulPreferenceCreate(&raw), "a preference");
-  const std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>, decltype(&cublasLtMatmulPreferenceDestroy)> preference(raw, &cublasLtMatmulPreferenceDestroy);
+  const Owner<cublasLtMatmulPreference_t> preference(raw);
   check(cublasLtMatmulPreferenceSetAttribute(raw, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace, sizeof(kWorkspace)), "a preference");
   found_.resize(kMostAlgorithms);
   int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, product_, weights_, input_, residual_, output_, raw, kMostAlgorithms, found_.data(), &count);
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, product_.get(), weights_.get(), input_.get(), residual_.get(), output_.get(), raw, kMostAlgorithms, found_.data(), &count);
   found_.resize(status == CUBLAS_STATUS_SUCCESS ? static_cast<std::size_t>(count) : 0);
 }
 
@@ -135,8 +124,8 @@ void BlasProduct::choose(int place) {
 void BlasProduct::enqueue(const void* weights, const void* input, const void* residual, void* output, void* workspace, cudaStream_t stream) const {
   const float one = 1, beta = shape_.residual_pitch > 0 ? 1.0F : 0.0F;
   const auto& algorithm = found_.at(chosen_);
-  check(cublasLtMatmul(handle_, product_, &one, weights, weights_, input, input_, &beta, shape_.residual_pitch > 0 ? residual : output, residual_, output, output_,
-                       &algorithm.algo, workspace, algorithm.workspaceSize, stream),
+  check(cublasLtMatmul(handle_, product_.get(), &one, weights, weights_.get(), input, input_.get(), &beta, shape_.residual_pitch > 0 ? residual : output, residual_.get(),
+                       output, output_.get(), &algorithm.algo, workspace, algorithm.workspaceSize, stream),
         "a product");
 }
 

@@ -4,6 +4,8 @@
 #include <cublasLt.h>
 
 #include <cstdint>
+#include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "kernel.hpp"
@@ -21,9 +23,6 @@ class BlasProduct {
  public:
   /// `bias`: `columns` values on the device; may be null where the product does not run.
   BlasProduct(cublasLtHandle_t handle, const BlasShape& shape, Operand operand, const void* bias);
-  ~BlasProduct();
-  BlasProduct(const BlasProduct&) = delete;
-  BlasProduct& operator=(const BlasProduct&) = delete;
 
   /// cuBLAS's algorithms for it, by their place in its heuristics; the one that we expect to be fastest first. Empty: it has none.
   std::vector<int> order() const;
@@ -39,12 +38,18 @@ class BlasProduct {
   cublasLtHandle_t handle_;
   BlasShape shape_;
   Operand operand_;
-  cublasLtMatmulDesc_t product_ = nullptr;
-  cublasLtMatrixLayout_t weights_ = nullptr, input_ = nullptr, residual_ = nullptr, output_ = nullptr;
+  struct Destroy {
+    void operator()(cublasLtMatmulDesc_t product) const { cublasLtMatmulDescDestroy(product); }
+    void operator()(cublasLtMatrixLayout_t layout) const { cublasLtMatrixLayoutDestroy(layout); }
+    void operator()(cublasLtMatmulPreference_t preference) const { cublasLtMatmulPreferenceDestroy(preference); }
+  };
+  template <class Handle>
+  using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, Destroy>;
+  Owner<cublasLtMatmulDesc_t> product_;
+  Owner<cublasLtMatrixLayout_t> weights_, input_, residual_, output_;
   std::vector<cublasLtMatmulHeuristicResult_t> found_;
   std::size_t chosen_ = 0;
 
-  void destroy();
   void describe(const void* bias);
   void find_algorithms();
 };

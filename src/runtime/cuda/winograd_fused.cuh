@@ -64,19 +64,19 @@ struct FusedKernel {
     }
   }
 
-  /// V of one tile and unit; `pitch` bytes from position to position.
-  static __device__ void transform(std::uint32_t patch, int row_bytes, std::uint32_t alive, std::uint32_t V, int pitch, float scale, int part_bytes) {
+  /// V of one tile and unit, the positions of `alive`.
+  static __device__ void transform(const BlockMemory& memory, std::uint32_t patch, std::uint32_t alive, std::uint32_t V, float scale) {
     T::template input_rows<F, uint4>(
         [&](int i, uint4 (&row)[kSize]) {
 #pragma unroll
-          for (int j = 0; j < kSize; ++j) row[j] = load_shared(patch + i * row_bytes + j * kUnits * 16);
+          for (int j = 0; j < kSize; ++j) row[j] = load_shared(patch + i * memory.patch_row_bytes + j * kUnits * 16);
         },
         [&](int i, const uint4 (&row)[kSize]) {
 #pragma unroll
           for (int j = 0; j < kSize; ++j) {
             if ((alive >> (i * kSize + j) & 1U) != 0) {
-              store(V, row[j], scale, part_bytes);
-              V += pitch;
+              store(V, row[j], scale, memory.part_bytes);
+              V += kFactorUnits * memory.unit_bytes;
             }
           }
         });
@@ -137,16 +137,17 @@ struct FusedKernel {
 
   /// Fragments of a warp's items, half after half of all chunks, over and over again.
   struct WeightStream {
+    const FusedLayer& layer;
+    const RowSlice& slice;
     const uint4* at;
     int left;  ///< halves
-    __device__ WeightStream(const FusedLayer& layer, const FusedPointers& p, const RowSlice& slice, int first_item)
-        : at(reinterpret_cast<const uint4*>(p.fragments + slice.first_fragment) + first_item * kParts * 32 + threadIdx.x % 32),
-          left(2 * layer.chunks) {}
+    __device__ WeightStream(const FusedLayer& l, const FusedPointers& p, const RowSlice& s, int first_item)
+        : layer(l), slice(s), at(reinterpret_cast<const uint4*>(p.fragments + s.first_fragment) + first_item * kParts * 32 + threadIdx.x % 32), left(2 * l.chunks) {}
     __device__ void load(int s, uint4 (&weights)[kParts]) const {
 #pragma unroll
       for (int part = 0; part < kParts; ++part) weights[part] = at[(s * kParts + part) * 32];
     }
-    __device__ void advance(const FusedLayer& layer, const RowSlice& slice) {
+    __device__ void advance() {
       const int step = slice.items * kParts * 32;
       at += step;
       if (--left > 0) return;
@@ -154,13 +155,20 @@ struct FusedKernel {
       at -= left * step;
     }
     /// All of a half, of which the warp has `count` items.
-    __device__ void load_all(const FusedLayer& layer, const RowSlice& slice, int count, Weights& weights) {
+    __device__ void load_all(int count, Weights& weights) {
 #pragma unroll
       for (int s = 0; s < kItems; ++s) {
         if (s < count) load(s, weights[s]);
       }
-      advance(layer, slice);
+      advance();
     }
+  };
+
+  /// Where fragments of V are read: so many bytes to the next unit, and to the low parts.
+  struct Rows {
+    std::uint32_t at;
+    int unit_bytes, part_bytes;
+    __device__ Rows from_unit(int unit) const { return {at + unit * unit_bytes, unit_bytes, part_bytes}; }
   };
 
   /// A warp's work items: so many of the slice's list, and of each where its position's V begins.
@@ -182,7 +190,7 @@ struct FusedKernel {
   /// Adds the products of one half of a chunk: 4 units from V on. Items of one position share what is read of V. Where `kRefill`, weights make way for
   /// the stream's next as soon as they are used.
   template <bool kRefill, bool kRegular>
-  static __device__ void multiply_half(std::uint32_t V, int unit, int part_bytes, const Items& items, const WeightStream& stream, Weights& weights, Sums& sums) {
+  static __device__ void multiply_half(const Rows& V, const Items& items, const WeightStream& stream, Weights& weights, Sums& sums) {
     constexpr int kTogether = kRegular && kThreads > 256 && kBlocks * kParts <= 2 && kItems <= 4 ? 2 : 1;  ///< products of two units, as registers allow
 #pragma unroll
     for (int first = 0; first < 2; first += kTogether) {
@@ -194,7 +202,7 @@ struct FusedKernel {
 #pragma unroll
           for (int k = 0; k < kTogether; ++k) {
 #pragma unroll
-            for (int block = 0; block < kBlocks; ++block) load_left(V + items.place[s] + 2 * (first + k) * unit + block * 256, part_bytes, a[k][block]);
+            for (int block = 0; block < kBlocks; ++block) load_left(V.from_unit(2 * (first + k)).at + items.place[s] + block * 256, V.part_bytes, a[k][block]);
           }
         }
 #pragma unroll
@@ -215,17 +223,15 @@ struct FusedKernel {
 
   /// Adds the products of one turn's halves.
   template <bool kRegular>
-  static __device__ void multiply_turn(const FusedLayer& layer, const RowSlice& slice, std::uint32_t V, int halves, const Items& items, WeightStream& stream,
-                                       Weights (&weights)[kAhead], Sums& sums) {
-    const int unit = layer.memory.unit_bytes, part_bytes = layer.memory.part_bytes;
+  static __device__ void multiply_turn(const Rows& V, int halves, const Items& items, WeightStream& stream, Weights (&weights)[kAhead], Sums& sums) {
 #pragma unroll
     for (int half = 0; half < kHalves; ++half) {
       if (kHalves > 2 && half >= halves) break;
       if (kWeightsStay || half + 1 < kHalves) {
-        multiply_half<true, kRegular>(V + 4 * half * unit, unit, part_bytes, items, stream, weights[half % kAhead], sums);
-        stream.advance(layer, slice);
+        multiply_half<true, kRegular>(V.from_unit(4 * half), items, stream, weights[half % kAhead], sums);
+        stream.advance();
       } else {
-        multiply_half<false, kRegular>(V + 4 * half * unit, unit, part_bytes, items, stream, weights[half % kAhead], sums);
+        multiply_half<false, kRegular>(V.from_unit(4 * half), items, stream, weights[half % kAhead], sums);
       }
     }
   }
@@ -251,16 +257,16 @@ struct FusedKernel {
     const BlockMemory& memory = layer.memory;
     const std::uint32_t base = shared_address(shared);
     const RowSlice& slice = layer.slice[blockIdx.y];
-    const int lane = threadIdx.x % 32, unit = memory.unit_bytes;
+    const int lane = threadIdx.x % 32;
     const Items items(layer, groups);
     const Place mine = place_of_thread(layer, base + memory.V);
-    const std::uint32_t V = base + memory.V + (lane / 16) * unit + (lane % 16) * 16;
+    const Rows V{base + memory.V + (lane / 16) * memory.unit_bytes + (lane % 16) * 16, memory.unit_bytes, memory.part_bytes};
     float* const M = reinterpret_cast<float*>(shared + memory.V);
     WeightStream stream(layer, p, slice, items.first);
     Weights weights[kAhead];
     if constexpr (kWeightsStay) {
 #pragma unroll
-      for (int i = 0; i < kAhead; ++i) stream.load_all(layer, slice, items.count, weights[i]);
+      for (int i = 0; i < kAhead; ++i) stream.load_all(items.count, weights[i]);
     }
     Mover mover(layer, p, maps, base);
 
@@ -279,16 +285,16 @@ struct FusedKernel {
           const std::uint32_t changed = scale.adapt(largest_magnitude(patch, memory.patch_bytes, base + memory.exchange), first);
           if (!first && changed != kUnchanged) multiply_all(sums, __uint_as_float(changed));
         }
-        if (mine.has_tile) transform(patch + mine.patch, memory.patch_row_bytes, slice.alive_mask, mine.V, kFactorUnits * unit, scale.factor(), memory.part_bytes);
+        if (mine.has_tile) transform(memory, patch + mine.patch, slice.alive_mask, mine.V, scale.factor());
         if constexpr (kOneTurn) clear(sums);
-        if constexpr (!kWeightsStay) stream.load_all(layer, slice, items.count, weights[0]);
+        if constexpr (!kWeightsStay) stream.load_all(items.count, weights[0]);
         __syncthreads();
         mover.release_patch();
         const int halves = 2 * layer.chunks - t * kHalves;
         if (items.regular) {
-          multiply_turn<true>(layer, slice, V, halves, items, stream, weights, sums);
+          multiply_turn<true>(V, halves, items, stream, weights, sums);
         } else {
-          multiply_turn<false>(layer, slice, V, halves, items, stream, weights, sums);
+          multiply_turn<false>(V, halves, items, stream, weights, sums);
         }
       }
       // Not earlier: a successor's blocks would be placed unevenly beside those that run.

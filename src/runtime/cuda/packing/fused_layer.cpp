@@ -11,11 +11,12 @@ constexpr std::int32_t divide_up(std::int32_t a, std::int32_t b) { return (a + b
 }  // namespace
 
 std::vector<FusedShape> fused_shapes() {
-  std::vector<FusedShape> shapes{{32, 2}, {32, 3}, {32, 4}, {32, 6}, {64, 2}, {64, 3}, {64, 4}, {32, 1, 16}, {32, 2, 16}, {32, 3, 16}, {32, 4, 16}, {32, 6, 16}};
-  const std::size_t plain = shapes.size();
-  for (std::size_t i = 0; i < plain; ++i) {
-    shapes.push_back(shapes[i]);
-    shapes.back().factors = Factors::scaled;
+  std::vector<FusedShape> shapes;
+  for (const Factors factors : {Factors::plain, Factors::scaled}) {
+    for (FusedShape shape : kFusedShapes) {
+      shape.factors = factors;
+      shapes.push_back(shape);
+    }
   }
   return shapes;
 }

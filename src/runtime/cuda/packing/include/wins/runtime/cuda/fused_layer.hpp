@@ -29,9 +29,12 @@ struct FusedShape {
   int items_per_warp = 4;
   int units = kChunkUnits;  ///< of channels between two barriers: 8 or 16; a block has a thread for each tile and unit
   Factors factors = Factors::plain;
-  int warps() const { return tiles * units / 32; }
-  int max_items() const { return items_per_warp * warps(); }
+  constexpr int warps() const { return tiles * units / 32; }
+  constexpr int max_items() const { return items_per_warp * warps(); }
 };
+
+/// Those that were built, with plain factors; scaled ones have all of them too, where activations are float32 and the stride is 1.
+inline constexpr FusedShape kFusedShapes[] = {{32, 2}, {32, 3}, {32, 4}, {32, 6}, {64, 2}, {64, 3}, {64, 4}, {32, 1, 16}, {32, 2, 16}, {32, 3, 16}, {32, 4, 16}, {32, 6, 16}};
 
 /// What a block keeps where in shared memory, computed once per layer. Bytes, offsets from 0.
 ///
@@ -119,7 +122,7 @@ WINS_DEVICE constexpr int most_resident_blocks(int threads, int items_per_warp, 
   return threads > 256 ? 1 : element_bytes == 2 && items_per_warp <= 4 ? 3 : 2;
 }
 
-/// Those that were built, for every operand and stride.
+/// kFusedShapes with both kinds of factors.
 std::vector<FusedShape> fused_shapes();
 
 /// The first item of each warp, and behind the last one's: no warp has items of two positions where that fits, else as many as it can hold each.
