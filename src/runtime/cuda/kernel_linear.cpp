@@ -6,6 +6,7 @@
 #include "activation_step.hpp"
 #include "blas_product.hpp"
 #include "kernels.hpp"
+#include "linear_layer.hpp"
 #include "problem_facts.hpp"
 #include "wins/base/error.hpp"
 
@@ -44,9 +45,9 @@ std::unique_ptr<const BlasProduct> choose_product(const Problem& problem, const 
 }
 
 /// `weights` [columns][inner] and `bias` [columns] go to the device under `key`.
-Implementation build_product(const Problem& problem, const BlasShape& shape, const Tensor& weights, const Tensor& bias, const graph::Activation& activation) {
+Implementation build_product(const Problem& problem, const BlasShape& shape, const std::string& key, const Tensor& weights, const Tensor& bias,
+                             const graph::Activation& activation) {
   const Environment& env = problem.env;
-  const std::string key = problem.node.name + (problem.input_pixels > 1 ? "/blas/pixels" : "/blas");
   const auto matrix = upload(env, key, weights, plain_layout(weights.shape())), vector = upload(env, key + "/bias", bias, plain_layout(bias.shape()));
   std::shared_ptr<const BlasProduct> product = choose_product(problem, shape, vector->data());
   Step after;
@@ -109,7 +110,7 @@ Implementation build_pointwise(const Problem& problem) {
   auto to = weights.mutable_data<float>();
   for (std::int64_t k = 0; k < K; ++k) std::copy_n(&from[static_cast<std::size_t>(k * C)], C, &to[static_cast<std::size_t>(k * p.inner)]);
   if (const Tensor* given = problem.constant(2)) std::ranges::copy(given->data<float>(), bias.mutable_data<float>().begin());
-  Implementation result = build_product(problem, p, weights, bias, problem.node.as<graph::Conv>()->activation);
+  Implementation result = build_product(problem, p, problem.node.name + "/blas", weights, bias, problem.node.as<graph::Conv>()->activation);
   result.reads = reads_of_convolution(problem);
   return result;
 }
@@ -117,74 +118,21 @@ Implementation build_pointwise(const Problem& problem) {
 // ---------------------------------------------------------------------------------------------------
 // Fully connected layers.
 
-/// The parts of a Gemm, or of a MatMul with a constant matrix behind it.
-struct Linear {
-  float alpha = 1, beta = 1;
-  bool trans_b = false;
-  graph::Activation activation;
-};
-
-Linear linear_of(const Problem& problem) {
-  if (const auto* gemm = problem.node.as<graph::Gemm>()) return {gemm->alpha, gemm->beta, gemm->trans_b, gemm->activation};
-  return {};
-}
-
-std::optional<std::string> refuse_linear(const Problem& problem) {
-  if (const auto* gemm = problem.node.as<graph::Gemm>(); gemm != nullptr && gemm->trans_a) return "its first matrix is transposed";
-  if (problem.constant(1) == nullptr || problem.input_shape(1).size() != 2) return "its second matrix is not constant";
-  if (problem.constant(0) != nullptr) return "its first matrix is constant";
-  const Shape &in = problem.input_shape(0), &out = problem.output_shape();
-  if (in.size() < 2 || in.size() == 4 || out.size() == 4) return "its first input is not a list of rows";
-  if (element_count(in) == 0 || element_count(out) == 0) return "empty";
-  // No other kernel takes such a problem, and cuBLAS may have none for rows that are no multiple of 16 bytes.
-  if (problem.input_pixels > 1 && out.back() % problem.env.unit() != 0) return "its input lies by pixels";
-  if (problem.has_input(2)) {
-    const Tensor* bias = problem.constant(2);
-    if (bias == nullptr) return "its bias is not constant";
-    if (bias->size() != 1 && (bias->size() != out.back() || bias->shape().back() != out.back())) return "its bias is not a row";
-  }
-  return std::nullopt;
-}
-
 double predict_linear(const Problem& problem) {
-  const Shape& out = problem.output_shape();
-  return predict_product(problem.env, static_cast<double>(element_count(out) / out.back()), static_cast<double>(problem.input_shape(0).back()),
-                         static_cast<double>(out.back()), 1);
-}
-
-/// [columns][inner], its inner elements in the order in which the input's lie.
-Tensor linear_weights(const Problem& problem, const Linear& linear) {
-  const std::int64_t inner = problem.input_shape(0).back(), columns = problem.output_shape().back(), pixels = problem.input_pixels, channels = inner / pixels;
-  Tensor weights(DType::f32, {columns, inner});
-  const auto from = problem.constant(1)->data<float>();
-  auto to = weights.mutable_data<float>();
-  for (std::int64_t n = 0; n < columns; ++n) {
-    std::int64_t k = 0;
-    for (std::int64_t channel = 0; channel < channels; ++channel) {
-      for (std::int64_t pixel = 0; pixel < pixels; ++pixel, ++k) {
-        to[static_cast<std::size_t>(n * inner + pixel * channels + channel)] = linear.alpha * from[static_cast<std::size_t>(linear.trans_b ? n * inner + k : k * columns + n)];
-      }
-    }
-  }
-  return weights;
+  return predict_product(problem.env, static_cast<double>(linear_rows(problem)), static_cast<double>(problem.input_shape(0).back()),
+                         static_cast<double>(problem.output_shape().back()), 1);
 }
 
 Implementation build_linear(const Problem& problem) {
-  const Linear linear = linear_of(problem);
   BlasShape p;
   p.inner = problem.input_shape(0).back();
   p.columns = problem.output_shape().back();
-  p.rows = element_count(problem.output_shape()) / p.columns;
+  p.rows = linear_rows(problem);
   p.input_pitch = p.inner;
   p.output_pitch = p.columns;
-  p.relu = linear.activation.kind == UnaryKind::relu;
-  Tensor bias(DType::f32, {p.columns});
-  if (const Tensor* given = problem.constant(2)) {
-    const auto values = given->data<float>();
-    auto row = bias.mutable_data<float>();
-    for (std::size_t n = 0; n < row.size(); ++n) row[n] = linear.beta * values[values.size() == 1 ? 0 : n];
-  }
-  Implementation result = build_product(problem, p, linear_weights(problem, linear), bias, linear.activation);
+  const graph::Activation activation = linear_of(problem).activation;
+  p.relu = activation.kind == UnaryKind::relu;
+  Implementation result = build_product(problem, p, linear_key(problem), linear_weights(problem), linear_bias(problem), activation);
   result.reads = reads_first(problem, 1);
   return result;
 }

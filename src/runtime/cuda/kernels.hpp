@@ -24,6 +24,8 @@ Kernel cudnn_convolution_kernel();
 // kernel_linear.cpp: cuBLASLt.
 Kernel pointwise_kernel();
 Kernel linear_kernel();
+// kernel_vector.cu: fully connected layers of few rows.
+Kernel vector_kernel();
 
 // kernel_direct.cu: plain loops for every convolution, slow.
 Kernel direct_convolution_kernel();

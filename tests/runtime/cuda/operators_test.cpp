@@ -449,6 +449,25 @@ TEST_F(Operators, Gemm) {
   }
 }
 
+TEST_F(Operators, GemmOfFewRows) {
+  for (const std::int64_t n : {1, 2, 3, 4}) {
+    for (const std::int64_t inner : {8, 264, 1032, 4096}) {
+      for (const std::int64_t columns : {1, 67, 2200}) {
+        for (const UnaryKind kind : {UnaryKind::identity, UnaryKind::relu, UnaryKind::silu}) {
+          if (kind != UnaryKind::relu && inner != 264) continue;
+          Net net(wins::Shape{n, inner});
+          net.force_kernel = "cuda:vector";
+          const ValueId w = net.constant(wins::Shape{columns, inner});
+          net.check(Gemm{1.5F, 0.5F, false, true, {kind, 0, 0}}, {net.x, w, net.constant(wins::Shape{columns}, 4)}, "cuda:vector");
+        }
+      }
+    }
+  }
+  Net product(wins::Shape{2, 48});
+  product.force_kernel = "cuda:vector";
+  product.check(MatMul{}, {product.x, product.constant(wins::Shape{48, 30})}, "cuda:vector");
+}
+
 TEST_F(Operators, MatMul) {
   struct Case {
     wins::Shape a, b;
