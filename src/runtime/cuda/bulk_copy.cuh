@@ -44,6 +44,29 @@ __device__ inline void load_run(std::uint32_t to, const void* from, std::uint32_
                : "memory");
 }
 
+/// The caller's block; 0 without clusters.
+__device__ inline int block_in_cluster() {
+  int rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+/// A barrier of all threads of the cluster, behind which they see each other's shared memory.
+__device__ inline void meet_cluster() { asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory"); }
+/// 16 bytes of what another block of the cluster has at this address.
+__device__ inline uint4 load_shared_of(int block, std::uint32_t address) {
+  uint4 words;
+  asm volatile(
+      "{\n"
+      ".reg .b32 there;\n"
+      "mapa.shared::cluster.u32 there, %4, %5;\n"
+      "ld.shared::cluster.v4.u32 {%0, %1, %2, %3}, [there];\n"
+      "}"
+      : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)
+      : "r"(address), "r"(block)
+      : "memory");
+  return words;
+}
+
 /// Lets the copy engine fetch a mapping, an argument of the kernel, ahead.
 __device__ inline void prefetch_map(const CUtensorMap& map) { asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory"); }
 

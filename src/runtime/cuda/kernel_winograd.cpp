@@ -88,14 +88,15 @@ std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
       if (size.max_items > shape.max_items()) continue;
       const bool scaled = shape.factors == Factors::scaled;
       if (scaled && (given.stride != 1 || storage_bytes(problem.env.operand) == 2)) continue;
+      if (shape.splits > 1 && (given.stride != 1 || device().major < 9)) continue;
       const std::int64_t chunk = (scaled ? 8 : problem.env.unit()) * kChunkUnits;
       layer.chunks = static_cast<std::int32_t>((layer.channels + chunk - 1) / chunk);
       cut_tiles(layer, given.stride, shape.tiles, storage_bytes(problem.env.operand));
       const int resident = lay_out(layer, given.stride, shape, problem.env.operand, {device().processors, device().shared_bytes});
       Cut cut{shape, slice_channels};
       cut.us = predict_cut(layer, cut, given.stride, problem.env.operand, resident, size);
-      // Scaled ones are priced as others, and behind them: by name or `--tune` alone.
-      if (scaled) cut.us *= 1.01;
+      // Scaled and split ones have not run on a GPU yet: by name or `--tune` alone.
+      if (scaled || shape.splits > 1) cut.us *= 1.5;
       if (resident > 0) cuts.push_back(cut);
     }
     if (channels >= filters) break;
@@ -105,7 +106,9 @@ std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
 }
 
 std::string text_of(const Cut& cut) {
-  return fmt::format("t{}i{}u{}k{}{}", cut.shape.tiles, cut.shape.items_per_warp, cut.shape.units, cut.slice_channels, cut.shape.factors == Factors::scaled ? "h" : "");
+  const FusedShape& shape = cut.shape;
+  return fmt::format("t{}i{}u{}k{}{}{}", shape.tiles, shape.items_per_warp, shape.units, cut.slice_channels, shape.factors == Factors::scaled ? "h" : "",
+                     shape.splits > 1 ? fmt::format("s{}", shape.splits) : "");
 }
 
 std::vector<std::string> variants(const Problem& problem) {

@@ -11,7 +11,7 @@
 
 namespace wins::runtime::cuda {
 
-template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits, Factors kFactors>
+template <Operand kOperand, int kStride, int kTiles, int kItems, int kUnits, Factors kFactors, bool kSplit = false>
 struct FusedKernel {
   static constexpr bool kScaled = kFactors == Factors::scaled;
   using F = Format<kOperand>;
@@ -36,7 +36,7 @@ struct FusedKernel {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
   using Mover = ThreadMover<kOperand, kStride, kTiles, kUnits>;
 #else
-  using Mover = BulkMover<kOperand, kStride, kTiles, kUnits>;
+  using Mover = BulkMover<kOperand, kStride, kTiles, kUnits, kSplit>;
 #endif
 
   /// The same in all lanes, as the compiler sees it too.
@@ -142,7 +142,11 @@ struct FusedKernel {
     const uint4* at;
     int left;  ///< halves
     __device__ WeightStream(const FusedLayer& l, const FusedPointers& p, const RowSlice& s, int first_item)
-        : layer(l), slice(s), at(reinterpret_cast<const uint4*>(p.fragments + s.first_fragment) + first_item * kParts * 32 + threadIdx.x % 32), left(2 * l.chunks) {}
+        : layer(l), slice(s), at(reinterpret_cast<const uint4*>(p.fragments + s.first_fragment) + first_item * kParts * 32 + threadIdx.x % 32), left(halves()) {
+      if constexpr (kSplit) at += block_in_cluster() * left * s.items * kParts * 32;
+    }
+    /// Of this block.
+    __device__ int halves() const { return kSplit ? layer.turns * kHalves : 2 * layer.chunks; }
     __device__ void load(int s, uint4 (&weights)[kParts]) const {
 #pragma unroll
       for (int part = 0; part < kParts; ++part) weights[part] = at[(s * kParts + part) * 32];
@@ -151,7 +155,7 @@ struct FusedKernel {
       const int step = slice.items * kParts * 32;
       at += step;
       if (--left > 0) return;
-      left = 2 * layer.chunks;
+      left = halves();
       at -= left * step;
     }
     /// All of a half, of which the warp has `count` items.
@@ -290,7 +294,7 @@ struct FusedKernel {
         if constexpr (!kWeightsStay) stream.load_all(items.count, weights[0]);
         __syncthreads();
         mover.release_patch();
-        const int halves = 2 * layer.chunks - t * kHalves;
+        const int halves = stream.halves() - t * kHalves;
         if (items.regular) {
           multiply_turn<true>(V, halves, items, stream, weights, sums);
         } else {
@@ -299,13 +303,20 @@ struct FusedKernel {
       }
       // Not earlier: a successor's blocks would be placed unevenly beside those that run.
       if (rectangle + static_cast<int>(gridDim.x) >= layer.rectangles) let_successor_start();
-      if (p.residual != nullptr) mover.prepare_residual();
+      const bool finishes = !kSplit || block_in_cluster() == 0, has_residual = finishes && p.residual != nullptr;
+      if (has_residual) mover.prepare_residual();
       __syncthreads();
-      if (p.residual != nullptr) mover.load_residual(rectangle, slice);
+      if (has_residual) mover.load_residual(rectangle, slice);
       if constexpr (kScaled) multiply_all(sums, scale.inverse());
       if constexpr (kScaled) multiply_all(sums, layer.unscale);
       store_sums(sums, items, M);
-      if (p.residual != nullptr) mover.wait_for_residual();
+      if constexpr (kSplit) {
+        meet_cluster();
+        if (finishes) add_sums(layer, slice, base + memory.V);
+        meet_cluster();
+        if (!finishes) continue;
+      }
+      if (has_residual) mover.wait_for_residual();
       __syncthreads();
       finish(layer, p, groups, slice, M, base + memory.stage);
       mover.write(rectangle, slice);
@@ -328,6 +339,19 @@ struct FusedKernel {
         row[b * 16 + 8] = sums[s][b][2];
         row[b * 16 + 8 + m_pitch(kTiles)] = sums[s][b][3];
       }
+    }
+  }
+
+  /// Adds the other blocks' M to the first one's.
+  static __device__ void add_sums(const FusedLayer& layer, const RowSlice& slice, std::uint32_t M) {
+    const int bytes = slice.items * kItemRows * m_pitch(kTiles) * static_cast<int>(sizeof(float));
+    for (int at = static_cast<int>(threadIdx.x) * 16; at < bytes; at += kThreads * 16) {
+      uint4 sum = load_shared(M + at);
+      for (int block = 1; block < layer.splits; ++block) {
+        const uint4 more = load_shared_of(block, M + at);
+        sum = {FloatFormat::add(sum.x, more.x), FloatFormat::add(sum.y, more.y), FloatFormat::add(sum.z, more.z), FloatFormat::add(sum.w, more.w)};
+      }
+      store_shared(M + at, sum);
     }
   }
 

@@ -16,6 +16,15 @@ __global__ void __launch_bounds__(kTiles* kUnits, (FusedKernel<kOperand, kStride
   FusedKernel<kOperand, kStride, kTiles, kItems, kUnits, kFactors>::template run<kOneTurn>(layer, pointers, maps, groups);
 }
 
+/// Blocks that share their channels.
+template <Operand kOperand, int kTiles, int kItems, int kUnits>
+__global__ void __launch_bounds__(kTiles* kUnits, 1) winograd_split(const __grid_constant__ FusedLayer layer, const __grid_constant__ FusedPointers pointers,
+                                                                   const __grid_constant__ FusedMaps maps, const __grid_constant__ FusedGroups groups) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+  FusedKernel<kOperand, 1, kTiles, kItems, kUnits, Factors::plain, true>::template run<false>(layer, pointers, maps, groups);
+#endif
+}
+
 /// What all launches of a layer share.
 struct FusedLaunch {
   const FusedLayer& layer;
@@ -35,8 +44,11 @@ bool launch_one(const FusedLaunch& launch) {
   if constexpr (kThreads == 256) {
     if (layer.turns == 1) kernel = &winograd_fused<kOperand, kStride, shape.tiles, shape.items_per_warp, shape.units, kFactors, true>;
   }
-  const dim3 grid(static_cast<unsigned>(layer.grid_blocks), static_cast<unsigned>(layer.slices));
-  return launch_early(kernel, grid, kThreads, layer.memory.bytes, launch.stream, layer, launch.pointers, launch.maps, launch.groups);
+  if constexpr (can_split(shape) && kStride == 1 && kFactors == Factors::plain) {
+    if (layer.splits > 1) kernel = &winograd_split<kOperand, shape.tiles, shape.items_per_warp, shape.units>;
+  }
+  const dim3 grid(static_cast<unsigned>(layer.grid_blocks), static_cast<unsigned>(layer.slices), static_cast<unsigned>(layer.splits));
+  return launch_clusters_early(layer.splits, kernel, grid, kThreads, layer.memory.bytes, launch.stream, layer, launch.pointers, launch.maps, launch.groups);
 }
 
 /// False where there is no such shape, or its launch failed.

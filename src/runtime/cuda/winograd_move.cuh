@@ -44,13 +44,13 @@ __device__ inline std::uint32_t in_stage(const BlockMemory& memory, std::uint32_
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 
-/// One thread asks the copy engine for whole rectangles.
-template <Operand kOperand, int kStride, int kTiles, int kUnits>
+/// One thread asks the copy engine for whole rectangles. `kSplit`: of the turns that are this block's in its cluster.
+template <Operand kOperand, int kStride, int kTiles, int kUnits, bool kSplit>
 class BulkMover {
  public:
   /// `base`: of shared memory.
   __device__ BulkMover(const FusedLayer& layer, const FusedPointers&, const FusedMaps& maps, std::uint32_t base)
-      : layer_(layer), maps_(maps), base_(base), next_rectangle_(static_cast<int>(blockIdx.x)) {
+      : layer_(layer), maps_(maps), base_(base), next_rectangle_(static_cast<int>(blockIdx.x)), first_turn_(kSplit ? block_in_cluster() * layer.turns : 0), next_turn_(first_turn_) {
     if (threadIdx.x != 0) return;
     for (int b = 0; b < 3; ++b) init_barrier(barrier(b));
     publish_barriers();
@@ -117,8 +117,8 @@ class BulkMover {
     load_rectangle(base_ + buffer * layer_.memory.patch_bytes, maps_.input, next_turn_ * kUnits * Format<kOperand>::kChannels,
                    at.column * T::kStep - layer_.pad_left, at.row * T::kStep - layer_.pad_top, at.image, barrier(buffer));
     ++loads_;
-    if (++next_turn_ < layer_.turns) return;
-    next_turn_ = 0;
+    if (++next_turn_ < first_turn_ + layer_.turns) return;
+    next_turn_ = first_turn_;
     next_rectangle_ += static_cast<int>(gridDim.x);
   }
 
@@ -137,7 +137,7 @@ class BulkMover {
   const FusedLayer& layer_;
   const FusedMaps& maps_;
   std::uint32_t base_;
-  int next_rectangle_, next_turn_ = 0, loads_ = 0, residuals_ = 0;
+  int next_rectangle_, first_turn_, next_turn_, loads_ = 0, residuals_ = 0;
 };
 
 #endif

@@ -16,6 +16,11 @@ std::vector<FusedShape> fused_shapes() {
     for (FusedShape shape : kFusedShapes) {
       shape.factors = factors;
       shapes.push_back(shape);
+      if (!can_split(shape)) continue;
+      for (const int splits : {2, 4}) {
+        shape.splits = splits;
+        shapes.push_back(shape);
+      }
     }
   }
   return shapes;
@@ -125,13 +130,16 @@ int resident_blocks(const BlockMemory& memory, FusedShape shape, int element_byt
 
 int lay_out(FusedLayer& layer, int stride, FusedShape shape, Operand operand, const Multiprocessors& processors) {
   const int element_bytes = storage_bytes(operand);
-  layer.turns = divide_up(layer.chunks * kChunkUnits, factor_units(shape.units, shape.factors));
+  const std::int32_t units = layer.chunks * kChunkUnits, turn_units = factor_units(shape.units, shape.factors);
+  if (shape.splits > 1 && units % (turn_units * shape.splits) != 0) return 0;
+  layer.turns = divide_up(units, turn_units) / shape.splits;
+  layer.splits = shape.splits;
   layer.memory = memory_of(layer, stride, shape, operand, 1);
   const int resident = resident_blocks(layer.memory, shape, element_bytes, processors);
   if (resident == 0) return 0;
   const BlockMemory two = memory_of(layer, stride, shape, operand, 2);
   if (layer.turns > 1 && resident_blocks(two, shape, element_bytes, processors) == resident) layer.memory = two;
-  const std::int32_t at_once = std::max(1, resident * processors.count / layer.slices);
+  const std::int32_t at_once = std::max(1, resident * processors.count / (layer.slices * shape.splits));
   layer.grid_blocks = divide_up(layer.rectangles, divide_up(layer.rectangles, at_once));
   return resident;
 }

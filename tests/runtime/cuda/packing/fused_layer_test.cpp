@@ -101,6 +101,7 @@ TEST(FusedLayer, MemoryHoldsWhatABlockKeeps) {
       if (scaled && bytes == 2) continue;
       FusedLayer layer = layer_of(64, 56, 56);
       layer.slices = 2;
+      layer.chunks = 8;
       cut_tiles(layer, 1, shape.tiles, bytes);
       ASSERT_GT(lay_out(layer, 1, shape, operand, kHopper), 0);
       const BlockMemory& memory = layer.memory;
@@ -119,6 +120,22 @@ TEST(FusedLayer, MemoryHoldsWhatABlockKeeps) {
       EXPECT_EQ(memory.stage % 1024, 0);
       EXPECT_EQ(memory.stage_pitch % 1024, 0);
       EXPECT_LE(memory.bytes, kHopper.shared_bytes);
+    }
+  }
+}
+
+TEST(FusedLayer, BlocksThatShareChannelsHaveEquallyMany) {
+  FusedLayer layer = layer_of(1, 14, 14);
+  layer.slices = 1;
+  cut_tiles(layer, 1, 32, 2);
+  for (const int splits : {1, 2, 4}) {
+    for (const int chunks : {1, 2, 4, 6, 8}) {
+      layer.chunks = chunks;
+      const bool even = splits == 1 || chunks * kChunkUnits % (16 * splits) == 0;
+      EXPECT_EQ(lay_out(layer, 1, {32, 1, 16, Factors::plain, splits}, Operand::f16, kHopper) > 0, even) << chunks << " in " << splits;
+      if (!even) continue;
+      EXPECT_EQ(layer.turns * splits, (chunks * kChunkUnits + 15) / 16);
+      EXPECT_LE(layer.grid_blocks * layer.slices * splits, kHopper.count);
     }
   }
 }

@@ -29,12 +29,16 @@ struct FusedShape {
   int items_per_warp = 4;
   int units = kChunkUnits;  ///< of channels between two barriers: 8 or 16; a block has a thread for each tile and unit
   Factors factors = Factors::plain;
+  int splits = 1;  ///< blocks that share a rectangle's channels, a cluster of compute capability 9.0; stride 1
   constexpr int warps() const { return tiles * units / 32; }
   constexpr int max_items() const { return items_per_warp * warps(); }
 };
 
 /// Those that were built, with plain factors; scaled ones have all of them too, where activations are float32 and the stride is 1.
 inline constexpr FusedShape kFusedShapes[] = {{32, 2}, {32, 3}, {32, 4}, {32, 6}, {64, 2}, {64, 3}, {64, 4}, {32, 1, 16}, {32, 2, 16}, {32, 3, 16}, {32, 4, 16}, {32, 6, 16}};
+
+/// Blocks of 512 threads with few items: for layers that leave most multiprocessors without a block.
+constexpr bool can_split(const FusedShape& shape) { return shape.units == 16 && shape.items_per_warp <= 4 && shape.factors == Factors::plain; }
 
 /// What a block keeps where in shared memory, computed once per layer. Bytes, offsets from 0.
 ///
@@ -77,7 +81,8 @@ struct FusedLayer {
   std::int32_t grid_blocks = 1;   ///< of one slice; each takes every grid_blocks-th rectangle
   BlockMemory memory;
   // Of the pack:
-  std::int32_t turns = 0;  ///< FusedShape::units at a time, over the chunks
+  std::int32_t turns = 0;  ///< of a block, FusedShape::units at a time, over its chunks
+  std::int32_t splits = 1;  ///< FusedShape::splits
   std::int32_t chunks = 0, slices = 0, max_items = 0, max_alive = 0, slice_groups = 0;
   float unscale = 1;  ///< of the weights: 2^-RowPack::exponent
   RowSlice slice[kMaxSlices];
@@ -122,7 +127,7 @@ WINS_DEVICE constexpr int most_resident_blocks(int threads, int items_per_warp, 
   return threads > 256 ? 1 : element_bytes == 2 && items_per_warp <= 4 ? 3 : 2;
 }
 
-/// kFusedShapes with both kinds of factors.
+/// kFusedShapes with both kinds of factors, and those that `can_split` in two and four.
 std::vector<FusedShape> fused_shapes();
 
 /// The first item of each warp, and behind the last one's: no warp has items of two positions where that fits, else as many as it can hold each.
@@ -144,7 +149,7 @@ struct Multiprocessors {
 
 /// Lays out the memory of a block and deals the rectangles out; needs the tiles' cut and what is of the pack. Two patches
 /// where they leave as many blocks resident as one does. Gives the blocks that a multiprocessor holds at once, 0 when
-/// not even one fits.
+/// not even one fits, or the turns cannot be split evenly.
 int lay_out(FusedLayer& layer, int stride, FusedShape shape, Operand operand, const Multiprocessors& processors);
 
 }  // namespace wins::runtime::cuda
