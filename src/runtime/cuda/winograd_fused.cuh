@@ -273,6 +273,7 @@ struct FusedKernel {
       for (int i = 0; i < kAhead; ++i) stream.load_all(items.count, weights[i]);
     }
     Mover mover(layer, p, maps, base);
+    const bool finishes = !kSplit || block_in_cluster() == 0, has_residual = finishes && p.residual != nullptr;
 
     wait_for_predecessor();
     mover.begin();
@@ -294,6 +295,7 @@ struct FusedKernel {
         if constexpr (!kWeightsStay) stream.load_all(items.count, weights[0]);
         __syncthreads();
         mover.release_patch();
+        if (t == 0 && has_residual) mover.load_residual_early(rectangle, slice);
         const int halves = stream.halves() - t * kHalves;
         if (items.regular) {
           multiply_turn<true>(V, halves, items, stream, weights, sums);
@@ -303,10 +305,9 @@ struct FusedKernel {
       }
       // Not earlier: a successor's blocks would be placed unevenly beside those that run.
       if (rectangle + static_cast<int>(gridDim.x) >= layer.rectangles) let_successor_start();
-      const bool finishes = !kSplit || block_in_cluster() == 0, has_residual = finishes && p.residual != nullptr;
-      if (has_residual) mover.prepare_residual();
+      mover.prepare_stage(has_residual);
       __syncthreads();
-      if (has_residual) mover.load_residual(rectangle, slice);
+      if (has_residual) mover.load_residual_late(rectangle, slice);
       if constexpr (kScaled) multiply_all(sums, scale.inverse());
       if constexpr (kScaled) multiply_all(sums, layer.unscale);
       store_sums(sums, items, M);

@@ -66,7 +66,7 @@ class BulkMover {
 
   /// Waits for the patch of this turn; patches come channels after channels, rectangle after rectangle. Also a barrier of the block.
   __device__ void wait_for_patch(int turn) {
-    if (threadIdx.x == 0) wait_for_stores();
+    if (threadIdx.x == 0 && !layer_.memory.stage_apart) wait_for_stores();
     __syncthreads();
     wait_barrier(barrier(turn & (layer_.memory.patch_buffers - 1)), turn >> (layer_.memory.patch_buffers - 1) & 1);
   }
@@ -75,14 +75,19 @@ class BulkMover {
     if (threadIdx.x == 0) load_next();
   }
 
-  /// Before a barrier of the block; then `load_residual` may overwrite what was V.
-  __device__ void prepare_residual() { fence_copy_engine(); }
-  __device__ void load_residual(int rectangle, const RowSlice& slice) {
-    if (threadIdx.x != 0) return;
-    const BlockMemory& memory = layer_.memory;
-    const int lines = (slice.channels + line_channels() - 1) / line_channels();
-    expect_bytes(barrier(2), lines * 4 * layer_.block_tiles * memory.stage_line_bytes);
-    each_line(rectangle, slice, [&](int x, int y, int z, int w, std::uint32_t line) { load_rectangle(line, maps_.residual, x, y, z, w, barrier(2)); });
+  /// Residuals whose place nothing else uses meanwhile.
+  __device__ void load_residual_early(int rectangle, const RowSlice& slice) {
+    if (threadIdx.x != 0 || !layer_.memory.stage_apart) return;
+    wait_for_stores();
+    load_residual(rectangle, slice);
+  }
+  /// Before a barrier of the block, behind which the stage is used; then `load_residual_late` may overwrite what was V.
+  __device__ void prepare_stage(bool has_residual) {
+    if (threadIdx.x == 0 && layer_.memory.stage_apart) wait_for_stores();
+    if (has_residual && !layer_.memory.stage_apart) fence_copy_engine();
+  }
+  __device__ void load_residual_late(int rectangle, const RowSlice& slice) {
+    if (threadIdx.x == 0 && !layer_.memory.stage_apart) load_residual(rectangle, slice);
   }
   __device__ void wait_for_residual() {
     wait_barrier(barrier(2), residuals_ & 1);
@@ -105,6 +110,13 @@ class BulkMover {
  private:
   /// The constants of this are in their cache then, which takes longer than all else here.
   static __device__ void keep(const Corner& at) { asm volatile("" ::"r"(at.image), "r"(at.row), "r"(at.column)); }
+
+  /// One thread.
+  __device__ void load_residual(int rectangle, const RowSlice& slice) {
+    const int lines = (slice.channels + line_channels() - 1) / line_channels();
+    expect_bytes(barrier(2), lines * 4 * layer_.block_tiles * layer_.memory.stage_line_bytes);
+    each_line(rectangle, slice, [&](int x, int y, int z, int w, std::uint32_t line) { load_rectangle(line, maps_.residual, x, y, z, w, barrier(2)); });
+  }
 
   __device__ std::uint32_t barrier(int b) const { return base_ + layer_.memory.barriers + b * 8; }
 
@@ -166,8 +178,9 @@ class ThreadMover {
   }
   __device__ void release_patch() { load_next(); }
 
-  __device__ void prepare_residual() {}
-  __device__ void load_residual(int rectangle, const RowSlice& slice) { move_pixels<true>(rectangle, slice); }
+  __device__ void load_residual_early(int, const RowSlice&) {}
+  __device__ void prepare_stage(bool) {}
+  __device__ void load_residual_late(int rectangle, const RowSlice& slice) { move_pixels<true>(rectangle, slice); }
   /// A barrier of the block follows.
   __device__ void wait_for_residual() { wait_for_copies(); }
 

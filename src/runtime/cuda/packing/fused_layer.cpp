@@ -90,14 +90,20 @@ void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes) {
 
 namespace {
 
-BlockMemory memory_of(const FusedLayer& layer, int stride, FusedShape shape, Operand operand, int patch_buffers) {
+/// What a block can do without.
+struct Room {
+  int patch_buffers = 1;
+  bool stage_apart = false;
+};
+
+BlockMemory memory_of(const FusedLayer& layer, int stride, FusedShape shape, Operand operand, Room room) {
   BlockMemory memory;
   const int element_bytes = storage_bytes(operand);
   const bool scaled = shape.factors == Factors::scaled;
-  memory.patch_buffers = patch_buffers;
+  memory.patch_buffers = room.patch_buffers;
   memory.patch_row_bytes = patch_columns(layer, stride) * shape.units * 16;
   memory.patch_bytes = patch_pixels(layer, stride) * shape.units * 16;
-  memory.V = divide_up(patch_buffers * memory.patch_bytes, 1024) * 1024;
+  memory.V = divide_up(room.patch_buffers * memory.patch_bytes, 1024) * 1024;
   // Plain units are written by 8 lanes at once, scaled ones, half a unit a lane, by 16: of 8 units and two tiles, or of 16 units.
   memory.unit_bytes = scaled && shape.units == 8 ? (divide_up(layer.block_tiles, 4) * 4 + 2) * 16 : (layer.block_tiles | 1) * 16;
   const int units = factor_units(shape.units, shape.factors);
@@ -111,7 +117,9 @@ BlockMemory memory_of(const FusedLayer& layer, int stride, FusedShape shape, Ope
   // Fragments are read past the last tile.
   memory.part_bytes = layer.max_alive * units * memory.unit_bytes;
   const int V_bytes = (scaled && operand == Operand::f32 ? 2 : 1) * memory.part_bytes + (shape.tiles - layer.block_tiles) * 16;
-  memory.stage = memory.V + divide_up(layer.max_items * kItemRows * m_pitch(shape.tiles) * 4, 1024) * 1024;
+  const int M_bytes = layer.max_items * kItemRows * m_pitch(shape.tiles) * 4;
+  memory.stage_apart = room.stage_apart || V_bytes <= M_bytes;
+  memory.stage = memory.V + divide_up(memory.stage_apart ? std::max(V_bytes, M_bytes) : M_bytes, 1024) * 1024;
   const int end = std::max(memory.V + V_bytes, memory.stage + memory.stage_lines * memory.stage_pitch);
   memory.barriers = divide_up(end, 8) * 8;
   memory.exchange = divide_up(memory.barriers + 3 * 8, 16) * 16;
@@ -134,11 +142,16 @@ int lay_out(FusedLayer& layer, int stride, FusedShape shape, Operand operand, co
   if (shape.splits > 1 && units % (turn_units * shape.splits) != 0) return 0;
   layer.turns = divide_up(units, turn_units) / shape.splits;
   layer.splits = shape.splits;
-  layer.memory = memory_of(layer, stride, shape, operand, 1);
-  const int resident = resident_blocks(layer.memory, shape, element_bytes, processors);
+  const auto resident_with = [&](Room room) {
+    layer.memory = memory_of(layer, stride, shape, operand, room);
+    return resident_blocks(layer.memory, shape, element_bytes, processors);
+  };
+  const int resident = resident_with({});
   if (resident == 0) return 0;
-  const BlockMemory two = memory_of(layer, stride, shape, operand, 2);
-  if (layer.turns > 1 && resident_blocks(two, shape, element_bytes, processors) == resident) layer.memory = two;
+  for (const Room& room : {Room{2, true}, Room{2, false}, Room{1, true}, Room{}}) {
+    if (room.patch_buffers > 1 && layer.turns == 1) continue;
+    if (resident_with(room) == resident) break;
+  }
   const std::int32_t at_once = std::max(1, resident * processors.count / (layer.slices * shape.splits));
   layer.grid_blocks = divide_up(layer.rectangles, divide_up(layer.rectangles, at_once));
   return resident;

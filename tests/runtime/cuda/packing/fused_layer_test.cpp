@@ -53,7 +53,7 @@ TEST(FusedLayer, APoolLeavesOneOutputOfATile) {
   EXPECT_EQ(layer.rectangles, plain.rectangles);
   EXPECT_EQ(layer.memory.stage_columns, layer.block_columns);
   EXPECT_GE(layer.memory.stage_pitch, layer.block_tiles * layer.memory.stage_line_bytes);
-  EXPECT_LE(layer.memory.bytes, plain.memory.bytes);
+  EXPECT_LT(layer.memory.stage_pitch, plain.memory.stage_pitch);
 }
 
 TEST(FusedLayer, BlocksOfResNetWasteFewTiles) {
@@ -122,6 +122,26 @@ TEST(FusedLayer, MemoryHoldsWhatABlockKeeps) {
       EXPECT_LE(memory.bytes, kHopper.shared_bytes);
     }
   }
+}
+
+TEST(FusedLayer, TheStageIsApartWhereThatCostsNoResidentBlock) {
+  int apart = 0;
+  for (const int alive : {2, 9, 16}) {
+    for (const int groups : {2, 8, 16, 32}) {
+      FusedLayer layer = layer_of(64, 56, 56);
+      layer.slices = 1;
+      layer.max_alive = alive;
+      layer.slice_groups = groups;
+      cut_tiles(layer, 1, 32, 2);
+      const FusedShape shape{32, 4, 16};
+      if (lay_out(layer, 1, shape, Operand::f16, kHopper) == 0) continue;
+      const BlockMemory& memory = layer.memory;
+      const int V_bytes = memory.part_bytes + (shape.tiles - layer.block_tiles) * 16;
+      EXPECT_EQ(memory.stage_apart, memory.V + V_bytes <= memory.stage) << alive << " " << groups;
+      apart += memory.stage_apart ? 1 : 0;
+    }
+  }
+  EXPECT_GE(apart, 4);
 }
 
 TEST(FusedLayer, BlocksThatShareChannelsHaveEquallyMany) {

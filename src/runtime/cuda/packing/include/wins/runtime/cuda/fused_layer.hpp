@@ -42,7 +42,7 @@ constexpr bool can_split(const FusedShape& shape) { return shape.units == 16 && 
 
 /// What a block keeps where in shared memory, computed once per layer. Bytes, offsets from 0.
 ///
-/// Patches come first; V lies behind them, M over V, and the *stage* behind M: residuals, then outputs of a block, as the copy
+/// Patches come first; V lies behind them, M over V, and the *stage* behind M, or behind both: residuals, then outputs of a block, as the copy
 /// engine takes them: [line][pixel][16-byte unit], where a line has 32, 64 or 128 bytes of channels.
 struct BlockMemory {
   std::int32_t patch_buffers = 1;  ///< 2: the next chunk's pixels arrive while this one is multiplied
@@ -52,6 +52,7 @@ struct BlockMemory {
   std::int32_t part_bytes = 0;  ///< of V's high parts, where the low ones begin
   std::int32_t exchange = 0;    ///< a word for each warp, where factors are scaled
   std::int32_t stage = 0;
+  bool stage_apart = false;  ///< V does not reach it: outputs may still leave it, and residuals come, while pixels are transformed and multiplied
   std::int32_t stage_columns = 0;  ///< pixels of a row
   std::int32_t stage_line_bits = 0;  ///< of the index of a unit in a line: 1, 2 or 3
   std::int32_t stage_line_bytes = 0, stage_lines = 0;
@@ -147,8 +148,8 @@ struct Multiprocessors {
   int shared_bytes = 0;  ///< of one block, at most
 };
 
-/// Lays out the memory of a block and deals the rectangles out; needs the tiles' cut and what is of the pack. Two patches
-/// where they leave as many blocks resident as one does. Gives the blocks that a multiprocessor holds at once, 0 when
+/// Lays out the memory of a block and deals the rectangles out; needs the tiles' cut and what is of the pack. Two patches,
+/// and a stage apart from V, where they leave as many blocks resident. Gives the blocks that a multiprocessor holds at once, 0 when
 /// not even one fits, or the turns cannot be split evenly.
 int lay_out(FusedLayer& layer, int stride, FusedShape shape, Operand operand, const Multiprocessors& processors);
 
