@@ -100,6 +100,13 @@ __device__ inline void wait_for_stores() {
   asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
 }
 
+#else
+
+// Without clusters a block is the only one.
+__device__ inline int block_in_cluster() { return 0; }
+__device__ inline void meet_cluster() {}
+__device__ inline uint4 load_shared_of(int, std::uint32_t) { return {}; }
+
 #endif
 
 }  // namespace wins::runtime::cuda
