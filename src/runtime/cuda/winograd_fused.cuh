@@ -254,6 +254,35 @@ struct FusedKernel {
     return {line * layer.memory.patch_row_bytes + tile.column * T::kStep * kUnits * 16 + unit * 16, V + of_V + t * 16, t < layer.block_tiles};
   }
 
+  struct Block {
+    const FusedLayer& layer;
+    const FusedPointers& p;
+    const FusedGroups& groups;
+    const RowSlice& slice;
+    std::uint32_t base;
+    float* M;  ///< in shared memory, over V
+    bool finishes;  ///< the first of its cluster
+    bool has_residual;
+  };
+
+  /// From the sums of all channels to outputs on their way.
+  static __device__ void complete(const Block& block, const Items& items, const Sums& sums, Mover& mover, int rectangle) {
+    mover.prepare_stage(block.has_residual);
+    __syncthreads();
+    if (block.has_residual) mover.load_residual_late(rectangle, block.slice);
+    store_sums(sums, items, block.M);
+    if constexpr (kSplit) {
+      meet_cluster();
+      if (block.finishes) add_sums(block.layer, block.slice, block.base + block.layer.memory.V);
+      meet_cluster();
+      if (!block.finishes) return;
+    }
+    if (block.has_residual) mover.wait_for_residual();
+    __syncthreads();
+    finish(block.layer, block.p, block.groups, block.slice, block.M, block.base + block.layer.memory.stage);
+    mover.write(rectangle, block.slice);
+  }
+
   /// kOneTurn: then no sums live while pixels are transformed.
   template <bool kOneTurn>
   static __device__ void run(const FusedLayer& layer, const FusedPointers& p, const FusedMaps& maps, const FusedGroups& groups) {
@@ -265,7 +294,6 @@ struct FusedKernel {
     const Items items(layer, groups);
     const Place mine = place_of_thread(layer, base + memory.V);
     const Rows V{base + memory.V + (lane / 16) * memory.unit_bytes + (lane % 16) * 16, memory.unit_bytes, memory.part_bytes};
-    float* const M = reinterpret_cast<float*>(shared + memory.V);
     WeightStream stream(layer, p, slice, items.first);
     Weights weights[kAhead];
     if constexpr (kWeightsStay) {
@@ -274,6 +302,7 @@ struct FusedKernel {
     }
     Mover mover(layer, p, maps, base);
     const bool finishes = !kSplit || block_in_cluster() == 0, has_residual = finishes && p.residual != nullptr;
+    const Block block{layer, p, groups, slice, base, reinterpret_cast<float*>(shared + memory.V), finishes, has_residual};
 
     wait_for_predecessor();
     mover.begin();
@@ -305,22 +334,9 @@ struct FusedKernel {
       }
       // Not earlier: a successor's blocks would be placed unevenly beside those that run.
       if (rectangle + static_cast<int>(gridDim.x) >= layer.rectangles) let_successor_start();
-      mover.prepare_stage(has_residual);
-      __syncthreads();
-      if (has_residual) mover.load_residual_late(rectangle, slice);
       if constexpr (kScaled) multiply_all(sums, scale.inverse());
       if constexpr (kScaled) multiply_all(sums, layer.unscale);
-      store_sums(sums, items, M);
-      if constexpr (kSplit) {
-        meet_cluster();
-        if (finishes) add_sums(layer, slice, base + memory.V);
-        meet_cluster();
-        if (!finishes) continue;
-      }
-      if (has_residual) mover.wait_for_residual();
-      __syncthreads();
-      finish(layer, p, groups, slice, M, base + memory.stage);
-      mover.write(rectangle, slice);
+      complete(block, items, sums, mover, rectangle);
     }
     mover.end();
   }
