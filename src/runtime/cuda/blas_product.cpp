@@ -86,7 +86,7 @@ void BlasProduct::describe(const void* bias) {
   const auto layout = [type](std::int64_t rows, std::int64_t columns, std::int64_t pitch) {
     cublasLtMatrixLayout_t made = nullptr;
     check(cublasLtMatrixLayoutCreate(&made, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns), pitch), "a matrix");
-    return Owner<cublasLtMatrixLayout_t>(made);
+    return BlasOwner<cublasLtMatrixLayout_t>(made);
   };
   weights_ = layout(shape_.inner, shape_.columns, shape_.inner);
   input_ = layout(shape_.inner, shape_.rows, shape_.input_pitch);
@@ -97,7 +97,7 @@ void BlasProduct::describe(const void* bias) {
 void BlasProduct::find_algorithms() {
   cublasLtMatmulPreference_t raw = nullptr;
   check(cublasLtMatmulPreferenceCreate(&raw), "a preference");
-  const Owner<cublasLtMatmulPreference_t> preference(raw);
+  const BlasOwner<cublasLtMatmulPreference_t> preference(raw);
   check(cublasLtMatmulPreferenceSetAttribute(raw, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace, sizeof(kWorkspace)), "a preference");
   found_.resize(kMostAlgorithms);
   int count = 0;

@@ -1,13 +1,10 @@
 // Products with bias, residual and ReLU through cuBLASLt, and which of its algorithms runs one.
 #pragma once
 
-#include <cublasLt.h>
-
 #include <cstdint>
-#include <memory>
-#include <type_traits>
 #include <vector>
 
+#include "blas_owner.hpp"
 #include "kernel.hpp"
 
 namespace wins::runtime::cuda {
@@ -38,15 +35,8 @@ class BlasProduct {
   cublasLtHandle_t handle_;
   BlasShape shape_;
   Operand operand_;
-  struct Destroy {
-    void operator()(cublasLtMatmulDesc_t product) const { cublasLtMatmulDescDestroy(product); }
-    void operator()(cublasLtMatrixLayout_t layout) const { cublasLtMatrixLayoutDestroy(layout); }
-    void operator()(cublasLtMatmulPreference_t preference) const { cublasLtMatmulPreferenceDestroy(preference); }
-  };
-  template <class Handle>
-  using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, Destroy>;
-  Owner<cublasLtMatmulDesc_t> product_;
-  Owner<cublasLtMatrixLayout_t> weights_, input_, residual_, output_;
+  BlasOwner<cublasLtMatmulDesc_t> product_;
+  BlasOwner<cublasLtMatrixLayout_t> weights_, input_, residual_, output_;
   std::vector<cublasLtMatmulHeuristicResult_t> found_;
   std::size_t chosen_ = 0;
 

@@ -18,7 +18,7 @@ constexpr int kAhead = 4;  ///< units of 16 bytes of each column that a lane has
 struct VectorProduct {
   const uint4* x;
   const uint4* weights;
-  const float* bias;  ///< or null
+  const void* bias;
   void* y;
   int units, columns;
   bool relu;
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(kThreads) multiply_vectors(const __grid_consta
     const int row = i / kColumns, column = first + i % kColumns;
     float y = sums.sum(row, i % kColumns);
     if (lane != 0 || column >= p.columns) continue;
-    if (p.bias != nullptr) y += p.bias[column];
+    y += to_float(static_cast<const T*>(p.bias)[column]);
     if (p.relu) y = y < 0 ? 0 : y;  // NaN stays
     static_cast<T*>(p.y)[row * p.columns + column] = from_float<T>(y);
   }
@@ -143,16 +143,14 @@ double predict(const Problem& problem) {
 Implementation build(const Problem& problem) {
   const Environment& env = problem.env;
   const graph::Activation activation = linear_of(problem).activation;
-  const Tensor weights = linear_weights(problem);
+  const Tensor weights = linear_weights(problem), row = linear_bias(problem);
   const auto matrix = upload(env, linear_key(problem), weights, plain_layout(weights.shape()));
-  const Tensor row = linear_bias(problem);
-  const auto values = row.data<float>();
-  const auto bias = upload_floats(env, problem.node.name + "/vector/bias", {values.begin(), values.end()});
+  const auto bias = upload(env, linear_key(problem) + "/bias", row, plain_layout(row.shape()));
   Step after;
   if (activation.kind != graph::UnaryKind::identity && activation.kind != graph::UnaryKind::relu) after = activation_step(env, problem.outputs[0], activation);
   VectorProduct product{};
   product.weights = static_cast<const uint4*>(matrix->data());
-  product.bias = static_cast<const float*>(bias->data());
+  product.bias = bias->data();
   product.units = static_cast<int>(problem.input_shape(0).back() / env.unit());
   product.columns = static_cast<int>(problem.output_shape().back());
   product.relu = activation.kind == graph::UnaryKind::relu;

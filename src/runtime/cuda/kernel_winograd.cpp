@@ -38,7 +38,7 @@ struct Costs {
   double product;     ///< of 16 tiles, an item and two units
   double irregular;   ///< the same where a warp has items of several positions
   double group;       ///< of 32 tiles and 8 output channels: the inverse transform and what follows
-  double longer;
+  double longer;      ///< than the instructions take
 };
 Costs costs_of(Operand operand) {
   switch (operand) {
@@ -62,13 +62,16 @@ double predict_cut(const FusedLayer& layer, const Cut& cut, int stride, Operand 
   const double groups = std::max(1.0, cut.slice_channels / 8.0 * (cut.shape.tiles / 32.0) / warps);
   const double rectangle = layer.turns * turn + groups * costs.group;
   const int rounds = (layer.rectangles + layer.grid_blocks - 1) / layer.grid_blocks;
-  const double used = std::min<double>(resident, std::ceil(static_cast<double>(layer.grid_blocks) * layer.slices / device().processors));
+  const double used = std::min<double>(resident, std::ceil(static_cast<double>(layer.grid_blocks) * layer.slices * layer.splits / device().processors));
   const double scheduler_warps = used * warps / 4;
   const double issued = 4 * 0.78 * scheduler_warps / (scheduler_warps + 8);  // a clock
   const double pooled = layer.max_pool ? 0.85 : 1;  // writes a quarter (VGG-16, H200)
   const double several = rounds > 1 ? 1.16 : 1;
   return 1.2 + rounds * (0.1 + several * pooled * costs.longer * used * warps * rectangle / issued / 1750);
 }
+
+/// Scaled and split cuts have not run on a GPU yet: by name or `--tune` alone.
+bool on_trial(const Cut& cut) { return cut.shape.factors == Factors::scaled || cut.shape.splits > 1; }
 
 /// Those that fit, the best predicted first.
 std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
@@ -86,17 +89,14 @@ std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
     if (size.slices * size.max_items > FusedGroups::kMaxItems) continue;
     for (const FusedShape& shape : fused_shapes()) {
       if (size.max_items > shape.max_items()) continue;
-      const bool scaled = shape.factors == Factors::scaled;
-      if (scaled && (given.stride != 1 || storage_bytes(problem.env.operand) == 2)) continue;
+      if (shape.factors == Factors::scaled && (given.stride != 1 || storage_bytes(problem.env.operand) == 2)) continue;
       if (shape.splits > 1 && (given.stride != 1 || device().major < 9)) continue;
-      const std::int64_t chunk = (scaled ? 8 : problem.env.unit()) * kChunkUnits;
+      const std::int64_t chunk = factor_channels(problem.env.operand, shape.factors) * kChunkUnits;
       layer.chunks = static_cast<std::int32_t>((layer.channels + chunk - 1) / chunk);
       cut_tiles(layer, given.stride, shape.tiles, storage_bytes(problem.env.operand));
       const int resident = lay_out(layer, given.stride, shape, problem.env.operand, {device().processors, device().shared_bytes});
       Cut cut{shape, slice_channels};
       cut.us = predict_cut(layer, cut, given.stride, problem.env.operand, resident, size);
-      // Scaled and split ones have not run on a GPU yet: by name or `--tune` alone.
-      if (scaled || shape.splits > 1) cut.us *= 1.5;
       if (resident > 0) cuts.push_back(cut);
     }
     if (channels >= filters) break;
@@ -119,8 +119,7 @@ std::vector<std::string> variants(const Problem& problem) {
 
 Cut chosen_cut(const Problem& problem, const WinogradProblem& given) {
   const std::vector<Cut> cuts = cuts_of(problem, given);
-  if (problem.variant.empty()) return cuts.at(0);
-  const auto found = std::find_if(cuts.begin(), cuts.end(), [&](const Cut& cut) { return text_of(cut) == problem.variant; });
+  const auto found = std::ranges::find_if(cuts, [&](const Cut& cut) { return problem.variant.empty() ? !on_trial(cut) : text_of(cut) == problem.variant; });
   require(found != cuts.end(), "winograd_fused has no cut '{}' for it", problem.variant);
   return *found;
 }
@@ -140,7 +139,7 @@ std::optional<std::string> refuse(const Problem& problem) {
   }
   const int words = (given.mask.positions + 3) / 4 * 4;
   if ((given.mask.rows + 31) / 32 * 4 * words > FusedGroups::kMax) return "too many output channels";
-  if (cuts_of(problem, given).empty()) return "no cut fits";
+  if (std::ranges::all_of(cuts_of(problem, given), on_trial)) return "no cut fits";
   return std::nullopt;
 }
 

@@ -1,5 +1,6 @@
 #include <array>
 
+#include "../blas_owner.hpp"
 #include "batched_product.hpp"
 #include "wins/base/error.hpp"
 
@@ -9,14 +10,7 @@ namespace {
 constexpr std::size_t kWorkspace = 64U << 20;
 constexpr int kAlgorithms = 8;
 
-struct Free {
-  void operator()(cublasLtMatmulDesc_t product) const { cublasLtMatmulDescDestroy(product); }
-  void operator()(cublasLtMatrixLayout_t layout) const { cublasLtMatrixLayoutDestroy(layout); }
-  void operator()(cublasLtMatmulPreference_t preference) const { cublasLtMatmulPreferenceDestroy(preference); }
-};
-template <class T>
-using Owned = std::unique_ptr<std::remove_pointer_t<T>, Free>;
-using Matrix = Owned<cublasLtMatrixLayout_t>;
+using Matrix = BlasOwner<cublasLtMatrixLayout_t>;
 
 /// Column-major, as all of cuBLAS.
 Matrix batched_matrix(std::int64_t rows, std::int64_t columns, std::int64_t positions) {
@@ -32,7 +26,7 @@ Matrix batched_matrix(std::int64_t rows, std::int64_t columns, std::int64_t posi
 
 /// One layout's descriptors and memory, shared by its algorithms.
 struct Gemm {
-  Owned<cublasLtMatmulDesc_t> product;
+  BlasOwner<cublasLtMatmulDesc_t> product;
   Matrix a, b, m;
   DeviceBuffer U, workspace;
   bool row_major;
@@ -73,7 +67,7 @@ std::vector<BatchedProduct> dense_products(const ProductShape& shape, const Tens
     const auto gemm = make_gemm(shape, U, row_major);
     cublasLtMatmulPreference_t raw = nullptr;
     check(cublasLtMatmulPreferenceCreate(&raw), "a preference");
-    const Owned<cublasLtMatmulPreference_t> preference(raw);
+    const BlasOwner<cublasLtMatmulPreference_t> preference(raw);
     check(cublasLtMatmulPreferenceSetAttribute(raw, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace, sizeof(kWorkspace)), "a preference");
     std::array<cublasLtMatmulHeuristicResult_t, kAlgorithms> found{};
     int count = 0;

@@ -106,7 +106,7 @@ class Packer {
   std::vector<std::vector<std::uint8_t>> places_;
 };
 
-/// The power of two that brings the largest kept weight to [2^13, 2^14).
+/// Of the power of two that brings the largest kept weight to [2^13, 2^14); its inverse is a float32 too.
 int exponent_of(const Tensor& U, const winograd::Mask& mask) {
   float largest = 0;
   const auto values = U.data<float>();
@@ -119,15 +119,17 @@ int exponent_of(const Tensor& U, const winograd::Mask& mask) {
       }
     }
   }
-  constexpr int kLimit = 60;
+  if (largest == 0) return 0;
+  constexpr int kLimit = 120;
   int exponent = 0;
-  if (largest > 0) std::frexp(largest, &exponent);
-  return largest > 0 ? std::clamp(14 - exponent, -kLimit, kLimit) : 0;
+  std::frexp(largest, &exponent);
+  return std::clamp(14 - exponent, -kLimit, kLimit);
 }
 
 }  // namespace
 
 int unit_channels(Operand operand) { return 16 / storage_bytes(operand); }
+int factor_channels(Operand operand, Factors factors) { return unit_channels(factors == Factors::scaled ? Operand::f16 : operand); }
 
 PackSize pack_size(const winograd::Mask& mask, int slice_channels) {
   PackSize size;
@@ -156,8 +158,8 @@ RowPack pack_rows(const Tensor& U, const winograd::Mask& mask, Operand operand, 
   require(U.shape() == Shape({mask.positions, mask.rows, mask.columns}), "weights {} do not fit the mask {}x{}x{}",
           to_string(U.shape()), mask.positions, mask.rows, mask.columns);
   require(slice_channels > 0, "slices of {} channels are not possible", slice_channels);
-  RowPack pack;
   require(factors == Factors::plain || storage_bytes(operand) == 4, "only float32 activations have scaled factors");
+  RowPack pack;
   pack.operand = operand;
   pack.factors = factors;
   if (factors == Factors::scaled) pack.exponent = exponent_of(U, mask);

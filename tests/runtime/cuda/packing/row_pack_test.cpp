@@ -180,7 +180,7 @@ TEST(RowPack, UnevenPositionsCostAtMostOneItemEach) {
 }
 
 TEST(RowPack, APowerOfTwoBringsWeightsOfAnySizeIntoFloat16) {
-  for (const float size : {1e-12F, 1.0F, 1e9F}) {
+  for (const float size : {1e-30F, 1e-12F, 1.0F, 1e9F, 1e37F}) {
     Tensor U = random_normal({16, 8, 20}, 3);
     for (float& value : U.mutable_data<float>()) value *= size;
     const RowPack pack = pack_rows(U, Mask::full(Axis::row, 16, 8, 20), Operand::f32, 8, Factors::scaled);

@@ -139,7 +139,7 @@ std::vector<std::uint8_t> deal_items(std::span<const std::uint8_t> positions, Fu
 /// everything of `layer` before `block_images`, and `slice_groups`.
 void cut_tiles(FusedLayer& layer, int stride, int tiles, int element_bytes);
 
-/// Units of V of a turn, and parts of each number.
+/// Units of V in a turn of so many units of pixels.
 WINS_DEVICE constexpr int factor_units(int units, Factors factors) { return factors == Factors::scaled ? units / 2 : units; }
 
 /// What the cut runs on.

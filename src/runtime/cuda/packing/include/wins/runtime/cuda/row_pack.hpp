@@ -28,7 +28,7 @@ constexpr int storage_bytes(Operand operand) { return operand == Operand::f16 ||
 int unit_channels(Operand operand);
 
 inline constexpr int kItemRows = 8;
-inline constexpr int kMostWarpItems = 6;
+inline constexpr int kMostWarpItems = 6;   ///< of the shapes that were built
 inline constexpr int kChunkUnits = 8;      ///< 16-byte units of channels between two barriers
 inline constexpr int kMaxPositions = 25;   ///< F(2,3) with stride 2
 inline constexpr int kGroupChannels = 8;   ///< of output channels that one thread transforms
@@ -45,6 +45,9 @@ struct RowSlice {
 /// How factors are multiplied where activations are float32: as they are (TF32, or as two TF32 numbers for f32), or as float16 under a power of two (two
 /// of them for f32).
 enum class Factors : std::uint8_t { plain, scaled };
+
+/// Channels in 16 bytes of factors.
+int factor_channels(Operand operand, Factors factors);
 
 struct RowPack {
   Operand operand = Operand::f16;
@@ -69,8 +72,7 @@ struct RowPack {
   int group_words() const { return (positions + 3) / 4 * 4; }
   int slice_groups() const { return (max_channels + kGroupChannels - 1) / kGroupChannels; }
   int parts() const { return operand == Operand::f32 ? 2 : 1; }
-  /// Channels in 16 bytes of factors.
-  int unit() const { return factors == Factors::scaled ? 8 : unit_channels(operand); }
+  int unit() const { return factor_channels(operand, factors); }
   std::size_t weight_bytes() const { return fragments.size() * 4 + groups.size() * 4; }
 };
 
