@@ -1,4 +1,4 @@
-// Fully connected layers of few rows: weights are read once, as fast as memory gives them. By name alone until it has run on a GPU.
+// Fully connected layers of few rows: weights are read once, as fast as memory gives them.
 #include <algorithm>
 
 #include "activation_step.hpp"
@@ -127,7 +127,6 @@ bool launch(Operand operand, std::int64_t rows, const VectorProduct& p, cudaStre
 }
 
 std::optional<std::string> refuse(const Problem& problem) {
-  if (problem.env.options.force_kernel != "cuda:vector") return "it has not run on a GPU yet: by name alone";
   if (auto reason = refuse_linear(problem)) return reason;
   if (linear_rows(problem) > kMostRows) return "more than " + std::to_string(kMostRows) + " rows";
   if (problem.input_shape(0).back() % problem.env.unit() != 0) return "rows that are no multiple of 16 bytes";

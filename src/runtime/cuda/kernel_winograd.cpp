@@ -1,13 +1,13 @@
 // Row-pruned F(2,3) layers by the fused kernel, and dense 3x3 convolutions where that is asked for.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <span>
 
 #include "activation_step.hpp"
 #include "kernels.hpp"
 #include "problem_facts.hpp"
 #include "winograd_fused.hpp"
+#include "winograd_prediction.hpp"
 #include "winograd_problem.hpp"
 #include "wins/base/error.hpp"
 
@@ -18,7 +18,7 @@ namespace {
 struct Cut {
   FusedShape shape;
   int slice_channels = 0;
-  double us = std::numeric_limits<double>::infinity();
+  double us = 0;  ///< predicted
 };
 
 FusedLayer layer_of(const Problem& problem, const WinogradProblem& given) {
@@ -32,46 +32,6 @@ FusedLayer layer_of(const Problem& problem, const WinogradProblem& given) {
   }
   return layer;
 }
-
-/// What predictions know of an operand, in instructions of a warp.
-struct Costs {
-  double product;     ///< of 16 tiles, an item and two units
-  double irregular;   ///< the same where a warp has items of several positions
-  double group;       ///< of 32 tiles and 8 output channels: the inverse transform and what follows
-  double longer;      ///< than the instructions take
-};
-Costs costs_of(Operand operand) {
-  switch (operand) {
-    case Operand::f32: return {4.76, 5.61, 370, 1.057};
-    case Operand::tf32: return {1.64, 1.45, 370, 1.054};
-    default: return {1.42, 1.01, 295, 1.08};
-  }
-}
-
-/// Microseconds of a cut: instructions of a warp by parts of the kernel over what a multiprocessor issues with so many
-/// warps. Fitted to 5,219 cuts of 44 layers at batch 1 and 64 in fp16, TF32 and fp32 on an H200: the cut that it chooses takes at most 11 %
-/// longer than the best one, on average 0.5 %. `size`: of the pack.
-double predict_cut(const FusedLayer& layer, const Cut& cut, int stride, Operand operand, int resident, const PackSize& size) {
-  if (resident == 0) return std::numeric_limits<double>::infinity();
-  const Costs costs = costs_of(operand);
-  const int warps = cut.shape.warps(), room = cut.shape.items_per_warp;
-  const bool regular = size.regular_warps.at(static_cast<std::size_t>(room)) <= warps;
-  const double item = regular ? 5.06 + cut.shape.tiles / 16.0 * 4 * costs.product : 19.5 + cut.shape.tiles / 16.0 * 4 * costs.irregular;
-  const double items = (regular ? room : std::min(room, size.max_items)) * item * (cut.shape.units / kChunkUnits);
-  const double turn = (stride == 1 ? 76 : 40) + 6.35 * layer.max_alive + items;
-  const double groups = std::max(1.0, cut.slice_channels / 8.0 * (cut.shape.tiles / 32.0) / warps);
-  const double rectangle = layer.turns * turn + groups * costs.group;
-  const int rounds = (layer.rectangles + layer.grid_blocks - 1) / layer.grid_blocks;
-  const double used = std::min<double>(resident, std::ceil(static_cast<double>(layer.grid_blocks) * layer.slices * layer.splits / device().processors));
-  const double scheduler_warps = used * warps / 4;
-  const double issued = 4 * 0.78 * scheduler_warps / (scheduler_warps + 8);  // a clock
-  const double pooled = layer.max_pool ? 0.85 : 1;  // writes a quarter (VGG-16, H200)
-  const double several = rounds > 1 ? 1.16 : 1;
-  return 1.2 + rounds * (0.1 + several * pooled * costs.longer * used * warps * rectangle / issued / 1750);
-}
-
-/// Scaled and split cuts have not run on a GPU yet: by name or `--tune` alone.
-bool on_trial(const Cut& cut) { return cut.shape.factors == Factors::scaled || cut.shape.splits > 1; }
 
 /// Those that fit, the best predicted first.
 std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
@@ -96,8 +56,9 @@ std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
       cut_tiles(layer, given.stride, shape.tiles, storage_bytes(problem.env.operand));
       const int resident = lay_out(layer, given.stride, shape, problem.env.operand, {device().processors, device().shared_bytes});
       Cut cut{shape, slice_channels};
-      cut.us = predict_cut(layer, cut, given.stride, problem.env.operand, resident, size);
-      if (resident > 0) cuts.push_back(cut);
+      if (resident == 0) continue;
+      cut.us = predict_fused({layer, shape, size, problem.env.operand, given.stride, slice_channels, resident, device().processors});
+      cuts.push_back(cut);
     }
     if (channels >= filters) break;
   }
@@ -119,7 +80,7 @@ std::vector<std::string> variants(const Problem& problem) {
 
 Cut chosen_cut(const Problem& problem, const WinogradProblem& given) {
   const std::vector<Cut> cuts = cuts_of(problem, given);
-  const auto found = std::ranges::find_if(cuts, [&](const Cut& cut) { return problem.variant.empty() ? !on_trial(cut) : text_of(cut) == problem.variant; });
+  const auto found = std::ranges::find_if(cuts, [&](const Cut& cut) { return problem.variant.empty() || text_of(cut) == problem.variant; });
   require(found != cuts.end(), "winograd_fused has no cut '{}' for it", problem.variant);
   return *found;
 }
@@ -139,7 +100,7 @@ std::optional<std::string> refuse(const Problem& problem) {
   }
   const int words = (given.mask.positions + 3) / 4 * 4;
   if ((given.mask.rows + 31) / 32 * 4 * words > FusedGroups::kMax) return "too many output channels";
-  if (std::ranges::all_of(cuts_of(problem, given), on_trial)) return "no cut fits";
+  if (cuts_of(problem, given).empty()) return "no cut fits";
   return std::nullopt;
 }
 

@@ -34,8 +34,18 @@ __device__ inline void store_shared(std::uint32_t address, const uint4& words) {
                : "memory");
 }
 
+__device__ inline float load_shared_float(std::uint32_t address) {
+  float x;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(x) : "r"(address));
+  return x;
+}
 __device__ inline void store_shared_pair(std::uint32_t address, const uint2& words) {
   asm volatile("st.shared.v2.u32 [%0], {%1, %2};" ::"r"(address), "r"(words.x), "r"(words.y) : "memory");
+}
+__device__ inline std::uint32_t load_shared_word(std::uint32_t address) {
+  std::uint32_t word;
+  asm volatile("ld.shared.u32 %0, [%1];" : "=r"(word) : "r"(address));
+  return word;
 }
 __device__ inline void store_shared_word(std::uint32_t address, std::uint32_t word) { asm volatile("st.shared.u32 [%0], %1;" ::"r"(address), "r"(word) : "memory"); }
 
@@ -92,6 +102,12 @@ struct Format<Operand::f16> {
 #pragma unroll
     for (int i = 0; i < 4; ++i) pairs[i] = __float22half2_rn(float2{y[2 * i], y[2 * i + 1]});
   }
+  /// NaN stays NaN.
+  static __device__ void pack_relu_group(const float (&y)[8], uint4 (&words)[1]) {
+    auto* pairs = reinterpret_cast<std::uint32_t*>(words);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) asm("cvt.rn.relu.f16x2.f32 %0, %1, %2;" : "=r"(pairs[i]) : "f"(y[2 * i + 1]), "f"(y[2 * i]));
+  }
   static __device__ void multiply(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
@@ -132,6 +148,12 @@ struct Format<Operand::bf16> {
 #pragma unroll
     for (int i = 0; i < 4; ++i) pairs[i] = __float22bfloat162_rn(float2{y[2 * i], y[2 * i + 1]});
   }
+  /// NaN stays NaN.
+  static __device__ void pack_relu_group(const float (&y)[8], uint4 (&words)[1]) {
+    auto* pairs = reinterpret_cast<std::uint32_t*>(words);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) asm("cvt.rn.relu.bf16x2.f32 %0, %1, %2;" : "=r"(pairs[i]) : "f"(y[2 * i + 1]), "f"(y[2 * i]));
+  }
   static __device__ void multiply(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
@@ -164,6 +186,10 @@ struct FloatFormat {
     auto* values = reinterpret_cast<float*>(words);
 #pragma unroll
     for (int i = 0; i < 8; ++i) values[i] = y[i];
+  }
+  static __device__ void pack_relu_group(const float (&y)[8], uint4 (&words)[2]) {
+    pack_group(y, words);
+    relu(words);
   }
   static __device__ void multiply(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
     asm volatile(

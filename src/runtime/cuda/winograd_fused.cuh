@@ -64,22 +64,31 @@ struct FusedKernel {
     }
   }
 
-  /// V of one tile and unit, the positions of `alive`.
+  /// V of one tile and unit, the positions of `alive`. Where they lie is the same in all threads: a store does not wait for the address of the one before.
   static __device__ void transform(const BlockMemory& memory, std::uint32_t patch, std::uint32_t alive, std::uint32_t V, float scale) {
-    T::template input_rows<F, uint4>(
-        [&](int i, uint4 (&row)[kSize]) {
+    std::uint32_t place = 0;
+    const auto store_one = [&](int xi, const uint4& v) {
+      if ((alive >> xi & 1U) == 0) return;
+      store(V + place, v, scale, memory.part_bytes);
+      place += kFactorUnits * memory.unit_bytes;
+    };
+    const auto load_row = [&](int i, uint4 (&row)[kSize]) {
 #pragma unroll
-          for (int j = 0; j < kSize; ++j) row[j] = load_shared(patch + i * memory.patch_row_bytes + j * kUnits * 16);
-        },
-        [&](int i, const uint4 (&row)[kSize]) {
-#pragma unroll
-          for (int j = 0; j < kSize; ++j) {
-            if ((alive >> (i * kSize + j) & 1U) != 0) {
-              store(V, row[j], scale, memory.part_bytes);
-              V += kFactorUnits * memory.unit_bytes;
-            }
-          }
+      for (int j = 0; j < kSize; ++j) row[j] = load_shared(patch + i * memory.patch_row_bytes + j * kUnits * 16);
+    };
+    if constexpr (kStride == 1) {
+      if ((alive & ~T::kOuterColumns) == 0) {
+        T::template outer_input_rows<F, uint4>(alive, load_row, [&](int i, const uint4 (&row)[2]) {
+          store_one(i * kSize, row[0]);
+          store_one(i * kSize + kSize - 1, row[1]);
         });
+        return;
+      }
+    }
+    T::template input_rows<F, uint4>(load_row, [&](int i, const uint4 (&row)[kSize]) {
+#pragma unroll
+      for (int j = 0; j < kSize; ++j) store_one(i * kSize + j, row[j]);
+    });
   }
 
   /// Rows of V: one fragment, for f32 high and low parts.
@@ -240,18 +249,29 @@ struct FusedKernel {
     }
   }
 
-  /// Where this thread's tile begins in a patch and in V, in bytes; behind the last tile it has none.
-  struct Place {
-    int patch;
-    std::uint32_t V;
-    bool has_tile;
-  };
-  static __device__ Place place_of_thread(const FusedLayer& layer, std::uint32_t V) {
+  /// Read behind a barrier of the block: where each tile begins in a patch, in bytes, and in the stage, in pixels, and the slice's bias.
+  static __device__ void store_tables(const FusedLayer& layer, const RowSlice& slice, const float* bias, std::uint32_t base) {
+    const BlockMemory& memory = layer.memory;
+    const int thread = static_cast<int>(threadIdx.x);
+    if (thread < kTiles) {
+      const BlockTile tile = tile_of_block(layer, thread);
+      const int line = tile.image * patch_rows(layer, kStride) + tile.row * T::kStep;
+      store_shared_word(base + memory.patches + thread * 4, line * memory.patch_row_bytes + tile.column * T::kStep * kUnits * 16);
+      store_shared_word(base + memory.pixels + thread * 4, stage_pixel(layer, tile));
+    }
+    for (int k = thread; k < slice.channels; k += kThreads) {
+      store_shared_word(base + memory.bias + k * 4, bias != nullptr ? __float_as_uint(bias[slice.first_channel + k]) : 0);
+    }
+  }
+
+  /// V of this thread's tile and unit, of one turn.
+  static __device__ void transform_tile(const FusedLayer& layer, std::uint32_t base, int buffer, std::uint32_t alive, float scale) {
+    const BlockMemory& memory = layer.memory;
     const int unit = threadIdx.x % kUnits, t = threadIdx.x / kUnits;
-    const BlockTile tile = tile_of_block(layer, t);
-    const int line = tile.image * patch_rows(layer, kStride) + tile.row * T::kStep;
-    const int of_V = kScaled ? unit / 2 * layer.memory.unit_bytes + unit % 2 * 8 : unit * layer.memory.unit_bytes;
-    return {line * layer.memory.patch_row_bytes + tile.column * T::kStep * kUnits * 16 + unit * 16, V + of_V + t * 16, t < layer.block_tiles};
+    if (t >= layer.block_tiles) return;
+    const std::uint32_t patch = base + buffer * memory.patch_bytes + load_shared_word(base + memory.patches + t * 4) + unit * 16;
+    const int of_V = kScaled ? unit / 2 * memory.unit_bytes + unit % 2 * 8 : unit * memory.unit_bytes;
+    transform(memory, patch, alive, base + memory.V + of_V + t * 16, scale);
   }
 
   struct Block {
@@ -279,7 +299,7 @@ struct FusedKernel {
     }
     if (block.has_residual) mover.wait_for_residual();
     __syncthreads();
-    finish(block.layer, block.p, block.groups, block.slice, block.M, block.base + block.layer.memory.stage);
+    finish(block);
     mover.write(rectangle, block.slice);
   }
 
@@ -292,7 +312,6 @@ struct FusedKernel {
     const RowSlice& slice = layer.slice[blockIdx.y];
     const int lane = threadIdx.x % 32;
     const Items items(layer, groups);
-    const Place mine = place_of_thread(layer, base + memory.V);
     const Rows V{base + memory.V + (lane / 16) * memory.unit_bytes + (lane % 16) * 16, memory.unit_bytes, memory.part_bytes};
     WeightStream stream(layer, p, slice, items.first);
     Weights weights[kAhead];
@@ -301,6 +320,7 @@ struct FusedKernel {
       for (int i = 0; i < kAhead; ++i) stream.load_all(items.count, weights[i]);
     }
     Mover mover(layer, p, maps, base);
+    store_tables(layer, slice, p.bias, base);
     const bool finishes = !kSplit || block_in_cluster() == 0, has_residual = finishes && p.residual != nullptr;
     const Block block{layer, p, groups, slice, base, reinterpret_cast<float*>(shared + memory.V), finishes, has_residual};
 
@@ -313,13 +333,13 @@ struct FusedKernel {
       if constexpr (!kOneTurn) clear(sums);
       for (int t = 0; t < (kOneTurn ? 1 : layer.turns); ++t, ++turn) {
         mover.wait_for_patch(turn);
-        const std::uint32_t patch = base + (turn & (memory.patch_buffers - 1)) * memory.patch_bytes;
+        const int buffer = turn & (memory.patch_buffers - 1);
         if constexpr (kScaled) {
           const bool first = kOneTurn || t == 0;
-          const std::uint32_t changed = scale.adapt(largest_magnitude(patch, memory.patch_bytes, base + memory.exchange), first);
+          const std::uint32_t changed = scale.adapt(largest_magnitude(base + buffer * memory.patch_bytes, memory.patch_bytes, base + memory.exchange), first);
           if (!first && changed != kUnchanged) multiply_all(sums, __uint_as_float(changed));
         }
-        if (mine.has_tile) transform(memory, patch + mine.patch, slice.alive_mask, mine.V, scale.factor());
+        transform_tile(layer, base, buffer, slice.alive_mask, scale.factor());
         if constexpr (kOneTurn) clear(sums);
         if constexpr (!kWeightsStay) stream.load_all(items.count, weights[0]);
         __syncthreads();
@@ -373,51 +393,92 @@ struct FusedKernel {
   }
 
   /// Inverse transform, bias, residual and activation: a warp takes 8 output channels of 32 tiles, a lane one tile.
-  static __device__ void finish(const FusedLayer& layer, const FusedPointers& p, const FusedGroups& groups, const RowSlice& slice,
-                                const float* M, std::uint32_t stage) {
+  static __device__ void finish(const Block& block) {
     constexpr int kParties = kTiles / 32;  ///< warps that share a group of channels
     const int warp = warp_of_thread(), t = warp % kParties * 32 + static_cast<int>(threadIdx.x) % 32;
-    const int pixel = stage_pixel(layer, tile_of_block(layer, t));
+    const std::uint32_t pixel = load_shared_word(block.base + block.layer.memory.pixels + t * 4);
     // All warps go around equally often, which takes fewer registers.
-    for (int first = 0; first * kGroupChannels < slice.channels; first += kWarps / kParties) {
+    for (int first = 0; first * kGroupChannels < block.slice.channels; first += kWarps / kParties) {
       const int group = first + warp / kParties;
-      if (group * kGroupChannels < slice.channels) finish_group(layer, p, groups, slice, group, M + t, stage, pixel, t < layer.block_tiles);
+      if (group * kGroupChannels < block.slice.channels) finish_group(block, group, t, static_cast<int>(pixel));
     }
   }
 
-  static __device__ void finish_group(const FusedLayer& layer, const FusedPointers& p, const FusedGroups& groups, const RowSlice& slice, int group,
-                                      const float* M, std::uint32_t stage, int pixel, bool has_tile) {
-    const int first = group * kGroupChannels, count = slice.channels - first;
+  static __device__ void finish_group(const Block& block, int group, int t, int pixel) {
+    const FusedLayer& layer = block.layer;
     float y[4][kGroupChannels];
-    invert(groups.words + (blockIdx.y * layer.slice_groups + group) * kGroupWordsOf, M, y);
-    if (p.bias != nullptr) add_bias(p.bias + slice.first_channel + first, count, y);
-    if (!has_tile) return;
+    invert(block.groups.words + (blockIdx.y * layer.slice_groups + group) * kGroupWordsOf, block.base + layer.memory.V + t * 4, y);
+    add_bias(block.base + layer.memory.bias + group * kGroupChannels * 4, y);
+    if (t >= layer.block_tiles) return;
     if (layer.max_pool) keep_largest(y);
+    const auto store = [&]<bool kRelu, bool kResidual>() { store_group<kRelu, kResidual>(block, group, pixel, y); };
+    // One branch for the usual layers.
+    if (layer.activation == FusedActivation::general || (group + 1) * kGroupChannels > block.slice.channels) {
+      store_any_group(block, group, pixel, y);
+    } else if (layer.activation == FusedActivation::relu) {
+      block.has_residual ? store.template operator()<true, true>() : store.template operator()<true, false>();
+    } else {
+      block.has_residual ? store.template operator()<false, true>() : store.template operator()<false, false>();
+    }
+  }
+
+  /// Where the stage keeps 8 channels of one pixel of a tile.
+  struct Staged {
+    std::uint32_t at[kGroupWords];
+    __device__ Staged(const Block& block, int group, int pixel, int q) {
+      const BlockMemory& memory = block.layer.memory;
+#pragma unroll
+      for (int w = 0; w < kGroupWords; ++w) at[w] = in_stage(memory, block.base + memory.stage, pixel + q / 2 * memory.stage_columns + q % 2, group * kGroupWords + w);
+    }
+    /// Of the residual.
+    __device__ void add_to(float (&y)[kGroupChannels]) const {
+      uint4 words[kGroupWords];
+#pragma unroll
+      for (int w = 0; w < kGroupWords; ++w) words[w] = load_shared(at[w]);
+      F::add_group(words, y);
+    }
+    __device__ void store(const uint4 (&words)[kGroupWords]) const {
+#pragma unroll
+      for (int w = 0; w < kGroupWords; ++w) store_shared(at[w], words[w]);
+    }
+  };
+
+  template <bool kRelu, bool kResidual>
+  static __device__ void store_group(const Block& block, int group, int pixel, float (&y)[4][kGroupChannels]) {
+#pragma unroll
+    for (int q = 0; q < 4; ++q) {
+      if (q > 0 && block.layer.max_pool) break;
+      const Staged staged(block, group, pixel, q);
+      if constexpr (kResidual) staged.add_to(y[q]);
+      uint4 words[kGroupWords];
+      if constexpr (kRelu) {
+        F::pack_relu_group(y[q], words);
+      } else {
+        F::pack_group(y[q], words);
+      }
+      staged.store(words);
+    }
+  }
+
+  static __device__ void store_any_group(const Block& block, int group, int pixel, float (&y)[4][kGroupChannels]) {
+    const FusedLayer& layer = block.layer;
+    const int count = block.slice.channels - group * kGroupChannels;
 #pragma unroll
     for (int q = 0; q < 4; ++q) {
       if (q > 0 && layer.max_pool) break;
-      uint4 words[kGroupWords];
-      std::uint32_t at[kGroupWords];
-#pragma unroll
-      for (int w = 0; w < kGroupWords; ++w) {
-        at[w] = in_stage(layer.memory, stage, pixel + q / 2 * layer.memory.stage_columns + q % 2, group * kGroupWords + w);
-      }
-      if (p.residual != nullptr) {
-#pragma unroll
-        for (int w = 0; w < kGroupWords; ++w) words[w] = load_shared(at[w]);
-        F::add_group(words, y[q]);
-      }
-      if (layer.activation == FusedActivation::general) activate(layer, y[q]);
+      const Staged staged(block, group, pixel, q);
+      if (block.has_residual) staged.add_to(y[q]);
+      activate(layer, y[q]);
       if (count < kGroupChannels) clear(count, y[q]);
+      uint4 words[kGroupWords];
       F::pack_group(y[q], words);
-      if (layer.activation == FusedActivation::relu) F::relu(words);
-#pragma unroll
-      for (int w = 0; w < kGroupWords; ++w) store_shared(at[w], words[w]);
+      staged.store(words);
     }
   }
 
   /// A^T M A of one tile and 8 channels. All lanes of a warp have the same rows.
-  static __device__ void invert(const std::uint32_t* groups, const float* M, float (&y)[4][kGroupChannels]) {
+  static __device__ void invert(const std::uint32_t* groups, std::uint32_t M, float (&y)[4][kGroupChannels]) {
+    constexpr std::uint32_t kRowBytes = m_pitch(kTiles) * sizeof(float);
 #pragma unroll
     for (int q = 0; q < 4; ++q) {
 #pragma unroll
@@ -432,12 +493,15 @@ struct FusedKernel {
       const uint4& quad = quads[xi / 4];
       const std::uint32_t word = xi % 4 == 0 ? quad.x : xi % 4 == 1 ? quad.y : xi % 4 == 2 ? quad.z : quad.w;
       if (word == 0) continue;
-      const float* row = M + (word >> 16) * m_pitch(kTiles);
+      // Two pointers: each waits for its last use before it moves on.
+      std::uint32_t rows[2] = {M + (word >> 16) * kRowBytes};
+      rows[1] = rows[0] + (word >> 8 & 7U) * kRowBytes;
 #pragma unroll
-      for (int k = 0; k < kGroupChannels; ++k) {
+      for (int i = 0; i < kGroupChannels; ++i) {
+        const int k = i / 2 + i % 2 * (kGroupChannels / 2);
         if ((word >> k & 1U) == 0) continue;
-        const float m = *row;
-        row += m_pitch(kTiles);
+        const float m = load_shared_float(rows[i % 2]);
+        rows[i % 2] += kRowBytes;
 #pragma unroll
         for (int q = 0; q < 4; ++q) {
           const float factor = T::A(xi / kSize, q / 2) * T::A(xi % kSize, q % 2);
@@ -448,12 +512,17 @@ struct FusedKernel {
     }
   }
 
-  static __device__ void add_bias(const float* bias, int count, float (&y)[4][kGroupChannels]) {
+  static __device__ void add_bias(std::uint32_t bias, float (&y)[4][kGroupChannels]) {
 #pragma unroll
-    for (int k = 0; k < kGroupChannels; ++k) {
-      const float b = k < count ? bias[k] : 0;
+    for (int i = 0; i < kGroupChannels; i += 4) {
+      const uint4 words = load_shared(bias + i * 4);
 #pragma unroll
-      for (int q = 0; q < 4; ++q) y[q][k] += b;
+      for (int q = 0; q < 4; ++q) {
+        y[q][i] += __uint_as_float(words.x);
+        y[q][i + 1] += __uint_as_float(words.y);
+        y[q][i + 2] += __uint_as_float(words.z);
+        y[q][i + 3] += __uint_as_float(words.w);
+      }
     }
   }
 
@@ -465,11 +534,13 @@ struct FusedKernel {
 
   /// NaN stays NaN.
   static __device__ void activate(const FusedLayer& layer, float (&y)[kGroupChannels]) {
+    const bool relu = layer.activation == FusedActivation::relu, none = layer.activation == FusedActivation::none;
+    const float slope = relu ? 0 : none ? 1 : layer.slope, low = relu || none ? -kInfinity : layer.low, high = relu || none ? kInfinity : layer.high;
 #pragma unroll
     for (int k = 0; k < kGroupChannels; ++k) {
-      float x = y[k] < 0 ? y[k] * layer.slope : y[k];
-      x = x < layer.low ? layer.low : x;
-      y[k] = x > layer.high ? layer.high : x;
+      float x = y[k] < 0 ? y[k] * slope : y[k];
+      x = x < low ? low : x;
+      y[k] = x > high ? high : x;
     }
   }
 

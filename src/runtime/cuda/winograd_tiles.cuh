@@ -3,6 +3,8 @@
 // The signs are those of winograd::algorithm(2, 3, stride).
 #pragma once
 
+#include <cstdint>
+
 namespace wins::runtime::cuda {
 
 /// Of 16 bytes of channels.
@@ -64,6 +66,33 @@ struct Tile<1> {
     emit(1, y);
     sub_rows<F>(x2, x1, y);
     emit(2, y);
+    load_row(3, x0);
+    sub_rows<F>(x0, x1, y);
+    emit(3, y);
+  }
+  /// Positions of the first and the last column.
+  static constexpr std::uint32_t kOuterColumns = 0x9999, kInnerRows = 0x0FF0;
+  /// The same where no position of another column is `alive`: `emit` takes these two.
+  template <class F, class T, class Load, class Emit>
+  static __device__ void outer_input_rows(std::uint32_t alive, const Load& load, const Emit& emit) {
+    T x0[2], x1[2], x2[2], y[2];
+    const auto load_row = [&](int i, T (&row)[2]) {
+      T x[4];
+      load(i, x);
+      row[0] = sub<F>(x[0], x[2]);
+      row[1] = sub<F>(x[3], x[1]);
+    };
+    load_row(0, x0);
+    load_row(2, x2);
+    sub_rows<F>(x0, x2, y);
+    emit(0, y);
+    load_row(1, x1);
+    if ((alive & kInnerRows) != 0) {
+      add_rows<F>(x1, x2, y);
+      emit(1, y);
+      sub_rows<F>(x2, x1, y);
+      emit(2, y);
+    }
     load_row(3, x0);
     sub_rows<F>(x0, x1, y);
     emit(3, y);

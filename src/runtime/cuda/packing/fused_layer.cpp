@@ -122,8 +122,11 @@ BlockMemory memory_of(const FusedLayer& layer, int stride, FusedShape shape, Ope
   memory.stage = memory.V + divide_up(memory.stage_apart ? std::max(V_bytes, M_bytes) : M_bytes, 1024) * 1024;
   const int end = std::max(memory.V + V_bytes, memory.stage + memory.stage_lines * memory.stage_pitch);
   memory.barriers = divide_up(end, 8) * 8;
-  memory.exchange = divide_up(memory.barriers + 3 * 8, 16) * 16;
-  memory.bytes = scaled ? memory.exchange + 16 * 4 : memory.barriers + 3 * 8;
+  memory.bias = divide_up(memory.barriers + 3 * 8, 16) * 16;
+  memory.pixels = memory.bias + layer.slice_groups * kGroupChannels * 4;
+  memory.patches = memory.pixels + shape.tiles * 4;
+  memory.exchange = memory.patches + shape.tiles * 4;
+  memory.bytes = memory.exchange + (scaled ? 16 * 4 : 0);
   return memory;
 }
 

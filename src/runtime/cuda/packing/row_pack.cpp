@@ -31,7 +31,9 @@ class Packer {
         const std::int64_t group = (k - first) / kGroupChannels;
         std::uint32_t& word = groups[static_cast<std::size_t>(group * pack_.group_words() + xi)];
         if (word == 0) word = static_cast<std::uint32_t>(rows.size()) << 16;
-        word |= 1U << ((k - first) % kGroupChannels);
+        const std::int64_t channel = (k - first) % kGroupChannels;
+        word |= 1U << channel;
+        if (channel < kGroupChannels / 2) word += 1U << kGroupChannels;
         rows.push_back(xi * pack_.filters + k);
       }
       if (rows.size() == begin) continue;
@@ -143,6 +145,7 @@ PackSize pack_size(const winograd::Mask& mask, int slice_channels) {
       for (int n = 1; n <= kMostWarpItems; ++n) warps[static_cast<std::size_t>(n)] += (count + n - 1) / n;
       items += count;
       alive += rows > 0 ? 1 : 0;
+      size.outer = size.outer && (rows == 0 || xi % 4 == 0 || xi % 4 == 3);
     }
     size.slices += 1;
     size.max_items = std::max({size.max_items, items, 1});

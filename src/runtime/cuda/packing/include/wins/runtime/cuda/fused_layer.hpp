@@ -51,6 +51,8 @@ struct BlockMemory {
   std::int32_t unit_bytes = 0;  ///< of one unit of V: 16 a tile, and such a number of them that what a warp writes at once lies in different banks
   std::int32_t part_bytes = 0;  ///< of V's high parts, where the low ones begin
   std::int32_t exchange = 0;    ///< a word for each warp, where factors are scaled
+  std::int32_t patches = 0, pixels = 0;  ///< a word for each tile: where it begins in a patch, in bytes, and in the stage, in pixels
+  std::int32_t bias = 0;        ///< of the slice's channels; what lies behind the last one is read, and not used
   std::int32_t stage = 0;
   bool stage_apart = false;  ///< V does not reach it: outputs may still leave it, and residuals come, while pixels are transformed and multiplied
   std::int32_t stage_columns = 0;  ///< pixels of a row

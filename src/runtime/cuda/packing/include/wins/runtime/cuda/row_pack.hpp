@@ -63,7 +63,7 @@ struct RowPack {
   int max_alive = 0;
   int max_channels = 0;  ///< of one slice
   /// [slice][group of kGroupChannels][group_words()]: of each position, bit k set where the group's channel k has
-  /// a row, and from bit 16 on the row of the first of these in the slice's list; the others follow it.
+  /// a row, from bit 8 on how many of the first four have one, and from bit 16 on the row of the first of them in the slice's list; the others follow it.
   std::vector<std::uint32_t> groups;
   /// Weights: [slice][chunk][half][item][part][lane][4 words]; two parts for f32 (high, low), else one. Words 0
   /// and 1 are the B fragment of two units (mma m16n8k16 or m16n8k8), 2 and 3 of the next two.
@@ -80,6 +80,7 @@ struct RowPack {
 struct PackSize {
   int slices = 0;
   int max_items = 0, max_alive = 0;  ///< of one slice
+  bool outer = true;  ///< no position has rows but those of the first and the last column of 4 x 4
   /// [n]: warps that a slice needs where each holds n items, all of one position.
   std::array<int, kMostWarpItems + 1> regular_warps{};
 };
