@@ -39,8 +39,9 @@ struct FusedKernel {
   using Mover = BulkMover<kOperand, kStride, kTiles, kUnits, kSplit>;
 #endif
 
-  /// The same in all lanes, as the compiler sees it too.
-  static __device__ int warp_of_thread() { return __shfl_sync(0xFFFFFFFFU, static_cast<int>(threadIdx.x / 32), 0); }
+  /// What is the same in all lanes, so that the compiler sees it too.
+  static __device__ int same_in_warp(int x) { return __shfl_sync(0xFFFFFFFFU, x, 0); }
+  static __device__ int warp_of_thread() { return same_in_warp(static_cast<int>(threadIdx.x / 32)); }
 
   /// V as the tensor cores take it.
   static __device__ uint4 rounded(const uint4& v) {
@@ -121,25 +122,40 @@ struct FusedKernel {
     for (int i = 0; i < kItems * kBlocks * 4; ++i) sums[i / (kBlocks * 4)][i / 4 % kBlocks][i % 4] *= factor;
   }
 
+  /// By two powers of two, whose product may be none.
+  static __device__ void unscale(Sums& sums, float a, float b) {
+    const float both = a * b;
+    if (both >= kSmallestNormal && both < kInfinity) {
+      multiply_all(sums, both);
+    } else {
+      multiply_all(sums, a);
+      multiply_all(sums, b);
+    }
+  }
+
   /// Of a turn's pixels, as bits; infinities and NaN do not count. A barrier of the block.
   static __device__ std::uint32_t largest_magnitude(std::uint32_t patch, int patch_bytes, std::uint32_t exchange) {
-    std::uint32_t largest = 0;
+    const std::uint32_t largest = largest_of(patch, patch_bytes, exchange, [](std::uint32_t x) { return __uint_as_float(x); });
+    if (largest < kInfinityBits) return largest;
+    __syncthreads();
+    return largest_of(patch, patch_bytes, exchange, [](std::uint32_t x) { return (x & kInfinityBits) == kInfinityBits ? 0 : __uint_as_float(x); });
+  }
+  template <class Number>
+  static __device__ std::uint32_t largest_of(std::uint32_t patch, int patch_bytes, std::uint32_t exchange, const Number& number) {
+    float largest = 0;
     for (int at = static_cast<int>(threadIdx.x) * 16; at < patch_bytes; at += kThreads * 16) {
       const uint4 words = load_shared(patch + at);
-      for (const std::uint32_t word : {words.x, words.y, words.z, words.w}) {
-        const std::uint32_t magnitude = word & 0x7FFFFFFFU;
-        largest = max(largest, magnitude < 0x7F800000U ? magnitude : 0U);
-      }
+      for (const std::uint32_t word : {words.x, words.y, words.z, words.w}) largest = fmaxf(largest, fabsf(number(word)));  // of two, the one that is no NaN
     }
-    largest = __reduce_max_sync(0xFFFFFFFFU, largest);
-    if (threadIdx.x % 32 == 0) store_shared_word(exchange + threadIdx.x / 32 * 4, largest);
+    std::uint32_t bits = __reduce_max_sync(0xFFFFFFFFU, __float_as_uint(largest));
+    if (threadIdx.x % 32 == 0) store_shared_word(exchange + threadIdx.x / 32 * 4, bits);
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < kWarps / 4; ++i) {
       const uint4 words = load_shared(exchange + i * 16);
-      largest = max(max(max(words.x, words.y), max(words.z, words.w)), largest);
+      bits = max(max(max(words.x, words.y), max(words.z, words.w)), bits);
     }
-    return largest;
+    return bits;
   }
 
   using Weights = uint4[kItems][kParts];
@@ -354,8 +370,7 @@ struct FusedKernel {
       }
       // Not earlier: a successor's blocks would be placed unevenly beside those that run.
       if (rectangle + static_cast<int>(gridDim.x) >= layer.rectangles) let_successor_start();
-      if constexpr (kScaled) multiply_all(sums, scale.inverse());
-      if constexpr (kScaled) multiply_all(sums, layer.unscale);
+      if constexpr (kScaled) unscale(sums, scale.inverse(), layer.unscale);
       complete(block, items, sums, mover, rectangle);
     }
     mover.end();
@@ -399,7 +414,7 @@ struct FusedKernel {
     const std::uint32_t pixel = load_shared_word(block.base + block.layer.memory.pixels + t * 4);
     // All warps go around equally often, which takes fewer registers.
     for (int first = 0; first * kGroupChannels < block.slice.channels; first += kWarps / kParties) {
-      const int group = first + warp / kParties;
+      const int group = same_in_warp(first + warp / kParties);
       if (group * kGroupChannels < block.slice.channels) finish_group(block, group, t, static_cast<int>(pixel));
     }
   }
@@ -410,15 +425,12 @@ struct FusedKernel {
     invert(block.groups.words + (blockIdx.y * layer.slice_groups + group) * kGroupWordsOf, block.base + layer.memory.V + t * 4, y);
     add_bias(block.base + layer.memory.bias + group * kGroupChannels * 4, y);
     if (t >= layer.block_tiles) return;
-    if (layer.max_pool) keep_largest(y);
-    const auto store = [&]<bool kRelu, bool kResidual>() { store_group<kRelu, kResidual>(block, group, pixel, y); };
-    // One branch for the usual layers.
-    if (layer.activation == FusedActivation::general || (group + 1) * kGroupChannels > block.slice.channels) {
-      store_any_group(block, group, pixel, y);
-    } else if (layer.activation == FusedActivation::relu) {
-      block.has_residual ? store.template operator()<true, true>() : store.template operator()<true, false>();
+    if (layer.max_pool) {
+      float largest[1][kGroupChannels];
+      keep_largest(y, largest[0]);
+      store_outputs(block, group, pixel, largest);
     } else {
-      block.has_residual ? store.template operator()<false, true>() : store.template operator()<false, false>();
+      store_outputs(block, group, pixel, y);
     }
   }
 
@@ -443,11 +455,22 @@ struct FusedKernel {
     }
   };
 
-  template <bool kRelu, bool kResidual>
-  static __device__ void store_group(const Block& block, int group, int pixel, float (&y)[4][kGroupChannels]) {
+  /// One branch for the usual layers. A layer with a pool has no residual.
+  template <int kOutputs>
+  static __device__ void store_outputs(const Block& block, int group, int pixel, float (&y)[kOutputs][kGroupChannels]) {
+    if (block.layer.activation == FusedActivation::general || (group + 1) * kGroupChannels > block.slice.channels) {
+      store_any(block, group, pixel, y);
+    } else if (kOutputs == 4 && block.has_residual) {
+      block.layer.activation == FusedActivation::relu ? store_usual<true, true>(block, group, pixel, y) : store_usual<false, true>(block, group, pixel, y);
+    } else {
+      block.layer.activation == FusedActivation::relu ? store_usual<true, false>(block, group, pixel, y) : store_usual<false, false>(block, group, pixel, y);
+    }
+  }
+
+  template <bool kRelu, bool kResidual, int kOutputs>
+  static __device__ void store_usual(const Block& block, int group, int pixel, float (&y)[kOutputs][kGroupChannels]) {
 #pragma unroll
-    for (int q = 0; q < 4; ++q) {
-      if (q > 0 && block.layer.max_pool) break;
+    for (int q = 0; q < kOutputs; ++q) {
       const Staged staged(block, group, pixel, q);
       if constexpr (kResidual) staged.add_to(y[q]);
       uint4 words[kGroupWords];
@@ -460,15 +483,14 @@ struct FusedKernel {
     }
   }
 
-  static __device__ void store_any_group(const Block& block, int group, int pixel, float (&y)[4][kGroupChannels]) {
-    const FusedLayer& layer = block.layer;
+  template <int kOutputs>
+  static __device__ void store_any(const Block& block, int group, int pixel, float (&y)[kOutputs][kGroupChannels]) {
     const int count = block.slice.channels - group * kGroupChannels;
 #pragma unroll
-    for (int q = 0; q < 4; ++q) {
-      if (q > 0 && layer.max_pool) break;
+    for (int q = 0; q < kOutputs; ++q) {
       const Staged staged(block, group, pixel, q);
-      if (block.has_residual) staged.add_to(y[q]);
-      activate(layer, y[q]);
+      if (kOutputs == 4 && block.has_residual) staged.add_to(y[q]);
+      activate(block.layer, y[q]);
       if (count < kGroupChannels) clear(count, y[q]);
       uint4 words[kGroupWords];
       F::pack_group(y[q], words);
@@ -492,7 +514,7 @@ struct FusedKernel {
     for (int xi = 0; xi < kPositions; ++xi) {
       const uint4& quad = quads[xi / 4];
       const std::uint32_t word = xi % 4 == 0 ? quad.x : xi % 4 == 1 ? quad.y : xi % 4 == 2 ? quad.z : quad.w;
-      if (word == 0) continue;
+      if (__any_sync(0xFFFFFFFFU, word != 0) == 0) continue;
       // Two pointers: each waits for its last use before it moves on.
       std::uint32_t rows[2] = {M + (word >> 16) * kRowBytes};
       rows[1] = rows[0] + (word >> 8 & 7U) * kRowBytes;
@@ -526,10 +548,10 @@ struct FusedKernel {
     }
   }
 
-  /// Of a tile's four outputs, in y[0]: all activations of this kernel with a pool keep order.
-  static __device__ void keep_largest(float (&y)[4][kGroupChannels]) {
+  /// Of a tile's four outputs: all activations of this kernel with a pool keep order.
+  static __device__ void keep_largest(const float (&y)[4][kGroupChannels], float (&largest)[kGroupChannels]) {
 #pragma unroll
-    for (int k = 0; k < kGroupChannels; ++k) y[0][k] = larger(larger(y[0][k], y[1][k]), larger(y[2][k], y[3][k]));
+    for (int k = 0; k < kGroupChannels; ++k) largest[k] = larger(larger(y[0][k], y[1][k]), larger(y[2][k], y[3][k]));
   }
 
   /// NaN stays NaN.

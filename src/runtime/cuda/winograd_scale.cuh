@@ -6,6 +6,8 @@
 namespace wins::runtime::cuda {
 
 inline constexpr std::uint32_t kUnchanged = 0x3F800000U;  // 1
+inline constexpr std::uint32_t kInfinityBits = 0x7F800000U;
+inline constexpr float kSmallestNormal = 0x1p-126F;
 
 /// The scale of a rectangle's pixels, the same in all threads, by exponents: a turn of channels brings it down where its largest pixel would reach 2^13, since
 /// V may be four times as large and float16 ends at 2^16. It leaves 2^10 then, so that turns of about the same size change nothing. Numbers are exact to 11

@@ -40,13 +40,17 @@ TEST_F(Movement, FlattenedForProducts) {
   };
   for (const Case& t : {Case{3, 16, 5, 7, 24, true, true}, Case{1, 64, 3, 3, 40, false, true}, Case{2, 32, 1, 7, 16, true, true},
                         Case{3, 19, 5, 7, 24, true, false}, Case{2, 16, 5, 7, 10, true, false}}) {
-    Net net(wins::Shape{t.n, t.c, t.h, t.w});
-    const std::int64_t inner = t.c * t.h * t.w;
-    const ValueId before = net.graph.add_node("before", Unary{{UnaryKind::relu, 0, 0}}, {net.x});
-    const ValueId rows = net.graph.add_node("flatten", Flatten{1}, {before});
-    const ValueId w = net.constant(t.trans_b ? wins::Shape{t.results, inner} : wins::Shape{inner, t.results}, 3);
-    net.check(Gemm{1.5F, 0.5F, false, t.trans_b, {UnaryKind::relu, 0, 0}}, {rows, w, net.constant({t.results}, 4)}, t.in_place ? "cuda:cublas_*" : "cuda:*");
-    EXPECT_EQ(has_flatten(net), !t.in_place) << inner << " to " << t.results;
+    for (const std::string kernel : {"cuda:vector", "cuda:linear"}) {
+      Net net(wins::Shape{t.n, t.c, t.h, t.w});
+      if (t.in_place) net.force_kernel = kernel;
+      const std::int64_t inner = t.c * t.h * t.w;
+      const ValueId before = net.graph.add_node("before", Unary{{UnaryKind::relu, 0, 0}}, {net.x});
+      const ValueId rows = net.graph.add_node("flatten", Flatten{1}, {before});
+      const ValueId w = net.constant(t.trans_b ? wins::Shape{t.results, inner} : wins::Shape{inner, t.results}, 3);
+      net.check(Gemm{1.5F, 0.5F, false, t.trans_b, {UnaryKind::relu, 0, 0}}, {rows, w, net.constant({t.results}, 4)},
+                !t.in_place ? "cuda:*" : kernel == "cuda:linear" ? "cuda:cublas_*" : kernel);
+      EXPECT_EQ(has_flatten(net), !t.in_place) << inner << " to " << t.results;
+    }
   }
   Net shared(wins::Shape{3, 16, 2, 2});
   const ValueId rows = shared.graph.add_node("flatten", Flatten{1}, {shared.graph.add_node("before", Unary{{UnaryKind::relu, 0, 0}}, {shared.x})});
