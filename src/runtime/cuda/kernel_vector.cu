@@ -12,7 +12,7 @@ namespace wins::runtime::cuda {
 namespace {
 
 constexpr std::int64_t kMostRows = 4;
-constexpr int kAhead = 4;  ///< units of 16 bytes of each column that a lane has on their way
+constexpr int kColumns = 4;  ///< of a block, a warp each
 
 /// Y[row][n] = activation(sum_k X[row][k] W[n][k] + bias[n]), `units` of 16 bytes in a row of X and of W.
 struct VectorProduct {
@@ -24,81 +24,85 @@ struct VectorProduct {
   bool relu;
 };
 
-/// A warp takes kColumns neighbouring columns, and its lanes their units in turn.
-template <class T, int kRows, int kColumns>
+/// Of what is read once: it leaves the first-level cache to X.
+__device__ uint4 load_once(const uint4* from) {
+  uint4 words;
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w) : "l"(from));
+  return words;
+}
+
+/// The sums of a warp's column, whose lanes take its units in turn, kTogether at once: what hides the latency is that many on their way in each of the warps
+/// of a multiprocessor.
+template <class T, int kRows>
 class ColumnSums {
  public:
-  __device__ ColumnSums(const VectorProduct& p, int first, int lane) : p_(p), next_(lane) {
-#pragma unroll
-    for (int c = 0; c < kColumns; ++c) weights_[c] = p.weights + static_cast<std::int64_t>(min(first + c, p.columns - 1)) * p.units;
-    load();
-  }
+  __device__ ColumnSums(const VectorProduct& p, int column, int lane) : p_(p), weights_(p.weights + static_cast<std::int64_t>(column) * p.units), unit_(lane) { load(); }
 
   __device__ void run() {
-    while (next_ - kAhead * 32 < p_.units) {
-      uint4 now[kAhead][kColumns];
-#pragma unroll
-      for (int i = 0; i < kAhead * kColumns; ++i) now[i / kColumns][i % kColumns] = ahead_[i / kColumns][i % kColumns];
-      const int unit = next_ - kAhead * 32;
+    while (true) {
+      add_all();
+      unit_ += kTogether * 32;
+      if (unit_ >= p_.units) return;
       load();
-#pragma unroll
-      for (int i = 0; i < kAhead; ++i) {
-        if (unit + i * 32 < p_.units) add(unit + i * 32, now[i]);
-      }
     }
   }
 
-  __device__ float sum(int row, int column) const {
-    float total = sums_[row][column];
+  __device__ float sum(int row) const {
+    float total = sums_[row];
 #pragma unroll
     for (int apart = 16; apart > 0; apart /= 2) total += __shfl_xor_sync(0xFFFFFFFFU, total, apart);
     return total;
   }
 
  private:
-  /// Asks for the next kAhead units; none behind the end.
+  static constexpr int kTogether = kRows == 1 ? 8 : 4;
+
   __device__ void load() {
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i, next_ += 32) {
-#pragma unroll
-      for (int c = 0; c < kColumns; ++c) {
-        if (next_ < p_.units) ahead_[i][c] = __ldg(weights_[c] + next_);
-      }
+    for (int i = 0; i < kTogether; ++i) {
+      const int unit = unit_ + i * 32;
+      loaded_[i] = unit < p_.units ? load_once(weights_ + unit) : uint4{0, 0, 0, 0};
     }
   }
 
-  __device__ void add(int unit, const uint4 (&weights)[kColumns]) {
+  __device__ void add_all() {
 #pragma unroll
     for (int row = 0; row < kRows; ++row) {
-      const uint4 pixels = p_.x[row * p_.units + unit];
-      const T* x = reinterpret_cast<const T*>(&pixels);
+      uint4 pixels[kTogether];
 #pragma unroll
-      for (int c = 0; c < kColumns; ++c) {
-        const T* w = reinterpret_cast<const T*>(&weights[c]);
-#pragma unroll
-        for (int e = 0; e < kUnit<T>; ++e) sums_[row][c] += to_float(x[e]) * to_float(w[e]);
+      for (int i = 0; i < kTogether; ++i) {
+        const int unit = unit_ + i * 32;
+        pixels[i] = unit < p_.units ? p_.x[row * p_.units + unit] : uint4{0, 0, 0, 0};
       }
+#pragma unroll
+      for (int i = 0; i < kTogether; ++i) add(pixels[i], loaded_[i], sums_[row]);
     }
+  }
+
+  static __device__ void add(const uint4& pixels, const uint4& weights, float& sum) {
+    const T* x = reinterpret_cast<const T*>(&pixels);
+    const T* w = reinterpret_cast<const T*>(&weights);
+#pragma unroll
+    for (int e = 0; e < kUnit<T>; ++e) sum += to_float(x[e]) * to_float(w[e]);
   }
 
   const VectorProduct& p_;
-  const uint4* weights_[kColumns];
-  int next_;
-  uint4 ahead_[kAhead][kColumns];
-  float sums_[kRows][kColumns] = {};
+  const uint4* weights_;
+  int unit_;
+  uint4 loaded_[kTogether];
+  float sums_[kRows] = {};
 };
 
-template <class T, int kRows, int kColumns>
-__global__ void __launch_bounds__(kThreads) multiply_vectors(const __grid_constant__ VectorProduct p) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, first = static_cast<int>(first_index()) / 32 * kColumns;
-  ColumnSums<T, kRows, kColumns> sums(p, first, lane);  // weights do not depend on what runs before
+template <class T, int kRows>
+__global__ void __launch_bounds__(32 * kColumns) multiply_vectors(const __grid_constant__ VectorProduct p) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, column = static_cast<int>(blockIdx.x) * kColumns + static_cast<int>(threadIdx.x) / 32;
+  ColumnSums<T, kRows> sums(p, min(column, p.columns - 1), lane);  // weights do not depend on what runs before
   let_successor_start();
   wait_for_predecessor();
   sums.run();
 #pragma unroll
-  for (int i = 0; i < kRows * kColumns; ++i) {
-    const int row = i / kColumns, column = first + i % kColumns;
-    float y = sums.sum(row, i % kColumns);
+  for (int row = 0; row < kRows; ++row) {
+    float y = sums.sum(row);
     if (lane != 0 || column >= p.columns) continue;
     y += to_float(static_cast<const T*>(p.bias)[column]);
     if (p.relu) y = y < 0 ? 0 : y;  // NaN stays
@@ -108,11 +112,8 @@ __global__ void __launch_bounds__(kThreads) multiply_vectors(const __grid_consta
 
 template <class T, int kRows>
 bool launch(const VectorProduct& p, cudaStream_t stream) {
-  // Two columns share what is read of X where there are warps enough for every multiprocessor.
-  const bool pairs = p.columns >= 2 * (kThreads / 32) * device().processors;
-  const int columns = kThreads / 32 * (pairs ? 2 : 1);
-  const dim3 grid(static_cast<unsigned>((p.columns + columns - 1) / columns));
-  return pairs ? launch_early(&multiply_vectors<T, kRows, 2>, grid, kThreads, 0, stream, p) : launch_early(&multiply_vectors<T, kRows, 1>, grid, kThreads, 0, stream, p);
+  const dim3 grid(static_cast<unsigned>((p.columns + kColumns - 1) / kColumns));
+  return launch_early(&multiply_vectors<T, kRows>, grid, 32 * kColumns, 0, stream, p);
 }
 
 bool launch(Operand operand, std::int64_t rows, const VectorProduct& p, cudaStream_t stream) {
