@@ -1,7 +1,9 @@
 // The list of single layers (bench/layers/shapes.txt) on the GPU in every precision, against the float64 reference.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "layer_check.hpp"
 
@@ -79,6 +81,46 @@ TEST_F(CudaLayers, ScaledFactorsAreRight) {
         SessionOptions options;
         options.force_kernel = "cuda:winograd_fused/" + cut;
         expect_kernel(run_layer(layer, reference, precision.precision, options), "conv", "cuda:winograd_fused_" + cut);
+      }
+    }
+  }
+}
+
+/// The largest error of outputs more than 4 rows or columns away from pixel `x` of row `y`, over the largest output.
+double error_far_from(const Tensor& output, const Tensor& reference, std::int64_t y, std::int64_t x) {
+  const auto got = output.data<float>();
+  const auto wanted = reference.data<double>();
+  const std::int64_t width = reference.dim(3), height = reference.dim(2);
+  double error = 0, largest = 0;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const auto at = static_cast<std::int64_t>(i);
+    if (std::abs(at % width - x) <= 4 && std::abs(at / width % height - y) <= 4) continue;
+    const double difference = std::fabs(got[i] - wanted[i]);
+    error = difference <= error ? error : difference;  // NaN counts
+    largest = std::max(largest, std::fabs(wanted[i]));
+  }
+  return error / largest;
+}
+
+TEST_F(CudaLayers, PixelsThatAreNoNumbersSpoilTheirNeighboursAlone) {
+  const layers::Layer layer = layers::make_layer(parse_conv_problem("mb2ic70ih24oc16kh3ph1:m2:rows5.0.1.6.0.2.0.0.0.0.0.0.4.0.0.5:bias+relu"));
+  const Tensor reference = layers::reference_output(layer);
+  for (const float pixel : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    Tensor x = layer.inputs[0];
+    for (std::size_t channel = 0; channel < 140; ++channel) x.mutable_data<float>()[channel * 24 * 24 + 10 * 24 + 13] = pixel;
+    for (const PrecisionCase& precision : kPrecisions) {
+      if (precision.precision != Precision::fp32 && precision.precision != Precision::tf32) continue;
+      for (const std::string cut : {"t32i4u8k16h", "t64i3u8k16h", "t32i3u16k16h", "t32i4u8k16"}) {
+        SCOPED_TRACE(std::string(precision.name) + " " + cut);
+        SessionOptions options;
+        options.backend = "cuda";
+        options.precision = precision.precision;
+        options.force_kernel = "cuda:winograd_fused/" + cut;
+        Session session = Session::open(layer.graph, options);
+        const Tensor output = session.run({x}).at(0);
+        EXPECT_LE(error_far_from(output, reference, 10, 13), layer_bound(precision.precision).max);
+        EXPECT_FALSE(std::ranges::all_of(output.data<float>(), [](float y) { return std::isfinite(y); }));
+        expect_kernel(session.plan(shapes_of({x})), "conv", "cuda:winograd_fused_" + cut);
       }
     }
   }

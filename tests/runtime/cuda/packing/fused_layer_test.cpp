@@ -110,8 +110,13 @@ TEST(FusedLayer, MemoryHoldsWhatABlockKeeps) {
       // Half units of two tiles, or whole ones of one, lie in different banks.
       EXPECT_EQ(memory.unit_bytes / 16 % (scaled && shape.units == 8 ? 4 : 2), scaled && shape.units == 8 ? 2 : 1);
       EXPECT_EQ(memory.part_bytes, layer.max_alive * factor_units(shape.units, shape.factors) * memory.unit_bytes);
-      EXPECT_GE(memory.bytes, scaled ? memory.exchange + 4 * shape.warps() : memory.barriers + 3 * 8);
-      EXPECT_GE(memory.exchange, memory.barriers + 3 * 8);
+      EXPECT_GE(memory.bytes, memory.exchange + (scaled ? 4 * shape.warps() : 0));
+      EXPECT_GE(memory.bias, memory.barriers + 3 * 8);
+      EXPECT_EQ(memory.bias % 16, 0);
+      EXPECT_GE(memory.pixels, memory.bias + layer.slice_groups * kGroupChannels * 4);
+      EXPECT_GE(memory.patches, memory.pixels + shape.tiles * 4);
+      EXPECT_GE(memory.exchange, memory.patches + shape.tiles * 4);
+      EXPECT_EQ(memory.exchange % 16, 0);
       const int V_bytes = memory.part_bytes * (scaled && operand == Operand::f32 ? 2 : 1) + (shape.tiles - layer.block_tiles) * 16;
       EXPECT_GE(memory.barriers, memory.V + V_bytes);
       EXPECT_GE(memory.stage, memory.V + layer.max_items * kItemRows * m_pitch(shape.tiles) * 4);

@@ -100,6 +100,7 @@ std::vector<double> sums_of(const RowPack& pack, const std::vector<double>& V) {
       for (int xi = 0; xi < pack.positions; ++xi) {
         const std::uint32_t word = pack.groups.at(group * static_cast<std::size_t>(pack.group_words()) + static_cast<std::size_t>(xi));
         const std::uint32_t bit = 1U << (k % kGroupChannels);
+        EXPECT_EQ(static_cast<int>(word >> 8 & 0xFF), std::popcount(word & 0xF));
         if ((word & bit) == 0) continue;
         const auto row = (word >> 16) + static_cast<std::uint32_t>(std::popcount(word & (bit - 1)));
         sums[static_cast<std::size_t>(xi * pack.filters + slice.first_channel + k)] = M.at(row);
@@ -177,6 +178,17 @@ TEST(RowPack, UnevenPositionsCostAtMostOneItemEach) {
   const Mask mask = random_mask(16, 256, 64, 0.3, 11);
   const PackSize size = pack_size(mask, 256);
   EXPECT_LE(size.max_items * kItemRows, mask.kept_total() + 16 * (kItemRows - 1));
+}
+
+TEST(RowPack, KnowsWhetherOnlyTheOuterColumnsHaveRows) {
+  for (const int other : {-1, 0, 4, 11, 15, 1, 6, 14}) {
+    Mask mask = Mask::full(Axis::row, 16, 20, 8);
+    std::fill(mask.keep.begin(), mask.keep.end(), std::uint8_t{0});
+    for (const int xi : {0, 3, 12, 15, other}) {
+      if (xi >= 0) mask.keep[static_cast<std::size_t>(xi * 20 + 17)] = 1;
+    }
+    EXPECT_EQ(pack_size(mask, 16).outer, other < 0 || other % 4 == 0 || other % 4 == 3) << other;
+  }
 }
 
 TEST(RowPack, APowerOfTwoBringsWeightsOfAnySizeIntoFloat16) {
