@@ -52,42 +52,37 @@ struct Tile<1> {
   /// B^T d B by rows, few of which live at once. `load(i, row)` gives row i of d, `emit(i, row)` takes row i of the result.
   template <class F, class T, class Load, class Emit>
   static __device__ void input_rows(const Load& load, const Emit& emit) {
-    T x0[4], x1[4], x2[4], y[4];
     const auto load_row = [&](int i, T (&x)[4]) {
       load(i, x);
       input<F>(x[0], x[1], x[2], x[3]);
     };
-    load_row(0, x0);
-    load_row(2, x2);
-    sub_rows<F>(x0, x2, y);
-    emit(0, y);
-    load_row(1, x1);
-    add_rows<F>(x1, x2, y);
-    emit(1, y);
-    sub_rows<F>(x2, x1, y);
-    emit(2, y);
-    load_row(3, x0);
-    sub_rows<F>(x0, x1, y);
-    emit(3, y);
+    combine_rows<F, T, 4>(load_row, true, emit);
   }
   /// Positions of the first and the last column.
   static constexpr std::uint32_t kOuterColumns = 0x9999, kInnerRows = 0x0FF0;
   /// The same where no position of another column is `alive`: `emit` takes these two.
   template <class F, class T, class Load, class Emit>
   static __device__ void outer_input_rows(std::uint32_t alive, const Load& load, const Emit& emit) {
-    T x0[2], x1[2], x2[2], y[2];
     const auto load_row = [&](int i, T (&row)[2]) {
       T x[4];
       load(i, x);
       row[0] = sub<F>(x[0], x[2]);
       row[1] = sub<F>(x[3], x[1]);
     };
+    combine_rows<F, T, 2>(load_row, (alive & kInnerRows) != 0, emit);
+  }
+
+ private:
+  /// The columns' transforms, of rows whose own are done; the second and third row where they are wanted.
+  template <class F, class T, int kCount, class LoadRow, class Emit>
+  static __device__ void combine_rows(const LoadRow& load_row, bool inner, const Emit& emit) {
+    T x0[kCount], x1[kCount], x2[kCount], y[kCount];
     load_row(0, x0);
     load_row(2, x2);
     sub_rows<F>(x0, x2, y);
     emit(0, y);
     load_row(1, x1);
-    if ((alive & kInnerRows) != 0) {
+    if (inner) {
       add_rows<F>(x1, x2, y);
       emit(1, y);
       sub_rows<F>(x2, x1, y);
