@@ -57,7 +57,7 @@ std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
       const int resident = lay_out(layer, given.stride, shape, problem.env.operand, {device().processors, device().shared_bytes});
       Cut cut{shape, slice_channels};
       if (resident == 0) continue;
-      cut.us = predict_fused({layer, shape, size, problem.env.operand, given.stride, slice_channels, resident, device().processors});
+      cut.us = predict_fused({layer, shape, size, problem.env.operand, given.stride, slice_channels, problem.has_input(3), resident, device().processors});
       cuts.push_back(cut);
     }
     if (channels >= filters) break;

@@ -12,6 +12,7 @@ struct FusedCut {
   const PackSize& size;
   Operand operand;
   int stride, slice_channels;
+  bool residual;
   int resident;    ///< blocks that a multiprocessor holds at once
   int processors;  ///< multiprocessors
 };
