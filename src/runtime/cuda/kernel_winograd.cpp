@@ -38,6 +38,7 @@ std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
   std::vector<Cut> cuts;
   const auto filters = static_cast<int>(given.mask.rows);
   FusedLayer layer = layer_of(problem, given);
+  const std::vector<FusedShape> shapes = fused_shapes();
   for (const int channels : {16, 32, 64, 96, 128, 192, 256, 512}) {
     const int slice_channels = std::min(channels, (filters + 7) / 8 * 8);
     const PackSize size = pack_size(given.mask, slice_channels);
@@ -47,7 +48,7 @@ std::vector<Cut> cuts_of(const Problem& problem, const WinogradProblem& given) {
     layer.max_alive = size.max_alive;
     layer.slice_groups = (slice_channels + kGroupChannels - 1) / kGroupChannels;
     if (size.slices * size.max_items > FusedGroups::kMaxItems) continue;
-    for (const FusedShape& shape : fused_shapes()) {
+    for (const FusedShape& shape : shapes) {
       if (size.max_items > shape.max_items()) continue;
       if (shape.factors == Factors::scaled && (given.stride != 1 || storage_bytes(problem.env.operand) == 2)) continue;
       if (shape.splits > 1 && (given.stride != 1 || device().major < 9)) continue;

@@ -92,11 +92,6 @@ struct Format<Operand::f16> {
       y[2 * i + 1] += pair.y;
     }
   }
-  static __device__ void relu(uint4 (&words)[1]) {
-    auto* pairs = reinterpret_cast<__half2*>(words);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) pairs[i] = __hmax2_nan(pairs[i], __float2half2_rn(0.0F));
-  }
   static __device__ void pack_group(const float (&y)[8], uint4 (&words)[1]) {
     auto* pairs = reinterpret_cast<__half2*>(words);
 #pragma unroll
@@ -138,11 +133,6 @@ struct Format<Operand::bf16> {
       y[2 * i + 1] += pair.y;
     }
   }
-  static __device__ void relu(uint4 (&words)[1]) {
-    auto* pairs = reinterpret_cast<__nv_bfloat162*>(words);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) pairs[i] = __hmax2_nan(pairs[i], __float2bfloat162_rn(0.0F));
-  }
   static __device__ void pack_group(const float (&y)[8], uint4 (&words)[1]) {
     auto* pairs = reinterpret_cast<__nv_bfloat162*>(words);
 #pragma unroll
@@ -177,19 +167,16 @@ struct FloatFormat {
 #pragma unroll
     for (int i = 0; i < 8; ++i) y[i] += values[i];
   }
-  static __device__ void relu(uint4 (&words)[2]) {
-    auto* values = reinterpret_cast<float*>(words);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(values[i]) : "f"(values[i]));
-  }
   static __device__ void pack_group(const float (&y)[8], uint4 (&words)[2]) {
     auto* values = reinterpret_cast<float*>(words);
 #pragma unroll
     for (int i = 0; i < 8; ++i) values[i] = y[i];
   }
+  /// NaN stays NaN.
   static __device__ void pack_relu_group(const float (&y)[8], uint4 (&words)[2]) {
-    pack_group(y, words);
-    relu(words);
+    auto* values = reinterpret_cast<float*>(words);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(values[i]) : "f"(y[i]));
   }
   static __device__ void multiply(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
     asm volatile(

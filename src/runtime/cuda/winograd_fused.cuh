@@ -19,7 +19,6 @@ struct FusedKernel {
   using Storage = typename F::Storage;
   using T = Tile<kStride>;
   static constexpr int kSize = T::kSize;
-  static constexpr int kPositions = kSize * kSize;
   static constexpr int kThreads = kTiles * kUnits;
   static constexpr int kFactorUnits = factor_units(kUnits, kFactors);
   static constexpr int kHalves = kFactorUnits / 4;  ///< of chunks, between two barriers
@@ -30,7 +29,6 @@ struct FusedKernel {
   /// Blocks with many registers always have weights on their way, also of the next rectangle; the others let them go during the transforms.
   static constexpr bool kWeightsStay = kThreads > 256;
   static constexpr int kAhead = kWeightsStay && kItems * kParts <= 3 && kHalves % 2 == 0 ? 2 : 1;  ///< halves whose weights have been asked for
-  static constexpr int kUnitChannels = F::kChannels;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
   using Mover = ThreadMover<kOperand, kStride, kTiles, kUnits>;
 #else

@@ -180,7 +180,8 @@ struct FusedOutputs {
   /// NaN stays NaN.
   static __device__ void activate(const FusedLayer& layer, float (&y)[kGroupChannels]) {
     const bool relu = layer.activation == FusedActivation::relu, none = layer.activation == FusedActivation::none;
-    const float slope = relu ? 0 : none ? 1 : layer.slope, low = relu || none ? -kInfinity : layer.low, high = relu || none ? kInfinity : layer.high;
+    // A minus infinity times 0 would be no number.
+    const float slope = relu || none ? 1 : layer.slope, low = relu ? 0 : none ? -kInfinity : layer.low, high = relu || none ? kInfinity : layer.high;
 #pragma unroll
     for (int k = 0; k < kGroupChannels; ++k) {
       float x = y[k] < 0 ? y[k] * slope : y[k];

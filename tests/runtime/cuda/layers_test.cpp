@@ -112,17 +112,27 @@ TEST_F(CudaLayers, PixelsThatAreNoNumbersSpoilTheirNeighboursAlone) {
       if (precision.precision != Precision::fp32 && precision.precision != Precision::tf32) continue;
       for (const std::string cut : {"t32i4u8k16h", "t64i3u8k16h", "t32i3u16k16h", "t32i4u8k16"}) {
         SCOPED_TRACE(std::string(precision.name) + " " + cut);
-        SessionOptions options;
-        options.backend = "cuda";
-        options.precision = precision.precision;
-        options.force_kernel = "cuda:winograd_fused/" + cut;
-        Session session = Session::open(layer.graph, options);
+        Session session = open_on_gpu(layer.graph, precision.precision, "cuda:winograd_fused/" + cut);
         const Tensor output = session.run({x}).at(0);
         EXPECT_LE(error_far_from(output, reference, 10, 13), layer_bound(precision.precision).max);
         EXPECT_FALSE(std::ranges::all_of(output.data<float>(), [](float y) { return std::isfinite(y); }));
         expect_kernel(session.plan(shapes_of({x})), "conv", "cuda:winograd_fused_" + cut);
       }
     }
+  }
+}
+
+TEST_F(CudaLayers, ReluOfMinusInfinityIsZero) {
+  layers::Layer layer = layers::make_layer(parse_conv_problem("mb1ic16ih8oc12kh3ph1:m2:rows5.0.1.6.0.2.0.0.0.0.0.0.4.0.0.5:bias+residual+relu"));  // 12: a group of 8, and half a one
+  std::ranges::fill(layer.inputs.at(1).mutable_data<float>(), -std::numeric_limits<float>::infinity());
+  const Tensor reference = layers::reference_output(layer);
+  ASSERT_TRUE(std::ranges::all_of(reference.data<double>(), [](double y) { return y == 0; }));
+  for (const PrecisionCase& precision : kPrecisions) {
+    SCOPED_TRACE(precision.name);
+    Session session = open_on_gpu(layer.graph, precision.precision, "cuda:winograd_fused");
+    const Tensor output = session.run(layer.inputs).at(0);
+    EXPECT_TRUE(std::ranges::all_of(output.data<float>(), [](float y) { return y == 0; }));
+    expect_kernel(session.plan(shapes_of(layer.inputs)), "conv", "cuda:winograd_fused");
   }
 }
 

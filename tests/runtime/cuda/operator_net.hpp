@@ -61,6 +61,15 @@ inline const std::string& unusable() {
   return reason;
 }
 
+/// `kernel`: forced, where there is one.
+inline Session open_on_gpu(const Graph& graph, Precision precision, const std::string& kernel = {}) {
+  SessionOptions options;
+  options.backend = "cuda";
+  options.precision = precision;
+  options.force_kernel = kernel;
+  return Session::open(graph, options);
+}
+
 class Operators : public testing::Test {
  protected:
   void SetUp() override {
@@ -108,12 +117,9 @@ struct Net {
 
   /// In fp32.
   Plan plan() const {
-    SessionOptions options;
-    options.backend = "cuda";
-    options.force_kernel = force_kernel;
     std::vector<wins::Shape> shapes;
     for (const Tensor& tensor : tensors) shapes.push_back(tensor.shape());
-    return Session::open(graph, options).plan(shapes);
+    return open_on_gpu(graph, Precision::fp32, force_kernel).plan(shapes);
   }
 
   /// Runs the operator in every precision and checks results and kernel; its name may have a star for any letters.
@@ -130,11 +136,7 @@ struct Net {
 
  private:
   void check_precision(const PrecisionCase& t, const std::vector<Tensor>& reference, const std::string& kernel) const {
-    SessionOptions options;
-    options.backend = "cuda";
-    options.precision = t.precision;
-    options.force_kernel = force_kernel;
-    Session session = Session::open(graph, options);
+    Session session = open_on_gpu(graph, t.precision, force_kernel);
     std::vector<wins::Shape> shapes;
     for (const Tensor& tensor : tensors) shapes.push_back(tensor.shape());
     const Plan plan = session.plan(shapes);

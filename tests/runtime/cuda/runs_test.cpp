@@ -28,18 +28,10 @@ struct Runner {
   Tensor first;  ///< what `Session::run` gave
   DeviceFloats in, out;
 
-  Runner(const Graph& graph, const Tensor& x, Precision precision, const std::string& kernel) : session(open(graph, precision, kernel)), shape(x.shape()) {
+  Runner(const Graph& graph, const Tensor& x, Precision precision, const std::string& kernel) : session(open_on_gpu(graph, precision, kernel)), shape(x.shape()) {
     first = session.run({x}).at(0);
     in = device_floats(x);
     out = device_floats(Tensor(DType::f32, first.shape()));
-  }
-
-  static Session open(const Graph& graph, Precision precision, const std::string& kernel) {
-    SessionOptions options;
-    options.backend = "cuda";
-    options.precision = precision;
-    options.force_kernel = kernel;
-    return Session::open(graph, options);
   }
 
   bool is_as_first() const {
