@@ -18,6 +18,7 @@ A whole run takes longer than an hour, most of it for torch.compile: --add keeps
 
 import argparse
 import concurrent.futures
+import copy
 import datetime
 import fnmatch
 import json
@@ -84,7 +85,7 @@ class Network:
     def _answer(self, variant):
         if variant == "dense":
             with precision_of_torch("fp32"), torch.inference_mode():
-                return self.torch.cuda()(torch.from_numpy(self.pictures).cuda()).float()
+                return copy.deepcopy(self.torch).cuda()(torch.from_numpy(self.pictures).cuda()).float()
         out = self.folder / f"{variant}.npy"
         models.wins(self.tool, "run", self.files[variant], "--input", self.folder / "pictures.npy", "--output", out)
         return torch.from_numpy(np.load(out).reshape(PICTURES, -1)).cuda()

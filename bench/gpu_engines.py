@@ -91,7 +91,8 @@ class Wins:
 
 
 class Peer:
-    """A network in PyTorch's memory; what its allocator holds more than before is the peer's."""
+    """A network in PyTorch's memory; what its allocator holds more than before is the peer's. It comes from the host's memory in its precision:
+    a float32 copy on the GPU would leave gaps that count as this peer's and are used by the next one."""
 
     def __init__(self):
         self.reserved = self._reserved()
@@ -115,7 +116,8 @@ class Peer:
 
 
 class TorchGraph(Peer):
-    """PyTorch captured in a CUDA graph: cuDNN's kernels, chosen by its own search."""
+    """PyTorch captured in a CUDA graph: cuDNN's kernels, chosen by its own search. cuBLAS's workspaces are cleared around the capture, so that
+    the graph has its own: one from before goes when torch.compile clears them, and the graph would write where no memory is any more."""
 
     def __init__(self, network, x, dtype, layout=torch.channels_last):
         self.x = x.to(dtype).contiguous(memory_format=layout)
@@ -127,10 +129,12 @@ class TorchGraph(Peer):
             for _ in range(3):
                 self.network(self.x)
         torch.cuda.synchronize()
+        torch._C._cuda_clearCublasWorkspaces()
         torch.cuda.empty_cache()  # of the search's workspaces
         self.graph = torch.cuda.CUDAGraph()
         with torch.inference_mode(), torch.cuda.graph(self.graph):
             self.y = self.network(self.x)
+        torch._C._cuda_clearCublasWorkspaces()
         self.settle()
 
     def run(self):

@@ -171,7 +171,7 @@ class CudaExecutable : public Executable {
     for (const std::size_t b : planned.inputs) input_pointers_.push_back(b == kNoBuffer ? nullptr : pointers_[b]);
     for (const std::size_t b : planned.outputs) output_pointers_.push_back(b == kNoBuffer ? nullptr : pointers_[b]);
     try {
-      planned.step({input_pointers_.data(), output_pointers_.data(), workspace_.data(), stream_.get()});
+      planned.step({input_pointers_.data(), output_pointers_.data(), workspace_.data(), stream_.get(), planned.ahead});
     } catch (const Error& error) {
       fail("{}: {}", program_.plan.layers[s].node, error.what());
     }

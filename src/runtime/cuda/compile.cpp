@@ -46,6 +46,9 @@ bool is_plain(const Layout& layout) {
 /// Microseconds between two short steps of a graph, which those of a step by itself do not have (DenseNet-121 at batch 1, H200).
 constexpr double kNextStep = 1.5;
 
+/// Of the memory's bandwidth, what a step asks of the weights behind it; of the second-level cache, what these fill at most.
+constexpr double kAheadRate = 0.2, kAheadShare = 0.5;
+
 /// Nodes whose constants are weights.
 bool has_weights(const Node& node) {
   return node.as<graph::Conv>() != nullptr || node.as<graph::WinogradConv>() != nullptr || node.as<graph::ConvTranspose>() != nullptr ||
@@ -75,6 +78,7 @@ class Compiler {
     require(unsupported_.empty(), "no cuda kernel for: {}", unsupported_);
     for (const ValueId id : env_.graph.outputs) add_output(id);
     if (tuner_) tuner_->save();
+    ask_ahead();
     assign_memory();
     return std::move(program_);
   }
@@ -316,7 +320,8 @@ class Compiler {
     line.kernel = chosen->name;
     line.problem = problem_text(env_.graph, given);
     line.workspace_bytes = chosen->workspace_bytes;
-    line.weight_bytes = chosen->weight_bytes;
+    for (const auto& weights : chosen->weights) line.weight_bytes += weights ? weights->size() : 0;
+    note_weights(*chosen, line.predicted_us);
     for (const Node* inside : {problem.max_pool, summand, prologue.norm, prologue.relu}) {
       if (inside != nullptr) line.inside.push_back(inside->name);
     }
@@ -349,6 +354,21 @@ class Compiler {
     }
     if (decision != nullptr) tell_times(*decision, line);
     return result;
+  }
+
+  void note_weights(const Implementation& chosen, double us) {
+    step_weights_.resize(program_.steps.size() + 1);
+    StepWeights& step = step_weights_.back();
+    step = {us, chosen.asks_ahead, {}};
+    for (const auto& weights : chosen.weights) {
+      if (weights) step.weights.push_back({weights->data(), static_cast<std::uint32_t>(std::min<std::size_t>(weights->size(), INT32_MAX))});
+    }
+  }
+
+  void ask_ahead() {
+    step_weights_.resize(program_.steps.size());
+    const std::vector<WeightsAhead> ahead = plan_weights_ahead(step_weights_, kAheadRate * device().bandwidth, kAheadShare * static_cast<double>(device().cache_bytes));
+    for (std::size_t s = 0; s < ahead.size(); ++s) program_.steps[s].ahead = ahead[s];
   }
 
   void assign_memory() {
@@ -385,6 +405,7 @@ class Compiler {
   std::vector<std::size_t> buffers_;     // by value
   std::map<ValueId, std::size_t> hosts_;  // of the network's inputs, float32 row-major
   Program program_;
+  std::vector<StepWeights> step_weights_;  // by step
   std::string unsupported_;
 };
 

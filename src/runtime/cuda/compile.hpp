@@ -24,6 +24,7 @@ struct Buffer {
 struct PlannedStep {
   Step step;
   std::vector<std::size_t> inputs, outputs;  ///< buffers; kNoBuffer for inputs that are not read
+  WeightsAhead ahead = {};
 };
 
 /// float32, row-major: what goes to and from the host.

@@ -28,6 +28,7 @@ Device read_device() {
   result.minor = properties.minor;
   result.processors = properties.multiProcessorCount;
   result.shared_bytes = static_cast<int>(properties.sharedMemPerBlockOptin);
+  result.cache_bytes = properties.l2CacheSize;
   int memory_khz = 0, core_khz = 0;
   cudaDeviceGetAttribute(&memory_khz, cudaDevAttrMemoryClockRate, index);
   cudaDeviceGetAttribute(&core_khz, cudaDevAttrClockRate, index);

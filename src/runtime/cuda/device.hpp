@@ -22,6 +22,7 @@ struct Device {
   int major = 0, minor = 0;
   int processors = 0;        ///< multiprocessors
   int shared_bytes = 0;      ///< of one block, at most
+  int cache_bytes = 0;       ///< second-level cache
   double bandwidth = 0;      ///< bytes per microsecond, of the datasheet
   double tensor_macs = 0;    ///< multiply-adds per microsecond of fp16 tensor cores, about
 };

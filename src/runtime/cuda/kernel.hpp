@@ -16,6 +16,7 @@
 #include "wins/graph/graph.hpp"
 #include "wins/runtime/backend.hpp"
 #include "wins/runtime/cuda/row_pack.hpp"
+#include "wins/runtime/cuda/weights_ahead.hpp"
 #include "wins/runtime/fusion.hpp"
 #include "wins/runtime/session.hpp"
 #include "wins/runtime/shared_weights.hpp"
@@ -98,6 +99,7 @@ struct Arguments {
   void* const* outputs;
   void* workspace;
   cudaStream_t stream;
+  WeightsAhead ahead = {};  ///< for those that take it
 };
 
 /// Enqueues; neither allocates nor waits, so that it can be captured. Throws `Error`.
@@ -109,7 +111,8 @@ struct Implementation {
   std::vector<bool> reads;  ///< of each input of the node: whether the step reads it from the value; empty: all
   bool reads_host = false;  ///< input 0 as float32 NCHW
   std::size_t workspace_bytes = 0;
-  std::size_t weight_bytes = 0;
+  std::vector<std::shared_ptr<const DeviceBuffer>> weights;  ///< that the step reads; null entries do not count
+  bool asks_ahead = false;  ///< takes Arguments::ahead
   Step step;
 };
 

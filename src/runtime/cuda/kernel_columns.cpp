@@ -82,7 +82,7 @@ Implementation build(const Problem& problem) {
   Implementation result;
   result.name = fmt::format("cuda:columns_{}x{}", cut.size().pixels, cut.size().filters);
   result.reads = reads_of_convolution(problem);
-  result.weight_bytes = launch->steps->size() + launch->chunks->size() + launch->first_chunk->size();
+  result.weights = {launch->steps, launch->chunks, launch->first_chunk, launch->bias};
   const bool residual = problem.has_input(3);
   result.step = [launch, after, residual](const Arguments& arguments) {
     const ProductPointers pointers = product_pointers(arguments, residual, launch->bias);

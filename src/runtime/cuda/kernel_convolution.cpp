@@ -196,7 +196,7 @@ Implementation build(const Problem& problem) {
   result.name = fmt::format("cuda:cudnn_{}", static_cast<int>(algorithm.algorithm));
   result.reads = reads_of_convolution(problem);
   result.workspace_bytes = algorithm.workspace;
-  result.weight_bytes = filters->size() + bias->size();
+  result.weights = {filters, bias};
   result.step = [d, algorithm, filters, bias, after, residual, handle = problem.env.libraries.dnn()](const Arguments& arguments) {
     const float one = 1, zero = 0;
     void* output = arguments.outputs[0];

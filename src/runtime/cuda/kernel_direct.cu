@@ -160,7 +160,7 @@ Implementation implement(const Problem& problem, std::string_view kernel, const 
   result.name = kernel;
   result.reads = reads_first(problem, 1);
   if (has_residual) result.reads[3] = true;
-  result.weight_bytes = weights->size() + (bias ? bias->size() : 0);
+  result.weights = {weights, bias};
   result.step = with_storage(problem.env.operand, [&](auto type) -> Step {
     using T = typename decltype(type)::type;
     return [layer, weights, bias, has_residual](const Arguments& arguments) {
@@ -358,7 +358,7 @@ Implementation build_deconvolution(const Problem& problem) {
   Implementation result;
   result.name = "cuda:deconvolution";
   result.reads = reads_first(problem, 1);
-  result.weight_bytes = weights->size() + (bias ? bias->size() : 0);
+  result.weights = {weights, bias};
   result.step = with_storage(problem.env.operand, [&](auto type) -> Step {
     using T = typename decltype(type)::type;
     return [layer, weights, bias](const Arguments& arguments) {

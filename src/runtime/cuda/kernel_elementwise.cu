@@ -289,9 +289,9 @@ Implementation build_elementwise(const Problem& problem, std::string_view name, 
   result.reads.assign(problem.node.inputs.size(), false);
   for (const Source& source : sources) {
     if (!source.constant) result.reads[source.input] = true;
-    result.weight_bytes += source.values.size() * sizeof(float);
   }
   const auto operands = upload_operands(problem, name, sources);
+  result.weights.assign(operands.constants.begin(), operands.constants.end());
   result.step = with_storage(problem.env.operand, [&](auto type) {
     return make_step<typename decltype(type)::type, F>(problem, sources, operands, f);
   });

@@ -195,7 +195,7 @@ Implementation build(const Problem& problem) {
   result.name = "cuda:equivalent_" + convolution.name.substr(convolution.name.find(':') + 1) + "+shuffle";
   result.reads = reads_of_convolution(problem);
   result.workspace_bytes = scratch + convolution.workspace_bytes;
-  result.weight_bytes = convolution.weight_bytes;
+  result.weights = convolution.weights;
   const bool residual = problem.has_input(3);
   result.step = [convolve = convolution.step, put = pixel_shuffle_step(shuffle, problem.env.operand), scratch, residual](const Arguments& arguments) {
     void* const tiles = arguments.workspace;

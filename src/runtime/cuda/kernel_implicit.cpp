@@ -101,7 +101,7 @@ Implementation build(const Problem& problem) {
   if (cut.splits > 1) result.name += fmt::format("/{}", cut.splits);
   result.name += prologue_suffix(problem);
   result.reads = reads_of_convolution(problem);
-  result.weight_bytes = launch->filters->size();
+  result.weights = {launch->filters, launch->bias, launch->affine};
   result.workspace_bytes = static_cast<std::size_t>(cut.workspace_floats()) * sizeof(float);
   const bool residual = problem.has_input(3);
   result.step = [launch, after, residual](const Arguments& arguments) {

@@ -55,7 +55,7 @@ Implementation build_product(const Problem& problem, const BlasShape& shape, con
   Implementation result;
   result.name = fmt::format("cuda:cublas_{}", product->place());
   result.workspace_bytes = product->workspace_bytes();
-  result.weight_bytes = matrix->size() + vector->size();
+  result.weights = {matrix, vector};
   result.step = [product, matrix, vector, after, residual = shape.residual_pitch > 0](const Arguments& arguments) {
     product->enqueue(matrix->data(), arguments.inputs[0], residual ? arguments.inputs[3] : nullptr, arguments.outputs[0], arguments.workspace, arguments.stream);
     if (after) after(arguments);

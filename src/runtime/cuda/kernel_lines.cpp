@@ -237,11 +237,13 @@ Implementation build(const Problem& problem) {
   result.name = "cuda:lines_" + text_of(launch->block_filters);
   result.name += problem.summand != nullptr ? "+sum" : prologue_suffix(problem);
   result.reads = reads_of_convolution(problem);
-  result.weight_bytes = launch->filters->size();
+  result.weights = {launch->filters, launch->bias, launch->affine};
+  result.asks_ahead = true;
   const bool adds = problem.summand != nullptr, residual = problem.has_input(3) && !adds;
   result.step = [launch, after, adds, residual](const Arguments& arguments) {
     const ProductPointers pointers = product_pointers(arguments, residual, launch->bias);
     LinePointers lines = launch->lines;
+    lines.ahead = arguments.ahead;
     if (adds) lines.added = arguments.inputs[3];
     if (!launch_line_product(launch->operand, launch->block_filters, launch->layer, pointers, lines, arguments.stream)) {
       check(cudaGetLastError(), "line product");

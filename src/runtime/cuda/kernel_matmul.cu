@@ -194,7 +194,7 @@ Implementation build(const Problem& problem) {
   Implementation result;
   result.name = "cuda:matmul";
   result.reads = reads_first(problem, p.c_floats ? 2 : 3);
-  result.weight_bytes = constant ? constant->size() : 0;
+  result.weights = {constant};
   result.step = with_storage(problem.env.operand, [&](auto type) -> Step {
     using T = typename decltype(type)::type;
     return [p, constant](const Arguments& arguments) {

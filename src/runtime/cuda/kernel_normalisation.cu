@@ -226,7 +226,7 @@ Implementation build_layer_norm(const Problem& problem) {
   Implementation result;
   result.name = "cuda:layer_norm";
   result.reads = reads_first(problem, 1);
-  result.weight_bytes = scale->size() + (shift ? shift->size() : 0);
+  result.weights = {scale, shift};
   result.step = with_storage(problem.env.operand, [&](auto type) -> Step {
     using T = typename decltype(type)::type;
     return [layer = layer_norm_layer(problem), scale, shift](const Arguments& arguments) {

@@ -146,7 +146,8 @@ Implementation build(const Problem& problem) {
   Implementation result;
   result.name = problem.max_pool != nullptr ? "cuda:stem+max_pool" : "cuda:stem";
   result.reads = reads_first(problem, 1);
-  result.weight_bytes = launch->fragments->size();
+  result.weights = {launch->fragments, launch->scales, launch->bias};
+  result.asks_ahead = true;
   result.step = [launch](const Arguments& arguments) {
     const auto floats = [](const auto& buffer) { return buffer ? static_cast<const float*>(buffer->data()) : nullptr; };
     StemPointers pointers;
@@ -154,6 +155,7 @@ Implementation build(const Problem& problem) {
     pointers.output = arguments.outputs[0];
     pointers.bias = floats(launch->bias);
     pointers.scales = floats(launch->scales);
+    pointers.ahead = arguments.ahead;
     pointers.fragments = static_cast<const std::uint32_t*>(launch->fragments->data());
     if (!launch_stem(launch->operand, launch->cut.shape, launch->cut.layer, pointers, arguments.stream)) check(cudaGetLastError(), "the stem");
   };

@@ -1,5 +1,4 @@
-// Fully connected layers of few rows: weights are read once, as fast as memory gives them. By name alone: a benchmark of VGG-16 (N = 1, fp16) that used it
-// ended with an illegal memory access whose cause is not known yet.
+// Fully connected layers of few rows: weights are read once, as fast as memory gives them.
 #include <algorithm>
 
 #include "activation_step.hpp"
@@ -129,7 +128,6 @@ bool launch(Operand operand, std::int64_t rows, const VectorProduct& p, cudaStre
 }
 
 std::optional<std::string> refuse(const Problem& problem) {
-  if (problem.env.options.force_kernel != "cuda:vector") return "by name alone";
   if (auto reason = refuse_linear(problem)) return reason;
   if (linear_rows(problem) > kMostRows) return "more than " + std::to_string(kMostRows) + " rows";
   if (problem.input_shape(0).back() % problem.env.unit() != 0) return "rows that are no multiple of 16 bytes";
@@ -159,7 +157,7 @@ Implementation build(const Problem& problem) {
   Implementation result;
   result.name = "cuda:vector";
   result.reads = reads_first(problem, 1);
-  result.weight_bytes = matrix->size() + bias->size();
+  result.weights = {matrix, bias};
   result.step = [product, matrix, bias, after, operand = env.operand, rows = linear_rows(problem)](const Arguments& arguments) {
     VectorProduct p = product;
     p.x = static_cast<const uint4*>(arguments.inputs[0]);

@@ -154,7 +154,8 @@ Implementation build(const Problem& problem) {
   Implementation result;
   result.name = "cuda:winograd_fused_" + text_of(cut) + (problem.max_pool != nullptr ? "+max_pool" : "");
   result.reads = reads_of_convolution(problem);
-  result.weight_bytes = launch->fragments->size();
+  result.weights = {launch->fragments, launch->bias};
+  result.asks_ahead = true;
   Step after;
   if (!in_epilogue(given.activation.kind)) after = activation_step(problem.env, problem.outputs[0], given.activation);
   const bool residual = problem.has_input(3);
@@ -164,6 +165,7 @@ Implementation build(const Problem& problem) {
     pointers.output = arguments.outputs[0];
     pointers.residual = residual ? arguments.inputs[3] : nullptr;
     pointers.bias = launch->bias ? static_cast<const float*>(launch->bias->data()) : nullptr;
+    pointers.ahead = arguments.ahead;
     pointers.fragments = static_cast<const std::uint32_t*>(launch->fragments->data());
     if (!launch_winograd_fused(launch->operand, launch->stride, launch->shape, launch->layer, pointers, launch->groups, arguments.stream)) {
       check(cudaGetLastError(), "winograd_fused");

@@ -174,7 +174,7 @@ class Launch {
   static std::string key_of(const Problem& problem, int m) { return fmt::format("{}/staged/{}", problem.node.name, m); }
 
   const Chunks& chunks() const { return chunks_; }
-  std::size_t weight_bytes() const { return weights_->size() + groups_->size(); }
+  std::vector<std::shared_ptr<const DeviceBuffer>> weights() const { return {weights_, groups_, bias_}; }
 
   void run(const Arguments& arguments, const void* residual) const {
     const auto at = [](const void* base, std::int64_t bytes) { return static_cast<const std::byte*>(base) + bytes; };
@@ -226,7 +226,7 @@ Implementation build(const Problem& problem) {
   result.name = fmt::format("cuda:winograd_staged_m{}x{}{}", given.m, launch->chunks().count, problem.max_pool != nullptr ? "+max_pool" : "");
   result.reads = reads_of_convolution(problem);
   result.workspace_bytes = launch->chunks().workspace_bytes();
-  result.weight_bytes = launch->weight_bytes();
+  result.weights = launch->weights();
   Step after;
   if (!in_epilogue(given.activation.kind)) after = activation_step(problem.env, problem.outputs[0], given.activation);
   const bool residual = problem.has_input(3);

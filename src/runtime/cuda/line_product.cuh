@@ -6,6 +6,7 @@
 #include "line_product.hpp"
 #include "product_groups.cuh"
 #include "product_output.cuh"
+#include "weights_ahead.cuh"
 
 namespace wins::runtime::cuda {
 
@@ -130,6 +131,7 @@ struct LineProduct {
       if (lines.added != nullptr) prefetch_map(maps.added);
     }
     __syncthreads();
+    ask_ahead(lines.ahead);
     wait_for_predecessor();
     if (threadIdx.x == 0) {
       for (int s = 0; s < kLineStages && s < lines.chunks; ++s) from.load(s, s);

@@ -10,6 +10,7 @@
 
 #include "implicit_product.hpp"
 #include "wins/runtime/cuda/line_pack.hpp"
+#include "wins/runtime/cuda/weights_ahead.hpp"
 
 namespace wins::runtime::cuda {
 
@@ -40,6 +41,7 @@ struct LinePointers {
   std::int32_t chunks = 1, own_chunks = 1;  ///< all; those of the layer's own input, the first ones
   Divisor by_filter_tiles;
   Divisor by_tap_chunks, by_kernel_columns;  ///< of the layer's own kernel
+  WeightsAhead ahead = {};
 };
 
 /// How the copy engine finds pixels.

@@ -5,6 +5,7 @@
 #include "launch_chain.cuh"
 #include "nan_order.cuh"
 #include "stem_multiply.cuh"
+#include "weights_ahead.cuh"
 
 namespace wins::runtime::cuda {
 namespace {
@@ -321,6 +322,7 @@ struct Stem {
   __device__ void run() {
     wait_for_predecessor();
     fill_patch();
+    ask_ahead(p.ahead);
     StemWeights<kRows, kSteps, kParts> weights[kHeld];
 #pragma unroll
     for (int parity = 0; parity < kHeld; ++parity) weights[parity].load(p.fragments, slice * kParities + parity);

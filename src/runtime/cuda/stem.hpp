@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "wins/runtime/cuda/stem_layer.hpp"
+#include "wins/runtime/cuda/weights_ahead.hpp"
 
 namespace wins::runtime::cuda {
 
@@ -15,6 +16,7 @@ struct StemPointers {
   const float* bias = nullptr;    ///< [filters], or null
   const float* scales = nullptr;  ///< of the StemPack, or null
   const std::uint32_t* fragments = nullptr;
+  WeightsAhead ahead = {};
 };
 
 /// Enqueues the layer, cut for `shape`; false when the device refused it. An input that is infinite or not a number spoils

@@ -3,6 +3,7 @@
 
 #include "launch_chain.cuh"
 #include "tensor_core.cuh"
+#include "weights_ahead.cuh"
 #include "winograd_fused.hpp"
 #include "winograd_move.cuh"
 #include "winograd_outputs.cuh"
@@ -323,6 +324,7 @@ struct FusedKernel {
     }
     Mover mover(layer, p, maps, base);
     store_tables(layer, slice, p.bias, base);
+    ask_ahead(p.ahead);
     const bool finishes = !kSplit || block_in_cluster() == 0, has_residual = finishes && p.residual != nullptr;
     const Block block{{layer, groups, slice, base, has_residual}, reinterpret_cast<float*>(shared + memory.V), finishes};
 

@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "wins/runtime/cuda/fused_layer.hpp"
+#include "wins/runtime/cuda/weights_ahead.hpp"
 
 namespace wins::runtime::cuda {
 
@@ -23,6 +24,7 @@ struct FusedPointers {
   const void* residual = nullptr;  ///< or null
   const float* bias = nullptr;     ///< [filters], or null
   const std::uint32_t* fragments = nullptr;
+  WeightsAhead ahead = {};
 };
 
 /// The same for the copy engine of compute capability 9.0: rectangles of one block.

@@ -1,0 +1,62 @@
+#include "wins/runtime/cuda/weights_ahead.hpp"
+
+#include <algorithm>
+#include <deque>
+
+namespace wins::runtime::cuda {
+namespace {
+
+constexpr double kUnitBytes = 16;
+
+/// The first `bytes` of `run`, in whole units.
+MemoryRun first_of(const MemoryRun& run, double bytes) {
+  const double units = std::min(std::max(bytes, 0.0), static_cast<double>(run.bytes)) / kUnitBytes;
+  return {run.from, static_cast<std::uint32_t>(units) * static_cast<std::uint32_t>(kUnitBytes)};
+}
+
+/// Weights that nobody has asked for yet, by their use.
+class Pending {
+ public:
+  void add_first(const std::vector<MemoryRun>& weights, double most_bytes) {
+    runs_.insert(runs_.begin(), weights.begin(), weights.end());
+    double left = most_bytes;
+    for (MemoryRun& run : runs_) {
+      run = first_of(run, left);
+      left -= run.bytes;
+    }
+    std::erase_if(runs_, [](const MemoryRun& run) { return run.bytes == 0; });
+  }
+
+  /// Those used first, at most so many bytes.
+  WeightsAhead take(double bytes) {
+    WeightsAhead taken;
+    for (MemoryRun& to : taken.runs) {
+      if (runs_.empty()) break;
+      to = first_of(runs_.front(), bytes);
+      bytes -= to.bytes;
+      if (to.bytes < runs_.front().bytes) {
+        runs_.front() = {static_cast<const std::byte*>(runs_.front().from) + to.bytes, runs_.front().bytes - to.bytes};
+        break;
+      }
+      runs_.pop_front();
+    }
+    return taken;
+  }
+
+ private:
+  std::deque<MemoryRun> runs_;
+};
+
+}  // namespace
+
+std::vector<WeightsAhead> plan_weights_ahead(const std::vector<StepWeights>& steps, double bytes_per_us, double most_bytes) {
+  std::vector<WeightsAhead> result(steps.size());
+  Pending pending;
+  for (std::size_t s = steps.size(); s-- > 0;) {
+    if (steps[s].asks) result[s] = pending.take(steps[s].us * bytes_per_us);
+    pending.add_first(steps[s].weights, most_bytes);
+  }
+  return result;
+}
+
+}  // namespace wins::runtime::cuda
