@@ -29,6 +29,30 @@ struct Wiring {
   }
 };
 
+using Pair = std::array<std::int64_t, 2>;
+
+bool is_pointwise(const graph::Conv* conv) {
+  return conv != nullptr && conv->group == 1 && conv->window.kernel == Pair{1, 1} && conv->window.pads == std::array<std::int64_t, 4>{};
+}
+
+/// What a convolution does to what it gives, when it has stride 1, a kernel of 3x3 around its pixel and nothing to add.
+const graph::Activation* activation_of_tap_sum(const Node& node) {
+  if (node.input(3) != graph::kNone) return nullptr;
+  const auto is_around = [](const std::array<std::int64_t, 4>& pads) { return pads[0] == 1 && pads[1] == 1; };
+  if (const auto* conv = node.as<graph::WinogradConv>()) return conv->stride == 1 && conv->r == 3 && is_around(conv->pads) ? &conv->activation : nullptr;
+  const auto* conv = node.as<graph::Conv>();
+  if (conv == nullptr || conv->group != 1 || conv->window.kernel != Pair{3, 3} || conv->window.stride != Pair{1, 1}) return nullptr;
+  return conv->window.dilation == Pair{1, 1} && is_around(conv->window.pads) ? &conv->activation : nullptr;
+}
+
+/// Whether a 1x1 convolution could be more filters of `node`.
+bool is_companion(const Node& pointwise, const Node& node) {
+  const auto* conv = pointwise.as<graph::Conv>();
+  const graph::Activation* activation = activation_of_tap_sum(node);
+  if (!is_pointwise(conv) || activation == nullptr || conv->window.stride != Pair{1, 1}) return false;
+  return pointwise.input(3) == graph::kNone && pointwise.inputs[0] == node.inputs[0] && conv->activation == *activation;
+}
+
 class Slicer {
  public:
   Slicer(const graph::Graph& graph, int block) : graph_(graph), block_(block) {}
@@ -148,10 +172,6 @@ std::map<const Node*, const Node*> find_max_pools(const graph::Graph& graph) {
 }
 
 std::map<const Node*, const Node*> find_summands(const graph::Graph& graph) {
-  using Pair = std::array<std::int64_t, 2>;
-  const auto is_pointwise = [](const graph::Conv* conv) {
-    return conv != nullptr && conv->group == 1 && conv->window.kernel == Pair{1, 1} && conv->window.pads == std::array<std::int64_t, 4>{};
-  };
   const Wiring wiring(graph);
   std::map<const Node*, const Node*> summands;
   for (const Node& node : graph.nodes) {
@@ -167,6 +187,26 @@ std::map<const Node*, const Node*> find_summands(const graph::Graph& graph) {
 Node with_summand(const Node& node, const Node& summand) {
   Node result = node;
   result.inputs[3] = summand.inputs[0];
+  return result;
+}
+
+std::map<const Node*, Companion> find_companions(const graph::Graph& graph) {
+  const Wiring wiring(graph);
+  std::map<const Node*, Companion> companions;
+  for (const Node& node : graph.nodes) {
+    const auto* concat = node.as<graph::Concat>();
+    if (concat == nullptr || (concat->axis != 1 && concat->axis != -3) || node.inputs.size() != 2) continue;
+    const Node *first = wiring.sole(node.inputs[0]), *second = wiring.sole(node.inputs[1]);
+    if (first == nullptr || second == nullptr) continue;
+    if (is_companion(*first, *second)) companions[second] = {first, &node, true};
+    if (is_companion(*second, *first)) companions[first] = {second, &node, false};
+  }
+  return companions;
+}
+
+Node with_companion(const Node& node, const Companion& companion) {
+  Node result = node;
+  result.outputs = companion.concat->outputs;
   return result;
 }
 

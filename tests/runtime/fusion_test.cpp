@@ -1,4 +1,4 @@
-// Convolutions that others add, in a graph.
+// What several nodes are taken for at once, in a graph.
 #include "wins/runtime/fusion.hpp"
 
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@ namespace {
 
 using namespace graph;
 
-class Summands : public testing::Test {
+class Fusion : public testing::Test {
  protected:
   Graph graph_;
   ValueId in_ = graph_.add_value("in", DType::f32, wins::Shape{1, 8, 4, 4});
@@ -28,6 +28,10 @@ class Summands : public testing::Test {
     if (residual != kNone) inputs.push_back(residual);
     return graph_.add_node(name, op, inputs);
   }
+};
+
+class Summands : public Fusion {
+ protected:
   /// "convolution summand, ..." in the order of the graph.
   std::string found() const {
     const auto summands = find_summands(graph_);
@@ -62,6 +66,57 @@ TEST_F(Summands, WhatOthersReadStays) {
   const ValueId a = conv("a", {});
   conv("b", {}, a);
   graph_.outputs = {a};
+  EXPECT_EQ(found(), "");
+}
+
+class Companions : public Fusion {
+ protected:
+  ValueId concat(const std::vector<ValueId>& values, std::int64_t axis = 1) { return graph_.add_node("concat", Concat{axis}, values); }
+  /// "3x3 before 1x1" and "3x3 behind 1x1", in the order of the graph.
+  std::string found() const {
+    const auto companions = find_companions(graph_);
+    std::string text;
+    for (const Node& node : graph_.nodes) {
+      if (const auto at = companions.find(&node); at != companions.end()) text += node.name + (at->second.first ? " behind " : " before ") + at->second.pointwise->name + ",";
+    }
+    return text;
+  }
+};
+
+TEST_F(Companions, OfAFireModule) {
+  const ValueId a = conv("a", {.activation = UnaryKind::relu}), b = conv("b", {.kernel = 3, .activation = UnaryKind::relu}), out = concat({a, b});
+  EXPECT_EQ(found(), "b behind a,");
+  const Companion companion = find_companions(graph_).at(&graph_.nodes[1]);
+  EXPECT_EQ(with_companion(graph_.nodes[1], companion).outputs, std::vector<ValueId>{out});
+  EXPECT_EQ(companion.concat->outputs[0], out);
+}
+
+TEST_F(Companions, OfAPrunedLayerBeforeIt) {
+  WinogradConv pruned;
+  pruned.mask = winograd::Mask::full(winograd::Axis::row, 16, 8, 8);
+  const ValueId b = graph_.add_node("b", pruned, {in_, graph_.add_constant("U", random_normal({16, 8, 8}, 1))});
+  concat({b, conv("a", {})}, -3);
+  EXPECT_EQ(found(), "b before a,");
+}
+
+TEST_F(Companions, OthersAreNone) {
+  const ValueId b = conv("b", {.kernel = 3, .activation = UnaryKind::relu});
+  concat({conv("another activation", {}), b});
+  concat({conv("twice", {}), conv("1x1", {})});
+  concat({conv("strided", {.stride = 2}), conv("c", {.kernel = 3})});
+  concat({conv("a", {}), conv("strided 3x3", {.kernel = 3, .stride = 2})});
+  concat({conv("d", {}), conv("grouped", {.kernel = 3, .group = 2})});
+  concat({conv("e", {}), conv("adds", {.kernel = 3}, in_)});
+  concat({conv("f", {}), conv("along rows", {.kernel = 3})}, 2);
+  concat({conv("g", {}), conv("of three", {.kernel = 3}), in_});
+  concat({conv("h", {.kernel = 5}), conv("beside 5x5", {.kernel = 3})});
+  EXPECT_EQ(found(), "");
+}
+
+TEST_F(Companions, WhatOthersReadStays) {
+  const ValueId a = conv("a", {}), b = conv("b", {.kernel = 3});
+  concat({a, b});
+  graph_.outputs = {b};
   EXPECT_EQ(found(), "");
 }
 

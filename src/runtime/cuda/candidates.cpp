@@ -12,6 +12,7 @@ std::optional<std::string> refusal_of(const Kernel& kernel, const Problem& probl
   if (problem.prologue.norm != nullptr && !kernel.takes_prologue) return "batch norm before it";
   if (problem.max_pool != nullptr && !kernel.takes_max_pool) return "max-pool behind it";
   if (problem.summand != nullptr && !kernel.takes_summand) return "the convolution that it adds";
+  if (problem.companion != nullptr && !kernel.takes_companion) return "the 1x1 convolution beside it";
   if (problem.tiles_to != nullptr && !kernel.takes_tiles) return "its outputs are those of tiles";
   if (problem.input_pixels > 1 && !kernel.takes_pixels) return "its input lies by pixels";
   return kernel.refuse(problem);

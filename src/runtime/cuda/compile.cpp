@@ -62,6 +62,7 @@ class Compiler {
         prologues_(find_prologues(env.graph)),
         max_pools_(find_max_pools(env.graph)),
         summands_(find_summands(env.graph)),
+        companions_(find_companions(env.graph)),
         placements_(find_placements(env.graph, static_cast<int>(env.unit()))),
         buffers_(env.graph.values.size(), kNoBuffer) {
     if (env.options.tune && env.options.force_kernel.empty()) tuner_.emplace(env, decisions);
@@ -72,6 +73,7 @@ class Compiler {
     choose_prologues();
     choose_max_pools();
     choose_summands();
+    choose_companions();
     for (const Node& node : env_.graph.nodes) {
       if (!absorbed_.contains(&node) && !place_concat(node) && !add_alias(node)) add_node(node);
     }
@@ -230,9 +232,9 @@ class Compiler {
     }
   }
 
-  /// `node` as it reads behind its prologue or with its summand; `max_pool` and `summand` are computed in the same step.
-  Problem problem_of(const Node& node, const Prologue& prologue = {}, const Node* max_pool = nullptr, const Node* summand = nullptr) {
-    Problem problem{env_, node, {}, {}, prologue, max_pool, summand};
+  /// `node` as it reads behind its prologue or with its summand, or gives its companion's too; all of these are computed in the same step.
+  Problem problem_of(const Node& node, const Prologue& prologue = {}, const Node* max_pool = nullptr, const Node* summand = nullptr, const Companion* companion = nullptr) {
+    Problem problem{env_, node, {}, {}, prologue, max_pool, summand, companion};
     for (const ValueId id : node.inputs) problem.inputs.push_back(id != kNone && is_float(value(id)) ? layout(id) : Layout{});
     for (const ValueId id : problem.results()) problem.outputs.push_back(id != kNone ? layout(id) : Layout{});
     problem.host_input = hosts_.contains(node.input(0));
@@ -278,6 +280,21 @@ class Compiler {
     for (const auto& [node, summand] : summands_) absorbed_.insert(summand);
   }
 
+  /// The same for 1x1 convolutions beside others, and their concatenation.
+  void choose_companions() {
+    std::erase_if(companions_, [&](const auto& entry) {
+      const auto& [node, companion] = entry;
+      const auto has_others = [&](const Node* other) {
+        return prologues_.contains(other) || max_pools_.contains(other) || summands_.contains(other) || absorbed_.contains(other);
+      };
+      if (has_others(node) || has_others(companion.pointwise)) return true;
+      const Node both = with_companion(*node, companion);
+      return !is_taken(predict_best(problem_of(both, {}, nullptr, nullptr, &companion)), predict_best(problem_of(*node)),
+                       kNextStep + predict_best(problem_of(*companion.pointwise)));
+    });
+    for (const auto& [node, companion] : companions_) absorbed_.insert({companion.pointwise, companion.concat});
+  }
+
   /// The same for what stands before a convolution.
   void choose_prologues() {
     std::erase_if(prologues_, [&](const auto& entry) {
@@ -296,9 +313,13 @@ class Compiler {
     const auto partner = [&](const std::map<const Node*, const Node*>& of) { return of.contains(&given) ? of.at(&given) : nullptr; };
     const Prologue prologue = behind != prologues_.end() ? behind->second : Prologue();
     const Node* summand = partner(summands_);
-    const Node node = summand != nullptr ? with_summand(given, *summand) : behind_prologue(given, prologue);
-    const Problem problem = problem_of(node, prologue, partner(max_pools_), summand);
-    if (summand != nullptr) check_weights(*summand);
+    const auto beside = companions_.find(&given);
+    const Companion companion = beside != companions_.end() ? beside->second : Companion();
+    const Node node = summand != nullptr ? with_summand(given, *summand) : companion.concat != nullptr ? with_companion(given, companion) : behind_prologue(given, prologue);
+    const Problem problem = problem_of(node, prologue, partner(max_pools_), summand, companion.concat != nullptr ? &companion : nullptr);
+    for (const Node* other : {summand, companion.pointwise}) {
+      if (other != nullptr) check_weights(*other);
+    }
     LayerPlan line;
     std::optional<Implementation> chosen = choose(problem, line);
     if (!chosen) {
@@ -322,7 +343,7 @@ class Compiler {
     line.workspace_bytes = chosen->workspace_bytes;
     for (const auto& weights : chosen->weights) line.weight_bytes += weights ? weights->size() : 0;
     note_weights(*chosen, line.predicted_us);
-    for (const Node* inside : {problem.max_pool, summand, prologue.norm, prologue.relu}) {
+    for (const Node* inside : {problem.max_pool, summand, companion.pointwise, companion.concat, prologue.norm, prologue.relu}) {
       if (inside != nullptr) line.inside.push_back(inside->name);
     }
     planned.step = std::move(chosen->step);
@@ -399,6 +420,7 @@ class Compiler {
   std::map<const Node*, Prologue> prologues_;     // by the convolution
   std::map<const Node*, const Node*> max_pools_;  // by the convolution
   std::map<const Node*, const Node*> summands_;   // by the convolution that adds
+  std::map<const Node*, Companion> companions_;   // by the 3x3 convolution
   std::set<const Node*> absorbed_;                // into other steps
   std::map<ValueId, Placement> placements_;
   std::map<ValueId, std::int64_t> pixels_;  // Problem::input_pixels, by the input

@@ -63,6 +63,8 @@ struct Problem {
   const graph::Node* max_pool = nullptr;
   /// A 1x1 convolution of stride 1 whose result this one, 1x1 too, adds in the same step; input 3 of `node` is then what it reads.
   const graph::Node* summand = nullptr;
+  /// More filters, of one tap; `node` gives what both give.
+  const Companion* companion = nullptr;
   /// Input 0 is an input of the network, so that it is there as float32 NCHW too.
   bool host_input = false;
   /// Where the outputs go if not side by side: a fourth of the filters for each output of a 2x2 tile, as pixels of this layout.
@@ -77,7 +79,8 @@ struct Problem {
 
   /// The same elsewhere.
   Problem in(const Environment& other) const {
-    return {.env = other, .node = node, .inputs = inputs, .outputs = outputs, .prologue = prologue, .max_pool = max_pool, .summand = summand, .host_input = host_input,
+    return {.env = other, .node = node, .inputs = inputs, .outputs = outputs, .prologue = prologue, .max_pool = max_pool, .summand = summand, .companion = companion,
+            .host_input = host_input,
             .tiles_to = tiles_to, .input_pixels = input_pixels, .conversion_us = conversion_us, .variant = variant};
   }
 
@@ -129,6 +132,7 @@ struct Kernel {
   bool takes_prologue = false;  ///< batch norm and ReLU before the node
   bool takes_max_pool = false;  ///< the one behind the node
   bool takes_summand = false;   ///< the convolution that the node adds
+  bool takes_companion = false; ///< the 1x1 convolution beside it
   bool takes_tiles = false;     ///< Problem::tiles_to
   bool takes_pixels = false;    ///< Problem::input_pixels above 1
   bool reads_host = false;      ///< the network's input as it comes; refuses others

@@ -117,7 +117,7 @@ struct Launch {
 
 std::shared_ptr<Launch> make_launch(const Problem& problem, const WinogradProblem& given, const Cut& cut) {
   const Environment& env = problem.env;
-  const std::string key = fmt::format("{}/fused/{}{}", problem.node.name, cut.slice_channels, cut.shape.factors == Factors::scaled ? "h" : "");
+  const std::string key = fmt::format("{}{}/fused/{}{}", problem.node.name, companion_suffix(problem), cut.slice_channels, cut.shape.factors == Factors::scaled ? "h" : "");
   const auto pack = env.weights.get<RowPack>(
       key + "/pack", [&] { return pack_rows(winograd_weights(problem), given.mask, env.operand, cut.slice_channels, cut.shape.factors); });
   auto launch = std::make_shared<Launch>();
@@ -143,7 +143,7 @@ std::shared_ptr<Launch> make_launch(const Problem& problem, const WinogradProble
   }
   launch->fragments = env.weights.get<DeviceBuffer>(
       key + "/fragments", [&] { return DeviceBuffer(pack->fragments.data(), pack->fragments.size() * sizeof(pack->fragments[0])); });
-  launch->bias = upload_float_bias(problem);
+  launch->bias = upload_winograd_bias(problem);
   return launch;
 }
 
@@ -152,7 +152,7 @@ Implementation build(const Problem& problem) {
   const Cut cut = chosen_cut(problem, given);
   const auto launch = make_launch(problem, given, cut);
   Implementation result;
-  result.name = "cuda:winograd_fused_" + text_of(cut) + (problem.max_pool != nullptr ? "+max_pool" : "");
+  result.name = "cuda:winograd_fused_" + text_of(cut) + (problem.max_pool != nullptr ? "+max_pool" : "") + (problem.companion != nullptr ? "+pointwise" : "");
   result.reads = reads_of_convolution(problem);
   result.weights = {launch->fragments, launch->bias};
   result.asks_ahead = true;
@@ -179,7 +179,7 @@ Implementation build(const Problem& problem) {
 }  // namespace
 
 Kernel winograd_fused_kernel() {
-  return {.name = "cuda:winograd_fused", .refuse = refuse, .predict = predict, .build = build, .variants = variants, .takes_max_pool = true};
+  return {.name = "cuda:winograd_fused", .refuse = refuse, .predict = predict, .build = build, .variants = variants, .takes_max_pool = true, .takes_companion = true};
 }
 
 }  // namespace wins::runtime::cuda

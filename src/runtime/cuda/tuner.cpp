@@ -40,6 +40,7 @@ std::string tuning_key(const Problem& problem) {
   if (problem.prologue.norm != nullptr) key += problem.prologue.relu != nullptr ? ":norm+relu" : ":norm";
   if (problem.input_pixels > 1) key += ":pixels";
   if (problem.summand != nullptr) key += ":" + problem_text(problem.env.graph, *problem.summand);
+  if (problem.companion != nullptr) key += (problem.companion->first ? ":behind " : ":before ") + problem_text(problem.env.graph, *problem.companion->pointwise);
   if (problem.max_pool != nullptr) key += ":" + problem_text(problem.env.graph, *problem.max_pool);
   return one_line(key + ":" + text_of(problem.env.operand));
 }

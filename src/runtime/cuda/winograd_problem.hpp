@@ -18,7 +18,7 @@ struct WinogradProblem {
   graph::Activation activation;
 };
 
-/// `m` is that of a Conv alone.
+/// With its companion's filters; `m` is that of a Conv alone.
 WinogradProblem winograd_problem(const Problem& problem, int m = 2);
 
 /// Why no kernel for rows takes it: the mask, what Winograd refuses of a Conv, weights that are not constant, sizes.
@@ -28,8 +28,12 @@ std::optional<std::string> refuse_rows(const Problem& problem);
 /// where there is no pool.
 std::optional<std::string> refuse_pool(const Problem& problem);
 
-/// U [p * p, K, C], of a Conv computed in double and rounded once.
+/// With its companion's filters. U [p * p, K, C], of a Conv computed in double and rounded once.
 Tensor winograd_weights(const Problem& problem, int m = 2);
+/// [K] of the same filters; null where none has a bias.
+std::shared_ptr<const DeviceBuffer> upload_winograd_bias(const Problem& problem);
+/// For keys of what is made of them: "", or the companion's name.
+std::string companion_suffix(const Problem& problem);
 
 /// Shapes, pads, pitches and activation of a FusedLayer or StagedLayer.
 template <class Layer>

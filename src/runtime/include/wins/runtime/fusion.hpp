@@ -33,6 +33,17 @@ std::map<const graph::Node*, const graph::Node*> find_summands(const graph::Grap
 /// The convolution `node`, its input 3 being what its summand reads in place of what that gives.
 graph::Node with_summand(const graph::Node& node, const graph::Node& summand);
 
+/// A 1x1 convolution that reads what a 3x3 one reads, whose results are concatenated and read in no other way: the Fire modules of SqueezeNet.
+struct Companion {
+  const graph::Node* pointwise = nullptr;
+  const graph::Node* concat = nullptr;
+  bool first = false;  ///< its channels come before the other's
+};
+/// By the 3x3 convolution, dense or in the Winograd domain. Both have stride 1, one group and the same activation.
+std::map<const graph::Node*, Companion> find_companions(const graph::Graph& graph);
+/// The convolution `node`, giving what the concatenation gives.
+graph::Node with_companion(const graph::Node& node, const Companion& companion);
+
 /// Where a value lies inside a larger one: channels [channel, channel + C) of `root`.
 struct Placement {
   graph::ValueId root;
