@@ -61,13 +61,28 @@ def torch_network(model, name):
     return fuse(network)
 
 
+def smooth_filters(file):
+    """Correlates neighbouring taps of all 3x3 filters by a half, about as training does: WINS then keeps other positions than of white noise."""
+    model = onnx.load(str(file))
+    taps = np.array([(y, x) for y in range(3) for x in range(3)])
+    root = np.linalg.cholesky(0.5 ** np.abs(taps[:, None] - taps[None]).sum(axis=-1))
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) == 4 and tuple(tensor.dims[2:]) == (3, 3):
+            noise = onnx.numpy_helper.to_array(tensor)
+            smooth = (noise.reshape(-1, 9) @ root.T).reshape(noise.shape).astype(np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(smooth, tensor.name))
+    onnx.save(model, str(file))
+
+
 class Network:
     """Files of a network by variant, and what each should answer to the pictures."""
 
-    def __init__(self, tool, name, variants, folder):
+    def __init__(self, tool, name, variants, folder, smooth):
         self.name, self.tool, self.folder = name, tool, folder
         dense = folder / f"{name}.onnx"
         models.wins(tool, "zoo", name, "--classes", 1000, "-o", dense)
+        if smooth:
+            smooth_filters(dense)
         if "wins-ab" in {variant.split("+")[0] for variant in variants}:
             models.noise.image_folder(folder / "noise")  # before several prune at once
         self.files = {"dense": dense}
@@ -194,6 +209,7 @@ def parse():
     parser.add_argument("--precisions", nargs="+", default=list(DTYPE), choices=list(DTYPE))
     parser.add_argument("--variants", nargs="*", choices=models.METHODS, help="default: " + " ".join(VARIANTS))
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--smooth-filters", action="store_true", help="neighbouring taps of 3x3 filters correlated by a half, about as in trained networks")
     parser.add_argument("--compile", nargs="+", default=["*"], metavar="PATTERN",
                         help="cases that get torch.compile (minutes each), as NETWORK/BATCH/PRECISION with wildcards")
     parser.add_argument("--compile-library", nargs="+", default=[], metavar="PATTERN",
@@ -231,7 +247,7 @@ def main():
         if not cases or time.monotonic() > end:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            network = Network(arguments.tool, name, arguments.variants, pathlib.Path(folder))
+            network = Network(arguments.tool, name, arguments.variants, pathlib.Path(folder), arguments.smooth_filters)
             for batch, precision in cases:
                 if time.monotonic() < end:
                     results.add(bench_case(arguments, library, network, batch, precision))

@@ -7,10 +7,10 @@ import noise
 from ratios import RATIO
 
 BCBP_RATIO = 0.8
-# Behind a plus: what is pruned besides the stride-1 3x3 layers, for the networks that have it.
-EXTRA = {"bcbp": ("--bcbp", BCBP_RATIO), "strided": ("--strided",)}
-EXTRA_NETWORKS = {"wins-ab+bcbp": ("resnet50",), "wins-ab+strided": ("resnet18",), "wins-ab+bcbp+strided": ("resnet50",)}
-METHODS = ("wins", "wins-b", "wins-ab", *EXTRA_NETWORKS, "fp", "wwp")
+# Behind a plus: what is pruned besides the stride-1 3x3 layers, for the networks that have it, and rows kept in eights, as the CUDA kernel multiplies them.
+EXTRA = {"bcbp": ("--bcbp", BCBP_RATIO), "strided": ("--strided",), "round8": ("--round", 8)}
+EXTRA_NETWORKS = {"wins-ab+bcbp": ("resnet50",), "wins-ab+strided": ("resnet18",), "wins-ab+bcbp+strided": ("resnet50",), "wins-ab+bcbp+round8": ("resnet50",)}
+METHODS = ("wins", "wins-b", "wins-ab", "wins+round8", "wins-ab+round8", *EXTRA_NETWORKS, "fp", "wwp")
 
 
 def wins(tool, *words):

@@ -78,6 +78,10 @@ struct FusedKernel {
         });
         return;
       }
+      if ((alive & ~T::kCross) == 0) {
+        T::template cross_input<F, uint4>(load_row, store_one);
+        return;
+      }
     }
     T::template input_rows<F, uint4>(load_row, [&](int i, const uint4 (&row)[kSize]) {
 #pragma unroll

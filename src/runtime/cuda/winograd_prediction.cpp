@@ -23,7 +23,7 @@ struct Costs {
 struct Storage {
   double item, irregular_item;
   double strided_turn;  ///< with stride 2
-  double outer;         ///< saved in a turn where only the first and the last column of positions have rows
+  double outer;         ///< saved in a turn where only the first and the last column of positions, or the second row and column, have rows
   double half;          ///< warps of a scheduler that reach half of its instructions
   double launch, round;            ///< microseconds
   double several;                  ///< longer where a block takes several rectangles
@@ -55,7 +55,7 @@ double rectangle(const FusedCut& cut, const Costs& costs, const Storage& storage
   const bool regular = cut.size.regular_warps.at(static_cast<std::size_t>(room)) <= shape.warps();
   const double item = regular ? storage.item + tiles * 4 * costs.product : storage.irregular_item + tiles * 4 * costs.irregular;
   const double items = (regular ? room : std::min(room, cut.size.max_items)) * item * factor_units(shape.units, shape.factors) / kChunkUnits;
-  const double once = cut.stride == 1 ? costs.turn - (cut.size.outer ? storage.outer : 0) : storage.strided_turn;
+  const double once = cut.stride == 1 ? costs.turn - (cut.size.outer || cut.size.cross ? storage.outer : 0) : storage.strided_turn;
   const double turn = once + costs.alive * cut.layer.max_alive + items;
   const double groups = std::max(1.0, cut.slice_channels / 8.0 * (shape.tiles / 32.0) / shape.warps());
   const double wide = room < 6 ? 1 : shape.units > kChunkUnits ? costs.wide : costs.wide_small;

@@ -71,6 +71,27 @@ struct Tile<1> {
     };
     combine_rows<F, T, 2>(load_row, (alive & kInnerRows) != 0, emit);
   }
+  /// Positions of the second row and the second column, sums of neighbours: smooth filters, those of trained networks, are strongest there.
+  static constexpr std::uint32_t kCross = 0x22F2;
+  /// The same where no other position is `alive`: half of the additions. `emit(xi, v)` takes them in order.
+  template <class F, class T, class Load, class Emit>
+  static __device__ void cross_input(const Load& load, const Emit& emit) {
+    T x[4], sum[4];
+    load(0, x);
+    const T first = add<F>(x[1], x[2]);
+    load(2, sum);
+    const T third = add<F>(sum[1], sum[2]);
+    emit(1, sub<F>(first, third));
+    load(1, x);
+    const T second = add<F>(x[1], x[2]);
+    add_rows<F>(x, sum, sum);
+    input<F>(sum[0], sum[1], sum[2], sum[3]);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) emit(4 + j, sum[j]);
+    emit(9, sub<F>(third, second));
+    load(3, x);
+    emit(13, sub<F>(add<F>(x[1], x[2]), second));
+  }
 
  private:
   /// The columns' transforms, of rows whose own are done; the second and third row where they are wanted.

@@ -146,6 +146,7 @@ PackSize pack_size(const winograd::Mask& mask, int slice_channels) {
       items += count;
       alive += rows > 0 ? 1 : 0;
       size.outer = size.outer && (rows == 0 || xi % 4 == 0 || xi % 4 == 3);
+      size.cross = size.cross && (rows == 0 || xi % 4 == 1 || xi / 4 == 1);
     }
     size.slices += 1;
     size.max_items = std::max({size.max_items, items, 1});

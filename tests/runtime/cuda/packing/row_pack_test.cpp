@@ -117,6 +117,21 @@ struct Case {
   int slice_channels;
 };
 
+/// One row at each of these positions.
+PackSize size_of(std::initializer_list<int> alive) {
+  Mask mask = Mask::full(Axis::row, 16, 20, 4);
+  std::fill(mask.keep.begin(), mask.keep.end(), std::uint8_t{0});
+  for (const int xi : alive) mask.keep[static_cast<std::size_t>(xi * 20 + xi)] = 1;
+  return pack_size(mask, 8);
+}
+
+TEST(RowPack, SizesKnowWherePositionsLie) {
+  EXPECT_TRUE(size_of({0, 3, 12, 15, 4}).outer);
+  EXPECT_FALSE(size_of({0, 3, 12, 15, 5}).outer);
+  EXPECT_TRUE(size_of({1, 4, 5, 6, 7, 9, 13}).cross);
+  for (const int other : {0, 2, 3, 8, 10, 11, 12, 14, 15}) EXPECT_FALSE(size_of({5, other}).cross) << other;
+}
+
 void check(const Case& c, Operand operand, Factors factors) {
   const Mask mask = c.kept >= 1 ? Mask::full(Axis::row, c.positions, c.K, c.C) : random_mask(c.positions, c.K, c.C, c.kept, 7);
   const Tensor U = masked(random_normal({c.positions, c.K, c.C}, 3), mask);

@@ -81,6 +81,7 @@ struct PackSize {
   int slices = 0;
   int max_items = 0, max_alive = 0;  ///< of one slice
   bool outer = true;  ///< no position has rows but those of the first and the last column of 4 x 4
+  bool cross = true;  ///< the same of its second row and second column
   /// [n]: warps that a slice needs where each holds n items, all of one position.
   std::array<int, kMostWarpItems + 1> regular_warps{};
 };
