@@ -9,7 +9,8 @@ import json
 import pathlib
 
 CASE = ("device", "network", "batch", "precision")
-VARIANTS = ("dense-direct", "dense-fused", "dense-staged", "dense", "wins", "wins-b", "wins-ab", "wins-ab+bcbp", "fp", "wwp")
+VARIANTS = ("dense-direct", "dense-fused", "dense-staged", "dense", "wins", "wins-b", "wins-ab", "wins-ab+bcbp", "wins+round8", "wins-ab+round8",
+            "wins-ab+bcbp+round8", "fp", "wwp")
 OURS = {"wins": "", "wins-tuned": " tuned"}  # what a column's name ends with, by engine
 OUR_COLUMNS = [variant + end for variant in VARIANTS for end in OURS.values()]
 
@@ -43,7 +44,7 @@ def text(rows):
 def cell(row, best):
     if row is None:
         return "-"
-    return f"{row['median_ms']:.2f}, {best['median_ms'] / row['median_ms']:.2f}x" if best else f"{row['median_ms']:.2f}"
+    return f"{row['median_ms']:.3g}, {best['median_ms'] / row['median_ms']:.2f}x" if best else f"{row['median_ms']:.3g}"
 
 
 def columns_of(rows):
@@ -63,7 +64,7 @@ def markdown(rows):
             best = best_peer(rows)
             ours = columns_of(rows)
             ratio = max((row["ratio"] for row in ours.values()), default=0)
-            peer = f"{best['median_ms']:.2f} ({best['engine']})" if best else "-"
+            peer = f"{best['median_ms']:.3g} ({best['engine']})" if best else "-"
             lines.append(f"| {network} ({ratio} %) | {batch} | {precision} | {peer} | {' | '.join(cell(ours.get(c), best) for c in columns)} |")
         lines.append("")
     return "\n".join(lines)
