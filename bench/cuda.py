@@ -65,7 +65,8 @@ def smooth_filters(file):
     """Correlates neighbouring taps of all 3x3 filters by a half, about as training does: WINS then keeps other positions than of white noise."""
     model = onnx.load(str(file))
     taps = np.array([(y, x) for y in range(3) for x in range(3)])
-    root = np.linalg.cholesky(0.5 ** np.abs(taps[:, None] - taps[None]).sum(axis=-1))
+    correlation = 0.5 ** np.abs(taps[:, None] - taps[None]).sum(axis=-1)
+    root = np.linalg.cholesky(correlation * 9 / correlation.sum())  # flat pictures keep their size
     for tensor in model.graph.initializer:
         if len(tensor.dims) == 4 and tuple(tensor.dims[2:]) == (3, 3):
             noise = onnx.numpy_helper.to_array(tensor)
