@@ -35,8 +35,8 @@ bool is_pointwise(const graph::Conv* conv) {
   return conv != nullptr && conv->group == 1 && conv->window.kernel == Pair{1, 1} && conv->window.pads == std::array<std::int64_t, 4>{};
 }
 
-/// What a convolution does to what it gives, when it has stride 1, a kernel of 3x3 around its pixel and nothing to add.
-const graph::Activation* activation_of_tap_sum(const Node& node) {
+/// The activation of a convolution of stride 1 whose 3x3 kernel lies around its pixel, and that adds nothing; null of others.
+const graph::Activation* activation_of_3x3(const Node& node) {
   if (node.input(3) != graph::kNone) return nullptr;
   const auto is_around = [](const std::array<std::int64_t, 4>& pads) { return pads[0] == 1 && pads[1] == 1; };
   if (const auto* conv = node.as<graph::WinogradConv>()) return conv->stride == 1 && conv->r == 3 && is_around(conv->pads) ? &conv->activation : nullptr;
@@ -48,7 +48,7 @@ const graph::Activation* activation_of_tap_sum(const Node& node) {
 /// Whether a 1x1 convolution could be more filters of `node`.
 bool is_companion(const Node& pointwise, const Node& node) {
   const auto* conv = pointwise.as<graph::Conv>();
-  const graph::Activation* activation = activation_of_tap_sum(node);
+  const graph::Activation* activation = activation_of_3x3(node);
   if (!is_pointwise(conv) || activation == nullptr || conv->window.stride != Pair{1, 1}) return false;
   return pointwise.input(3) == graph::kNone && pointwise.inputs[0] == node.inputs[0] && conv->activation == *activation;
 }

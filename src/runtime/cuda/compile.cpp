@@ -268,11 +268,13 @@ class Compiler {
     for (const auto& [node, pool] : max_pools_) absorbed_.insert(pool);
   }
 
+  /// Whether a convolution's step has other nodes too, or it has none: no kernel takes more.
+  bool has_others(const Node* node) const { return prologues_.contains(node) || max_pools_.contains(node) || absorbed_.contains(node); }
+
   /// The same for convolutions that others add.
   void choose_summands() {
     std::erase_if(summands_, [&](const auto& entry) {
       const auto& [node, summand] = entry;
-      const auto has_others = [&](const Node* other) { return prologues_.contains(other) || max_pools_.contains(other) || absorbed_.contains(other); };
       if (has_others(node) || has_others(summand)) return true;
       const Node both = with_summand(*node, *summand);
       return !is_taken(predict_best(problem_of(both, {}, nullptr, summand)), predict_best(problem_of(*node)), kNextStep + predict_best(problem_of(*summand)));
@@ -284,9 +286,6 @@ class Compiler {
   void choose_companions() {
     std::erase_if(companions_, [&](const auto& entry) {
       const auto& [node, companion] = entry;
-      const auto has_others = [&](const Node* other) {
-        return prologues_.contains(other) || max_pools_.contains(other) || summands_.contains(other) || absorbed_.contains(other);
-      };
       if (has_others(node) || has_others(companion.pointwise)) return true;
       const Node both = with_companion(*node, companion);
       return !is_taken(predict_best(problem_of(both, {}, nullptr, nullptr, &companion)), predict_best(problem_of(*node)),
@@ -315,7 +314,9 @@ class Compiler {
     const Node* summand = partner(summands_);
     const auto beside = companions_.find(&given);
     const Companion companion = beside != companions_.end() ? beside->second : Companion();
-    const Node node = summand != nullptr ? with_summand(given, *summand) : companion.concat != nullptr ? with_companion(given, companion) : behind_prologue(given, prologue);
+    Node node = behind_prologue(given, prologue);
+    if (summand != nullptr) node = with_summand(given, *summand);
+    if (companion.concat != nullptr) node = with_companion(given, companion);
     const Problem problem = problem_of(node, prologue, partner(max_pools_), summand, companion.concat != nullptr ? &companion : nullptr);
     for (const Node* other : {summand, companion.pointwise}) {
       if (other != nullptr) check_weights(*other);
@@ -342,11 +343,12 @@ class Compiler {
     line.problem = problem_text(env_.graph, given);
     line.workspace_bytes = chosen->workspace_bytes;
     for (const auto& weights : chosen->weights) line.weight_bytes += weights ? weights->size() : 0;
-    note_weights(*chosen, line.predicted_us);
     for (const Node* inside : {problem.max_pool, summand, companion.pointwise, companion.concat, prologue.norm, prologue.relu}) {
       if (inside != nullptr) line.inside.push_back(inside->name);
     }
     planned.step = std::move(chosen->step);
+    planned.weights = std::move(chosen->weights);
+    planned.asks_ahead = chosen->asks_ahead;
     program_.steps.push_back(std::move(planned));
     program_.plan.layers.push_back(std::move(line));
   }
@@ -377,18 +379,17 @@ class Compiler {
     return result;
   }
 
-  void note_weights(const Implementation& chosen, double us) {
-    step_weights_.resize(program_.steps.size() + 1);
-    StepWeights& step = step_weights_.back();
-    step = {us, chosen.asks_ahead, {}};
-    for (const auto& weights : chosen.weights) {
-      if (weights) step.weights.push_back({weights->data(), static_cast<std::uint32_t>(std::min<std::size_t>(weights->size(), INT32_MAX))});
-    }
-  }
-
   void ask_ahead() {
-    step_weights_.resize(program_.steps.size());
-    const std::vector<WeightsAhead> ahead = plan_weights_ahead(step_weights_, kAheadRate * device().bandwidth, kAheadShare * static_cast<double>(device().cache_bytes));
+    std::vector<StepWeights> steps;
+    for (std::size_t s = 0; s < program_.steps.size(); ++s) {
+      const PlannedStep& planned = program_.steps[s];
+      steps.push_back({program_.plan.layers[s].predicted_us, planned.asks_ahead, {}});
+      for (const auto& weights : planned.weights) {
+        if (weights) steps.back().weights.push_back({weights->data(), static_cast<std::uint32_t>(std::min<std::size_t>(weights->size(), INT32_MAX))});
+      }
+    }
+    const auto most_bytes = static_cast<std::size_t>(kAheadShare * device().cache_bytes);
+    const std::vector<WeightsAhead> ahead = plan_weights_ahead(steps, kAheadRate * device().bandwidth, most_bytes);
     for (std::size_t s = 0; s < ahead.size(); ++s) program_.steps[s].ahead = ahead[s];
   }
 
@@ -427,7 +428,6 @@ class Compiler {
   std::vector<std::size_t> buffers_;     // by value
   std::map<ValueId, std::size_t> hosts_;  // of the network's inputs, float32 row-major
   Program program_;
-  std::vector<StepWeights> step_weights_;  // by step
   std::string unsupported_;
 };
 

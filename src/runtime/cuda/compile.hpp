@@ -24,7 +24,9 @@ struct Buffer {
 struct PlannedStep {
   Step step;
   std::vector<std::size_t> inputs, outputs;  ///< buffers; kNoBuffer for inputs that are not read
-  WeightsAhead ahead = {};
+  std::vector<std::shared_ptr<const DeviceBuffer>> weights = {};  ///< Implementation::weights
+  bool asks_ahead = false;
+  WeightsAhead ahead = {};  ///< where it asks
 };
 
 /// float32, row-major: what goes to and from the host.

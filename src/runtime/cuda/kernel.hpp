@@ -80,8 +80,7 @@ struct Problem {
   /// The same elsewhere.
   Problem in(const Environment& other) const {
     return {.env = other, .node = node, .inputs = inputs, .outputs = outputs, .prologue = prologue, .max_pool = max_pool, .summand = summand, .companion = companion,
-            .host_input = host_input,
-            .tiles_to = tiles_to, .input_pixels = input_pixels, .conversion_us = conversion_us, .variant = variant};
+            .host_input = host_input, .tiles_to = tiles_to, .input_pixels = input_pixels, .conversion_us = conversion_us, .variant = variant};
   }
 
   bool has_input(std::size_t i) const { return node.input(i) != graph::kNone; }

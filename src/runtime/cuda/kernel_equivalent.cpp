@@ -173,7 +173,9 @@ Implementation build_placed_by_kernel(const Problem& problem, const Equivalent& 
   result.reads = reads_of_convolution(problem);
   result.step = [convolve = result.step](const Arguments& arguments) {
     const void* const inner[] = {arguments.inputs[0], nullptr, nullptr};
-    convolve({inner, arguments.outputs, arguments.workspace, arguments.stream});
+    Arguments own = arguments;
+    own.inputs = inner;
+    convolve(own);
   };
   return result;
 }
@@ -196,11 +198,16 @@ Implementation build(const Problem& problem) {
   result.reads = reads_of_convolution(problem);
   result.workspace_bytes = scratch + convolution.workspace_bytes;
   result.weights = convolution.weights;
+  result.asks_ahead = convolution.asks_ahead;
   const bool residual = problem.has_input(3);
   result.step = [convolve = convolution.step, put = pixel_shuffle_step(shuffle, problem.env.operand), scratch, residual](const Arguments& arguments) {
     void* const tiles = arguments.workspace;
     const void* const inner[] = {arguments.inputs[0], nullptr, nullptr};
-    convolve({inner, &tiles, static_cast<std::byte*>(arguments.workspace) + scratch, arguments.stream});
+    Arguments own = arguments;
+    own.inputs = inner;
+    own.outputs = &tiles;
+    own.workspace = static_cast<std::byte*>(arguments.workspace) + scratch;
+    convolve(own);
     const void* const outer[] = {tiles, residual ? arguments.inputs[3] : nullptr};
     put({outer, arguments.outputs, nullptr, arguments.stream});
   };

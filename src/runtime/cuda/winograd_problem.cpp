@@ -2,16 +2,15 @@
 
 #include <algorithm>
 
-#include "wins/graph/passes.hpp"
 #include "problem_facts.hpp"
+#include "wins/graph/passes.hpp"
 #include "wins/winograd/pointwise.hpp"
 #include "wins/winograd/transforms.hpp"
 
 namespace wins::runtime::cuda {
+namespace {
 
 using graph::Node;
-
-namespace {
 
 WinogradProblem own_problem(const Problem& problem, int m) {
   if (const auto* conv = problem.node.as<graph::WinogradConv>()) return {conv->m, conv->stride, conv->pads, conv->mask, conv->activation};
@@ -78,9 +77,9 @@ std::optional<std::string> refuse_pool(const Problem& problem) {
 Tensor winograd_weights(const Problem& problem, int m) {
   const Tensor& weights = *problem.constant(1);
   const auto* pruned = problem.node.as<graph::WinogradConv>();
-  const winograd::Algorithm& algorithm = winograd::algorithm(pruned != nullptr ? pruned->m : m, 3, pruned != nullptr ? pruned->stride : 1);
-  const Tensor own = pruned != nullptr ? weights : winograd::transform_weights(algorithm, weights);
+  const Tensor own = pruned != nullptr ? weights : winograd::transform_weights(winograd::algorithm(m, 3), weights);
   if (problem.companion == nullptr) return own;
+  const winograd::Algorithm& algorithm = winograd::algorithm(pruned != nullptr ? pruned->m : m, 3);
   return in_order(problem, own, winograd::transform_pointwise(algorithm, pointwise_weights(problem)), winograd::join_filters);
 }
 

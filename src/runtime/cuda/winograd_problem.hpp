@@ -30,7 +30,7 @@ std::optional<std::string> refuse_pool(const Problem& problem);
 
 /// With its companion's filters. U [p * p, K, C], of a Conv computed in double and rounded once.
 Tensor winograd_weights(const Problem& problem, int m = 2);
-/// [K] of the same filters; null where none has a bias.
+/// [K] of the same filters: zeros where one of two has no bias, null where a layer by itself has none.
 std::shared_ptr<const DeviceBuffer> upload_winograd_bias(const Problem& problem);
 /// For keys of what is made of them: "", or the companion's name.
 std::string companion_suffix(const Problem& problem);

@@ -1,42 +1,26 @@
 // Many runs in one stream, of several sessions in turn, that the host does not wait for: every kernel starts while the one before it still runs.
 #include <cuda_runtime_api.h>
 
-#include <memory>
-
+#include "device.hpp"
 #include "layer_check.hpp"
 #include "wins/runtime/problem.hpp"
 
 namespace wins::runtime::cuda_test {
 namespace {
 
-struct FreeDevice {
-  void operator()(void* memory) const { cudaFree(memory); }
-};
-using DeviceFloats = std::unique_ptr<void, FreeDevice>;
-
-DeviceFloats device_floats(const Tensor& values) {
-  void* memory = nullptr;
-  if (cudaMalloc(&memory, values.byte_size()) != cudaSuccess) return nullptr;
-  DeviceFloats floats(memory);
-  return cudaMemcpy(memory, values.bytes(), values.byte_size(), cudaMemcpyHostToDevice) == cudaSuccess ? std::move(floats) : nullptr;
-}
-
 /// A session on the GPU, whose input and output lie there.
 struct Runner {
   Session session;
   wins::Shape shape;
   Tensor first;  ///< what `Session::run` gave
-  DeviceFloats in, out;
+  cuda::DeviceBuffer in, out;
 
-  Runner(const Graph& graph, const Tensor& x, Precision precision, const std::string& kernel) : session(open_on_gpu(graph, precision, kernel)), shape(x.shape()) {
-    first = session.run({x}).at(0);
-    in = device_floats(x);
-    out = device_floats(Tensor(DType::f32, first.shape()));
-  }
+  Runner(const Graph& graph, const Tensor& x, Precision precision, const std::string& kernel)
+      : session(open_on_gpu(graph, precision, kernel)), shape(x.shape()), first(session.run({x}).at(0)), in(x.bytes(), x.byte_size()), out(first.byte_size()) {}
 
   bool is_as_first() const {
     Tensor last(DType::f32, first.shape());
-    if (cudaMemcpy(last.mutable_bytes(), out.get(), last.byte_size(), cudaMemcpyDeviceToHost) != cudaSuccess) return false;
+    if (cudaMemcpy(last.mutable_bytes(), out.data(), last.byte_size(), cudaMemcpyDeviceToHost) != cudaSuccess) return false;
     return std::equal(first.bytes(), first.bytes() + first.byte_size(), last.bytes());
   }
 };
@@ -50,9 +34,7 @@ layers::Layer tail() {
   ValueId rows = graph.add_node("flatten", Flatten{1}, {graph.add_node("pool", pool, {graph.outputs[0]})});
   std::int64_t inner = 512 * 49;
   for (const std::int64_t columns : {1024, 512, 100}) {
-    Tensor w = random_normal({columns, inner}, 7);
-    for (float& value : w.mutable_data<float>()) value /= std::sqrt(static_cast<float>(inner));
-    const ValueId weights = graph.add_constant("w", std::move(w)), bias = graph.add_constant("b", random_normal({columns}, 8));
+    const ValueId weights = graph.add_constant("w", random_normal({columns, inner}, 7, 1 / std::sqrt(static_cast<float>(inner)))), bias = graph.add_constant("b", random_normal({columns}, 8));
     rows = graph.add_node("fc" + std::to_string(columns), Gemm{1, 1, false, true, {UnaryKind::relu, 0, 0}}, {rows, weights, bias});
     inner = columns;
   }
@@ -70,12 +52,12 @@ TEST_F(CudaRuns, ManyAtOnceGiveWhatOneGives) {
     std::vector<Runner> runners;
     for (const std::string kernel : {"", "cuda:vector", "cuda:linear"}) runners.emplace_back(layer.graph, layer.inputs[0], precision.precision, kernel);
     for (const Runner& runner : runners) {
-      ASSERT_TRUE(runner.in && runner.out);
+      ASSERT_TRUE(runner.in.data() != nullptr && runner.out.data() != nullptr);
       EXPECT_LE(relative_l2(runner.first, reference), 5 * precision.bound);  // of four layers
     }
     for (int round = 0; round < 60; ++round) {
       for (Runner& runner : runners) {
-        for (int again = 0; again < 1 + round % 4; ++again) runner.session.enqueue({runner.shape}, {runner.in.get()}, {runner.out.get()}, nullptr);
+        for (int again = 0; again < 1 + round % 4; ++again) runner.session.enqueue({runner.shape}, {runner.in.data()}, {runner.out.data()}, nullptr);
       }
     }
     ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);

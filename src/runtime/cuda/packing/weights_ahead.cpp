@@ -6,29 +6,27 @@
 namespace wins::runtime::cuda {
 namespace {
 
-constexpr double kUnitBytes = 16;
+constexpr std::uint32_t kUnitBytes = 16;
 
 /// The first `bytes` of `run`, in whole units.
-MemoryRun first_of(const MemoryRun& run, double bytes) {
-  const double units = std::min(std::max(bytes, 0.0), static_cast<double>(run.bytes)) / kUnitBytes;
-  return {run.from, static_cast<std::uint32_t>(units) * static_cast<std::uint32_t>(kUnitBytes)};
+MemoryRun first_of(const MemoryRun& run, std::size_t bytes) {
+  return {run.from, static_cast<std::uint32_t>(std::min<std::size_t>(bytes, run.bytes)) / kUnitBytes * kUnitBytes};
 }
 
 /// Weights that nobody has asked for yet, by their use.
 class Pending {
  public:
-  void add_first(const std::vector<MemoryRun>& weights, double most_bytes) {
+  void add_first(const std::vector<MemoryRun>& weights, std::size_t most_bytes) {
     runs_.insert(runs_.begin(), weights.begin(), weights.end());
-    double left = most_bytes;
     for (MemoryRun& run : runs_) {
-      run = first_of(run, left);
-      left -= run.bytes;
+      run = first_of(run, most_bytes);
+      most_bytes -= run.bytes;
     }
     std::erase_if(runs_, [](const MemoryRun& run) { return run.bytes == 0; });
   }
 
   /// Those used first, at most so many bytes.
-  WeightsAhead take(double bytes) {
+  WeightsAhead take(std::size_t bytes) {
     WeightsAhead taken;
     for (MemoryRun& to : taken.runs) {
       if (runs_.empty()) break;
@@ -49,11 +47,11 @@ class Pending {
 
 }  // namespace
 
-std::vector<WeightsAhead> plan_weights_ahead(const std::vector<StepWeights>& steps, double bytes_per_us, double most_bytes) {
+std::vector<WeightsAhead> plan_weights_ahead(const std::vector<StepWeights>& steps, double bytes_per_us, std::size_t most_bytes) {
   std::vector<WeightsAhead> result(steps.size());
   Pending pending;
   for (std::size_t s = steps.size(); s-- > 0;) {
-    if (steps[s].asks) result[s] = pending.take(steps[s].us * bytes_per_us);
+    if (steps[s].asks) result[s] = pending.take(static_cast<std::size_t>(steps[s].us * bytes_per_us));
     pending.add_first(steps[s].weights, most_bytes);
   }
   return result;

@@ -24,7 +24,7 @@ using Runs = std::vector<MemoryRun>;
 
 TEST(WeightsAhead, AStepAsksForThoseBehindIt) {
   const std::vector<StepWeights> steps = {{10, true, {run(0, 64)}}, {10, true, {run(64, 128), run(192, 16)}}, {10, true, {run(256, 32)}}};
-  const auto ahead = plan_weights_ahead(steps, 100, 1e6);
+  const auto ahead = plan_weights_ahead(steps, 100, 1000000);
   EXPECT_EQ(asked(ahead[0]), (Runs{run(64, 128), run(192, 16)}));
   EXPECT_EQ(asked(ahead[1]), (Runs{run(256, 32)}));
   EXPECT_EQ(asked(ahead[2]), Runs());
@@ -32,12 +32,12 @@ TEST(WeightsAhead, AStepAsksForThoseBehindIt) {
 
 TEST(WeightsAhead, StepsThatCannotAskLeaveItToThoseBefore) {
   const std::vector<StepWeights> steps = {{10, true, {}}, {10, false, {run(0, 64)}}, {10, false, {run(64, 32)}}};
-  EXPECT_EQ(asked(plan_weights_ahead(steps, 100, 1e6)[0]), (Runs{run(0, 64), run(64, 32)}));
+  EXPECT_EQ(asked(plan_weights_ahead(steps, 100, 1000000)[0]), (Runs{run(0, 64), run(64, 32)}));
 }
 
 TEST(WeightsAhead, TimeBoundsWhatAStepAsksFor) {
   const std::vector<StepWeights> steps = {{2.5, true, {}}, {10, true, {}}, {10, false, {run(0, 1024), run(1024, 64)}}};
-  const auto ahead = plan_weights_ahead(steps, 10, 1e6);
+  const auto ahead = plan_weights_ahead(steps, 10, 1000000);
   EXPECT_EQ(asked(ahead[1]), (Runs{run(0, 96)}));  // 100 bytes, in whole units
   EXPECT_EQ(asked(ahead[0]), (Runs{run(96, 16)}));
 }
@@ -52,7 +52,7 @@ TEST(WeightsAhead, AsManyRunsAsAKernelTakes) {
   StepWeights many{1, false, {}};
   for (std::size_t i = 0; i < 20; ++i) many.weights.push_back(run(i * 16, 16));
   const std::vector<StepWeights> steps = {{1, true, {}}, {1, true, {}}, {1, true, {}}, many};
-  const auto ahead = plan_weights_ahead(steps, 1e4, 1e6);
+  const auto ahead = plan_weights_ahead(steps, 1e4, 1000000);
   EXPECT_EQ(asked(ahead[2]).size(), 8U);
   EXPECT_EQ(asked(ahead[1]).size(), 8U);
   EXPECT_EQ(asked(ahead[0]).size(), 4U);

@@ -3,6 +3,7 @@
 // otherwise be waited for in every step.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -29,6 +30,6 @@ struct StepWeights {
 
 /// What each step asks for: weights of the steps behind it, as late as possible, at most `bytes_per_us` of its own time, and never
 /// more than `most_bytes` that are not used yet.
-std::vector<WeightsAhead> plan_weights_ahead(const std::vector<StepWeights>& steps, double bytes_per_us, double most_bytes);
+std::vector<WeightsAhead> plan_weights_ahead(const std::vector<StepWeights>& steps, double bytes_per_us, std::size_t most_bytes);
 
 }  // namespace wins::runtime::cuda
