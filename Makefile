@@ -49,7 +49,7 @@ build-cuda: setup  ## compile with the CUDA backend; the tool is build/cuda/wins
 	cmake --build build/cuda
 
 # Tests of kernels of our own that share memory between threads; a tool that watches every access makes the large ones too slow.
-OWN_KERNELS := CudaLayers.*:CudaColumns.*:CudaLines.*:CudaStem.*:CudaWinogradPool.*:CudaEquivalent.*:Operators.*Winograd*:Operators.GemmOfFewRows
+OWN_KERNELS := CudaLayers.*:CudaColumns.*:CudaLines.*:CudaStem.*:CudaWinogradPool.*:CudaEquivalent.*:Operators.*Winograd*:Operators.GemmOfFewRows:CudaNonzeros.*:CudaCompanion.*
 test-cuda: build-cuda  ## the tests of the CUDA backend, and compute-sanitizer over its own kernels, on a machine with a GPU
 	build/cuda/test_runtime_cuda
 	scripts/wgmma_check.py build/cuda/libwins_runtime_cuda.a

@@ -24,13 +24,6 @@ struct VectorProduct {
   bool relu;
 };
 
-/// Of what is read once: it leaves the first-level cache to X.
-__device__ uint4 load_once(const uint4* from) {
-  uint4 words;
-  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w) : "l"(from));
-  return words;
-}
-
 /// The sums of a warp's column, whose lanes take its units in turn, kTogether at once: what hides the latency is that many on their way in each of the warps
 /// of a multiprocessor.
 template <class T, int kRows>

@@ -22,8 +22,8 @@ struct Lister {
   List operator()(const graph::Pool&) const { return {pooling_kernel()}; }
   List operator()(const graph::GlobalPool&) const { return {global_pooling_kernel()}; }
   List operator()(const graph::Reduce&) const { return {reduce_kernel()}; }
-  List operator()(const graph::Gemm&) const { return {linear_kernel(), vector_kernel(), matmul_kernel()}; }
-  List operator()(const graph::MatMul&) const { return {linear_kernel(), vector_kernel(), matmul_kernel()}; }
+  List operator()(const graph::Gemm&) const { return {linear_kernel(), vector_kernel(), nonzeros_kernel(), matmul_kernel()}; }
+  List operator()(const graph::MatMul&) const { return {linear_kernel(), vector_kernel(), nonzeros_kernel(), matmul_kernel()}; }
   List operator()(const graph::Unary&) const { return {unary_kernel()}; }
   List operator()(const graph::Binary&) const { return {binary_kernel()}; }
   List operator()(const graph::PRelu&) const { return {prelu_kernel()}; }

@@ -26,6 +26,8 @@ Kernel pointwise_kernel();
 Kernel linear_kernel();
 // kernel_vector.cu: fully connected layers of few rows.
 Kernel vector_kernel();
+// kernel_nonzeros.cu: fully connected layers of one row behind a ReLU.
+Kernel nonzeros_kernel();
 
 // kernel_direct.cu: plain loops for every convolution, slow.
 Kernel direct_convolution_kernel();

@@ -50,6 +50,13 @@ __device__ T from_float(float x) {
 __device__ inline std::uint32_t first_index() { return blockIdx.x * blockDim.x + threadIdx.x; }
 __device__ inline std::uint32_t index_stride() { return gridDim.x * blockDim.x; }
 
+/// Of what is read once: it leaves the first-level cache to other things.
+__device__ inline uint4 load_once(const uint4* from) {
+  uint4 words;
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w) : "l"(from));
+  return words;
+}
+
 /// 16 aligned bytes.
 template <class T>
 __device__ void load_unit(const T* from, float (&values)[kUnit<T>]) {

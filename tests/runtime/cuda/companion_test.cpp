@@ -23,8 +23,9 @@ layers::Layer fire_layer(const Fire& fire) {
   Conv conv;
   conv.activation = pruned != nullptr ? pruned->activation : three.as<Conv>()->activation;
   const ValueId weights = graph.add_constant("w1", random_normal({fire.pointwise, channels, 1, 1}, 1, 1 / std::sqrt(static_cast<float>(channels))));
-  const ValueId bias = three.input(2) != kNone ? graph.add_constant("b1", random_normal({fire.pointwise}, 3)) : kNone;
-  const ValueId one = graph.add_node("expand1", conv, {three.inputs[0], weights, bias});
+  std::vector<ValueId> inputs{three.inputs[0], weights};
+  if (three.input(2) != kNone) inputs.push_back(graph.add_constant("b1", random_normal({fire.pointwise}, 3)));
+  const ValueId one = graph.add_node("expand1", conv, inputs);
   graph.outputs = {graph.add_node("both", Concat{1}, fire.first ? std::vector<ValueId>{one, three.outputs[0]} : std::vector<ValueId>{three.outputs[0], one})};
   return layer;
 }

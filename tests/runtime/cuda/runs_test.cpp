@@ -50,7 +50,7 @@ TEST_F(CudaRuns, ManyAtOnceGiveWhatOneGives) {
   for (const PrecisionCase& precision : kPrecisions) {
     SCOPED_TRACE(precision.name);
     std::vector<Runner> runners;
-    for (const std::string kernel : {"", "cuda:vector", "cuda:linear"}) runners.emplace_back(layer.graph, layer.inputs[0], precision.precision, kernel);
+    for (const std::string kernel : {"", "cuda:vector", "cuda:linear", "cuda:nonzeros"}) runners.emplace_back(layer.graph, layer.inputs[0], precision.precision, kernel);
     for (const Runner& runner : runners) {
       ASSERT_TRUE(runner.in.data() != nullptr && runner.out.data() != nullptr);
       EXPECT_LE(relative_l2(runner.first, reference), 5 * precision.bound);  // of four layers
@@ -64,6 +64,7 @@ TEST_F(CudaRuns, ManyAtOnceGiveWhatOneGives) {
     for (const Runner& runner : runners) EXPECT_TRUE(runner.is_as_first());
     expect_kernel(runners[1].session.plan({runners[1].shape}), "fc1024", "cuda:vector");
     expect_kernel(runners[2].session.plan({runners[2].shape}), "fc1024", "cuda:cublas");
+    expect_kernel(runners[3].session.plan({runners[3].shape}), "fc1024", "cuda:nonzeros");
   }
 }
 
