@@ -36,7 +36,7 @@ from gpu_engines import BOUND, DTYPE, PICTURES, TorchGraph, Wins, gpu_state, pre
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHAPES = ("64@56", "128@28", "256@14", "512@7", "256@56", "512@28")
-VARIANTS = ("dense", "wins", "wins-b")
+VARIANTS = ("dense", "wins", "wins-b", "wins+round8")
 COPY_BYTES, MATRIX = 2 << 30, 8192
 TIME_LIMIT_US = 1e6  # of one contender, in all rounds
 
@@ -98,8 +98,9 @@ class Layer:
         make_chain(file, self.channels, self.size, length, 1 / math.sqrt(1 - self.options.ratio / 100) if pruned else 1)
         if pruned:
             log = stem.with_suffix(".json")
-            models.wins(tool, "prune", file, "--method", variant, "--criterion", "l2", "--ratio", self.options.ratio / 100, "--training", "none",
-                        "-o", file, "--json", log)
+            method, *extras = variant.split("+")
+            models.wins(tool, "prune", file, "--method", method, "--criterion", "l2", "--ratio", self.options.ratio / 100, "--training", "none",
+                        *(word for extra in extras for word in models.EXTRA[extra]), "-o", file, "--json", log)
             layers = json.loads(log.read_text())["layers"][-self.options.depth:]
             self.kept_rows[variant] = statistics.mean(sum(layer["kept"]) for layer in layers)
         models.wins(tool, "run", file, "--input", folder / f"{self.shape}.npy", "--output", out)
@@ -210,9 +211,9 @@ def measure_ceilings():
 
 
 def text(rows):
-    lines = [f"{'shape':8} {'prec':4} {'variant':7} {'us':>8} {'TB/s':>6} {'TFLOP/s':>8} {'floor us':>8} {'of floor':>8} {'vs cuDNN':>8}  kernel"]
+    lines = [f"{'shape':8} {'prec':4} {'variant':11} {'us':>8} {'TB/s':>6} {'TFLOP/s':>8} {'floor us':>8} {'of floor':>8} {'vs cuDNN':>8}  kernel"]
     for row in rows:
-        lines.append(f"{row['shape']:8} {row['precision']:4} {row['variant']:7} {row['us']:8.1f} {row['tb_per_s']:6.2f} {row['tflop_per_s']:8.1f} "
+        lines.append(f"{row['shape']:8} {row['precision']:4} {row['variant']:11} {row['us']:8.1f} {row['tb_per_s']:6.2f} {row['tflop_per_s']:8.1f} "
                      f"{row['floor_us']:8.1f} {row['floor_fraction']:8.2f} {row['vs_cudnn'] or math.nan:7.2f}x  {row['kernel']}")
     return "\n".join(lines)
 
