@@ -11,6 +11,7 @@
 #include "problem_facts.hpp"
 #include "product_lines.hpp"
 #include "product_problem.hpp"
+#include "stream_product.hpp"
 #include "wins/base/error.hpp"
 #include "wins/runtime/batch_norm.hpp"
 
@@ -103,7 +104,16 @@ bool is_plain(const Problem& problem) {
 struct LineCut {
   int filters = 64;
   double us = 0;
+  std::optional<StreamCut> stream = {};
 };
+
+/// By blocks that stay (stream_product.hpp), where they take it.
+std::optional<LineCut> stream_cut(const Problem& problem, int filters) {
+  const Shape& out = problem.output_shape();
+  if (problem.prologue.norm != nullptr || taps_of(problem) > 1 || problem.tiles_to != nullptr || out[1] % problem.env.unit() != 0) return std::nullopt;
+  const auto cut = cut_stream(out[0] * out[2] * out[3], out[1], all_chunks(problem), {filters, static_cast<int>(problem.env.element_bytes())}, {device().processors, device().shared_bytes});
+  return cut ? std::optional(LineCut{filters, 0, cut}) : std::nullopt;
+}
 
 /// The fastest by prediction first.
 std::vector<LineCut> cuts_of(const Problem& problem) {
@@ -125,18 +135,21 @@ std::vector<LineCut> cuts_of(const Problem& problem) {
   return cuts;
 }
 
-std::string text_of(int filters) { return fmt::format("{}x{}", kLinePixels, filters); }
+std::string text_of(const LineCut& cut) { return fmt::format("{}{}x{}", cut.stream ? "stream" : "", kLinePixels, cut.filters); }
 
 std::vector<std::string> variants(const Problem& problem) {
   std::vector<std::string> names;
-  for (const LineCut& cut : cuts_of(problem)) names.push_back(text_of(cut.filters));
+  for (const LineCut& cut : cuts_of(problem)) names.push_back(text_of(cut));
   return names;
 }
 
 LineCut cut_of(const Problem& problem) {
-  const std::vector<LineCut> cuts = cuts_of(problem);
+  std::vector<LineCut> cuts = cuts_of(problem);
   if (problem.variant.empty()) return cuts.at(0);
-  const auto found = std::ranges::find_if(cuts, [&](const LineCut& cut) { return text_of(cut.filters) == problem.variant; });
+  for (const int filters : {64, 128}) {
+    if (const auto cut = stream_cut(problem, filters)) cuts.push_back(*cut);
+  }
+  const auto found = std::ranges::find_if(cuts, [&](const LineCut& cut) { return text_of(cut) == problem.variant; });
   require(found != cuts.end(), "lines has no cut '{}' for it", problem.variant);
   return *found;
 }
@@ -146,7 +159,7 @@ double predict(const Problem& problem) { return cut_of(problem).us; }
 /// Everything that a launch needs.
 struct Launch {
   Operand operand;
-  int block_filters;
+  LineCut cut;
   ProductLayer layer;
   LinePointers lines;  ///< without the summand's input, which each run has
   std::shared_ptr<const DeviceBuffer> filters, bias, affine;
@@ -198,8 +211,8 @@ std::shared_ptr<const Launch> make_launch(const Problem& problem) {
   const Environment& env = problem.env;
   auto launch = std::make_shared<Launch>();
   launch->operand = env.operand;
-  const int filters = cut_of(problem).filters;
-  launch->block_filters = filters;
+  launch->cut = cut_of(problem);
+  const int filters = launch->cut.filters;
   launch->layer = product_layer(problem);
   launch->layer.row_units = static_cast<std::int32_t>(input_units(problem));
   if (problem.prologue.relu != nullptr) launch->layer.input_low = 0;
@@ -234,7 +247,7 @@ Implementation build(const Problem& problem) {
   Step after;
   if (!in_epilogue(activation.kind)) after = activation_step(problem.env, problem.outputs[0], activation);
   Implementation result;
-  result.name = "cuda:lines_" + text_of(launch->block_filters);
+  result.name = "cuda:lines_" + text_of(launch->cut);
   result.name += problem.summand != nullptr ? "+sum" : prologue_suffix(problem);
   result.reads = reads_of_convolution(problem);
   result.weights = {launch->filters, launch->bias, launch->affine};
@@ -245,7 +258,9 @@ Implementation build(const Problem& problem) {
     LinePointers lines = launch->lines;
     lines.ahead = arguments.ahead;
     if (adds) lines.added = arguments.inputs[3];
-    if (!launch_line_product(launch->operand, launch->block_filters, launch->layer, pointers, lines, arguments.stream)) {
+    const bool launched = launch->cut.stream ? launch_stream_product(launch->operand, *launch->cut.stream, launch->layer, pointers, lines, arguments.stream)
+                                             : launch_line_product(launch->operand, launch->cut.filters, launch->layer, pointers, lines, arguments.stream);
+    if (!launched) {
       check(cudaGetLastError(), "line product");
       fail("the copy engine does not take the input of a line product");
     }

@@ -8,17 +8,12 @@ namespace wins::runtime::cuda {
 template <Operand kOperand>
 bool launch_lines(int filters, const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, const LineMaps& maps, cudaStream_t stream);
 
-namespace {
-
-/// False when the driver refuses.
 bool encode_maps(Operand operand, const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, LineMaps& maps) {
   const auto unit = static_cast<std::int32_t>(unit_channels(operand));
   if (!encode_lines(operand, layer, pointers.input, layer.row_units * unit, kLinePixels, maps.own)) return false;
   const std::int32_t pixels = layer.batch * layer.out_height * layer.out_width;
   return lines.added == nullptr || encode_lines(operand, lines.added, pixels, lines.added_units * unit, lines.added_pitch, kLinePixels, maps.added);
 }
-
-}  // namespace
 
 bool launch_line_product(Operand operand, int filters, const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, cudaStream_t stream) {
   LineMaps maps{};

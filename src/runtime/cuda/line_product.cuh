@@ -12,6 +12,34 @@ namespace wins::runtime::cuda {
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
+/// Where a tile of kLinePixels begins: its first pixel, and that one's window as the copy engine counts.
+struct LinePlace {
+  int pixel = 0, x = 0, y = 0, image = 0;
+
+  LinePlace() = default;
+  __device__ LinePlace(const ProductLayer& layer, int pixel_tile) : pixel(pixel_tile * kLinePixels), x(pixel) {
+    if (!has_windows(layer)) return;
+    image = layer.by_out_image.divide(x);
+    y = layer.by_out_width.divide(x) * layer.stride_y - layer.pad_top;
+    x = x * layer.stride_x - layer.pad_left;
+  }
+};
+
+/// One thread's: asks for a chunk of the tile's pixels, of the second input's behind the layer's own.
+template <Operand kOperand>
+__device__ void load_line_chunk(const ProductLayer& layer, const LinePointers& lines, const LineMaps& maps, const LinePlace& at, int chunk, std::uint32_t to, std::uint32_t full) {
+  constexpr int kChannels = kChunkUnits * Format<kOperand>::kChannels;
+  const bool own = chunk < lines.own_chunks;
+  if (own && has_windows(layer)) {
+    int of_tap = chunk, column = lines.by_tap_chunks.divide(of_tap);
+    const int row = lines.by_kernel_columns.divide(column);
+    load_pixels(to, maps.own, of_tap * kChannels, at.x, at.y, at.image, full, column * layer.dilation_x, row * layer.dilation_y);
+  } else {
+    const int channel = (own ? chunk : chunk - lines.own_chunks) * kChannels;
+    load_rectangle(to, own ? maps.own : maps.added, channel, at.pixel, 0, 0, full);
+  }
+}
+
 template <Operand kOperand, int kFilters>
 struct LineProduct {
   using F = Format<kOperand>;
@@ -31,17 +59,11 @@ struct LineProduct {
     const LineMaps& maps;
     std::uint32_t base;
     const std::byte* filters;
-    int pixel, x, y, image;
+    LinePlace place;
 
     __device__ Source(const ProductLayer& l, const LinePointers& p, const LineMaps& m, std::uint32_t shared, int pixel_tile, int filter_tile)
         : layer(l), lines(p), maps(m), base(shared),
-          filters(reinterpret_cast<const std::byte*>(p.filters) + static_cast<std::int64_t>(filter_tile) * p.chunks * kFilterBytes),
-          pixel(pixel_tile * kLinePixels), x(pixel), y(0), image(0) {
-      if (!has_windows(layer)) return;
-      image = layer.by_out_image.divide(x);
-      y = layer.by_out_width.divide(x) * layer.stride_y - layer.pad_top;
-      x = x * layer.stride_x - layer.pad_left;
-    }
+          filters(reinterpret_cast<const std::byte*>(p.filters) + static_cast<std::int64_t>(filter_tile) * p.chunks * kFilterBytes), place(l, pixel_tile) {}
     __device__ std::uint32_t stage(int s) const { return base + s * kStageBytes; }
     __device__ std::uint32_t barrier(int s) const { return base + kLineStages * kStageBytes + s * 8; }
 
@@ -49,15 +71,7 @@ struct LineProduct {
     __device__ void load(int chunk, int s) const {
       const std::uint32_t to = stage(s), full = barrier(s);
       expect_bytes(full, kPixelBytes + kFilterBytes + (lines.affine != nullptr ? kAffineBytes : 0));
-      const bool own = chunk < lines.own_chunks;
-      if (own && has_windows(layer)) {
-        int of_tap = chunk, column = lines.by_tap_chunks.divide(of_tap);
-        const int row = lines.by_kernel_columns.divide(column);
-        load_pixels(to, maps.own, of_tap * kChunkUnits * F::kChannels, x, y, image, full, column * layer.dilation_x, row * layer.dilation_y);
-      } else {
-        const int channel = (own ? chunk : chunk - lines.own_chunks) * kChunkUnits * F::kChannels;
-        load_rectangle(to, own ? maps.own : maps.added, channel, pixel, 0, 0, full);
-      }
+      load_line_chunk<kOperand>(layer, lines, maps, place, chunk, to, full);
       load_run(to + kPixelBytes, filters + static_cast<std::int64_t>(chunk) * kFilterBytes, kFilterBytes, full);
       if (lines.affine != nullptr) load_run(to + kPixelBytes + kFilterBytes, lines.affine + chunk * (kAffineBytes / 4), kAffineBytes, full);
     }

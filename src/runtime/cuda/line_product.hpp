@@ -49,6 +49,9 @@ struct LineMaps {
   CUtensorMap own, added;
 };
 
+/// False when the driver refuses.
+bool encode_maps(Operand operand, const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, LineMaps& maps);
+
 /// Enqueues the layer, f16, bf16 or tf32, by blocks of `filters`; false when the device refused it or has no copy engine. Of `pointers` the input, output, residual and
 /// bias count; of `layer` the input's lower bound where there is a scale.
 bool launch_line_product(Operand operand, int filters, const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, cudaStream_t stream);

@@ -68,13 +68,27 @@ struct Build {
       const Plan plan = run(t, reference);
       const std::string kernel = kernel_of(plan, "op");
       if (t.precision == Precision::fp32) EXPECT_FALSE(kernel.starts_with("cuda:lines")) << plan.text();
-      else EXPECT_TRUE(kernel.starts_with("cuda:lines_128x") && kernel.ends_with(end)) << plan.text();
+      else EXPECT_TRUE((kernel.starts_with("cuda:lines_128x") || kernel.starts_with("cuda:lines_stream128x")) && kernel.ends_with(end)) << plan.text();
       if (t.precision == Precision::fp32) continue;
-      for (const std::string variant : {"128x64", "128x128"}) {
-        if (variant == "128x128" && filters <= 64) continue;
+      for (const std::string variant : {"128x64", "128x128", "stream128x64", "stream128x128"}) {
+        if (variant.ends_with("128x128") && filters <= 64) continue;
+        if (variant.starts_with("stream") && !takes_streams(t.precision)) continue;
         EXPECT_EQ(kernel_of(run(t, reference, variant), "op"), "cuda:lines_" + variant + end);
       }
     }
+  }
+
+  /// Whole units of filters, no batch norm, one tap, and filters that fit.
+  bool takes_streams(Precision precision) const {
+    const Node& node = graph.nodes.back();
+    const std::int64_t unit = precision == Precision::tf32 ? 4 : 8, chunk = 8 * unit;
+    std::int64_t chunks = 0;
+    for (const Node& one : graph.nodes) {
+      if (one.as<BatchNorm>()) return false;
+      if (one.as<Conv>()) chunks += (graph.constant_input(one, 1)->dim(1) + chunk - 1) / chunk;
+    }
+    const auto& window = node.as<Conv>()->window;
+    return filters % unit == 0 && window.kernel[0] * window.kernel[1] == 1 && chunks <= (precision == Precision::tf32 ? 3 : 4);
   }
 
  private:
@@ -115,7 +129,11 @@ TEST_F(CudaLines, SizesStridesAndResiduals) {
   }
 }
 
-TEST_F(CudaLines, ManyBlocks) { Build({8, 64, 256, 56, 56, 1, 0, true, true}).run_all(); }
+TEST_F(CudaLines, ManyBlocks) {
+  Build({8, 64, 256, 56, 56, 1, 0, true, true}).run_all();
+  Build({8, 128, 128, 56, 57}).run_all();
+  Build({16, 64, 64, 56, 56, 1, 64}).run_all("+sum");
+}
 
 /// ResNet-50's first blocks of a stage, and channels that fill neither chunks nor units.
 TEST_F(CudaLines, ConvolutionsThatAreAdded) {
