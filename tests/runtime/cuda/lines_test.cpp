@@ -68,7 +68,7 @@ struct Build {
       const Plan plan = run(t, reference);
       const std::string kernel = kernel_of(plan, "op");
       if (t.precision == Precision::fp32) EXPECT_FALSE(kernel.starts_with("cuda:lines")) << plan.text();
-      else EXPECT_TRUE((kernel.starts_with("cuda:lines_128x") || kernel.starts_with("cuda:lines_stream128x")) && kernel.ends_with(end)) << plan.text();
+      else EXPECT_TRUE(kernel.starts_with("cuda:lines_128x") && kernel.ends_with(end)) << plan.text();
       if (t.precision == Precision::fp32) continue;
       for (const std::string variant : {"128x64", "128x128", "stream128x64", "stream128x128"}) {
         if (variant.ends_with("128x128") && filters <= 64) continue;
