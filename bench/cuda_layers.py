@@ -98,9 +98,7 @@ class Layer:
         make_chain(file, self.channels, self.size, length, 1 / math.sqrt(1 - self.options.ratio / 100) if pruned else 1)
         if pruned:
             log = stem.with_suffix(".json")
-            method, *extras = variant.split("+")
-            models.wins(tool, "prune", file, "--method", method, "--criterion", "l2", "--ratio", self.options.ratio / 100, "--training", "none",
-                        *(word for extra in extras for word in models.EXTRA[extra]), "-o", file, "--json", log)
+            models.wins(tool, "prune", file, *models.method_words(variant, self.options.ratio / 100), "-o", file, "--json", log)
             layers = json.loads(log.read_text())["layers"][-self.options.depth:]
             self.kept_rows[variant] = statistics.mean(sum(layer["kept"]) for layer in layers)
         models.wins(tool, "run", file, "--input", folder / f"{self.shape}.npy", "--output", out)

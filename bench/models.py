@@ -25,14 +25,19 @@ def variants_of(network, variants):
     return [variant for variant in variants if network in EXTRA_NETWORKS.get(variant, (network,))]
 
 
+def method_words(variant, ratio):
+    """Options of `wins prune` for a variant, without training; `ratio` from 0 to 1."""
+    method, *extras = variant.split("+")
+    return ["--method", method, "--criterion", "l2", "--ratio", ratio, "--training", "none", *(word for extra in extras for word in EXTRA[extra])]
+
+
 def prune_words(network, variant, folder, measure, block=None):
     """Options of `wins prune`; `measure`: how WINS-AB, which compares accuracies on a few pictures of noise, takes its times; `block`: output
     channels of BCBP's blocks, by default the CPU's vector."""
     method, *extras = variant.split("+")
-    words = ["--method", method, "--criterion", "l2", "--ratio", RATIO[network] / 100, "--training", "none"]
+    words = method_words(variant, RATIO[network] / 100)
     if method == "wins-ab":
         words += ["--data", noise.image_folder(folder / "noise"), "--calibration", 2, "--held-out", 0.5, "--no-refit", *measure]
-    words += [word for extra in extras for word in EXTRA[extra]]
     return words + (["--bcbp-block", block] if block and "bcbp" in extras else [])
 
 

@@ -64,6 +64,13 @@ std::shared_ptr<const DeviceBuffer> upload_unshared(const Environment& env, cons
   return std::make_shared<const DeviceBuffer>(memory.data(), memory.size());
 }
 
+std::shared_ptr<const DeviceBuffer> upload(const Environment& env, const std::string& key, const std::function<Tensor()>& make) {
+  return *env.weights.get<std::shared_ptr<const DeviceBuffer>>(key, [&] {
+    const Tensor tensor = make();
+    return upload_unshared(env, key, tensor, plain_layout(tensor.shape()));
+  });
+}
+
 std::shared_ptr<const DeviceBuffer> upload(const Environment& env, const std::string& key, const Tensor& tensor, const Layout& layout) {
   return *env.weights.get<std::shared_ptr<const DeviceBuffer>>(key, [&] { return upload_unshared(env, key, tensor, layout); });
 }

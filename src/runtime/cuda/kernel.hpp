@@ -147,6 +147,8 @@ std::vector<Kernel> kernels_for(const graph::Op& op);
 /// A tensor in the storage type of the precision and a layout, on the device. `key` names it in the store.
 /// Throws `Error` on a value that is not finite in it.
 std::shared_ptr<const DeviceBuffer> upload(const Environment& env, const std::string& key, const Tensor& tensor, const Layout& layout);
+/// The same of what `make` gives, row-major, made only where the store has none yet.
+std::shared_ptr<const DeviceBuffer> upload(const Environment& env, const std::string& key, const std::function<Tensor()>& make);
 /// The same, kept by the caller alone; `name` is for messages.
 std::shared_ptr<const DeviceBuffer> upload_unshared(const Environment& env, const std::string& name, const Tensor& tensor, const Layout& layout);
 /// float32, as it is.

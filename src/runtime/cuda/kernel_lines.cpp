@@ -73,8 +73,6 @@ constexpr double kPlain = 1.15;
 /// Larger kernels in TF32, of 11 at batch 64 and 2 at batch 1 (H200).
 constexpr double kTf32Taps = 1.15;
 
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 std::int64_t taps_of(const Problem& problem) {
   const auto& kernel = problem.node.as<graph::Conv>()->window.kernel;
   return kernel[0] * kernel[1];

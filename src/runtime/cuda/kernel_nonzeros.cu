@@ -8,6 +8,7 @@
 #include "linear_layer.hpp"
 #include "problem_facts.hpp"
 #include "storage.cuh"
+#include "wins/runtime/cuda/divisor.hpp"
 
 namespace wins::runtime::cuda {
 namespace {
@@ -173,7 +174,7 @@ __global__ void __launch_bounds__(kBlockThreads, 5) multiply_nonzeros(const __gr
 
 bool launch(Operand operand, const NonzeroProduct& p, cudaStream_t stream) {
   return with_storage(operand, [&]<class T>(std::type_identity<T>) {
-    const dim3 grid(static_cast<unsigned>((p.units + kLanes - 1) / kLanes), 1, kSplits);
+    const dim3 grid(static_cast<unsigned>(divide_up(p.units, kLanes)), 1, kSplits);
     return launch_clusters_early(kSplits, &multiply_nonzeros<T>, grid, kBlockThreads, 0, stream, p);
   });
 }
@@ -215,7 +216,7 @@ double predict(const Problem& problem) {
 
 /// [inner][columns], rows of whole units.
 Tensor transposed(const Tensor& weights, std::int64_t unit) {
-  const std::int64_t columns = weights.dim(0), inner = weights.dim(1), pitch = (columns + unit - 1) / unit * unit;
+  const std::int64_t columns = weights.dim(0), inner = weights.dim(1), pitch = divide_up(columns, unit) * unit;
   Tensor result(DType::f32, {inner, pitch});
   const auto from = weights.data<float>();
   auto to = result.mutable_data<float>();
@@ -228,19 +229,19 @@ Tensor transposed(const Tensor& weights, std::int64_t unit) {
 Implementation build(const Problem& problem) {
   const Environment& env = problem.env;
   const graph::Activation activation = linear_of(problem).activation;
-  const Tensor weights = transposed(linear_weights(problem), env.unit()), row = linear_bias(problem);
-  const auto matrix = upload(env, linear_key(problem) + "/transposed", weights, plain_layout(weights.shape()));
+  const Tensor row = linear_bias(problem);
+  const auto matrix = upload(env, linear_key(problem) + "/transposed", [&] { return transposed(linear_weights(problem), env.unit()); });
   const auto bias = upload(env, linear_key(problem) + "/bias", row, plain_layout(row.shape()));
   Step after;
   if (activation.kind != UnaryKind::identity && activation.kind != UnaryKind::relu) after = activation_step(env, problem.outputs[0], activation);
   NonzeroProduct product{};
   product.weights = static_cast<const uint4*>(matrix->data());
   product.bias = bias->data();
-  product.inner = static_cast<int>(weights.dim(0));
+  product.inner = static_cast<int>(problem.input_shape(0).back());
   const int unit = static_cast<int>(env.unit());
-  product.slice = ((product.inner + kSplits - 1) / kSplits + unit - 1) / unit * unit;
+  product.slice = divide_up(divide_up(product.inner, kSplits), unit) * unit;
   product.columns = static_cast<int>(problem.output_shape().back());
-  product.units = static_cast<int>(weights.dim(1) / unit);
+  product.units = divide_up(product.columns, unit);
   product.relu = activation.kind == UnaryKind::relu;
   Implementation result;
   result.name = "cuda:nonzeros";

@@ -136,8 +136,8 @@ double predict(const Problem& problem) {
 Implementation build(const Problem& problem) {
   const Environment& env = problem.env;
   const graph::Activation activation = linear_of(problem).activation;
-  const Tensor weights = linear_weights(problem), row = linear_bias(problem);
-  const auto matrix = upload(env, linear_key(problem), weights, plain_layout(weights.shape()));
+  const Tensor row = linear_bias(problem);
+  const auto matrix = upload(env, linear_key(problem), [&] { return linear_weights(problem); });
   const auto bias = upload(env, linear_key(problem) + "/bias", row, plain_layout(row.shape()));
   Step after;
   if (activation.kind != graph::UnaryKind::identity && activation.kind != graph::UnaryKind::relu) after = activation_step(env, problem.outputs[0], activation);

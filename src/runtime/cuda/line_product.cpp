@@ -18,13 +18,7 @@ bool encode_maps(Operand operand, const ProductLayer& layer, const ProductPointe
 bool launch_line_product(Operand operand, int filters, const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, cudaStream_t stream) {
   LineMaps maps{};
   if (!is_line_tile(filters) || !encode_maps(operand, layer, pointers, lines, maps)) return false;
-  switch (operand) {
-    case Operand::f16: return launch_lines<Operand::f16>(filters, layer, pointers, lines, maps, stream);
-    case Operand::bf16: return launch_lines<Operand::bf16>(filters, layer, pointers, lines, maps, stream);
-    case Operand::tf32: return launch_lines<Operand::tf32>(filters, layer, pointers, lines, maps, stream);
-    case Operand::f32: return false;
-  }
-  return false;
+  return with_line_operand(operand, [&]<Operand kOperand>() { return launch_lines<kOperand>(filters, layer, pointers, lines, maps, stream); });
 }
 
 }  // namespace wins::runtime::cuda

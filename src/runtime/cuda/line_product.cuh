@@ -40,6 +40,9 @@ __device__ void load_line_chunk(const ProductLayer& layer, const LinePointers& l
   }
 }
 
+/// Where 16 bytes of a pixel lie in a chunk, as the copy engine swizzles lines of 128 bytes.
+__device__ inline std::uint32_t in_chunk(std::uint32_t chunk, std::uint32_t pixel, std::uint32_t unit) { return chunk + pixel * kPixelLine + ((unit ^ pixel % 8) << 4); }
+
 template <Operand kOperand, int kFilters>
 struct LineProduct {
   using F = Format<kOperand>;
@@ -48,9 +51,13 @@ struct LineProduct {
   using Output = ProductOutput<kOperand, kLinePixels, kFilters>;
   using Sums = GroupSums<kOperand, ProductStage<kOperand, kTile>>;
   static constexpr int kTilePitch = kFilters + 8;  ///< floats; 8 more, so that the rows of an accumulator lie in different banks
-  static constexpr int kPixelBytes = kLinePixels * kPixelLine, kFilterBytes = kFilters * kChunkUnits * 16, kStageBytes = line_stage_bytes(kFilters);
+  static constexpr int kPixelBytes = kLineChunkBytes, kFilterBytes = kFilters * kChunkUnits * 16, kStageBytes = line_stage_bytes(kFilters);
   static constexpr int kAffineBytes = affine_floats(kOperand) * 4;
   static_assert(kStageBytes % 1024 == 0 && kAffineBytes <= 1024 && kPixelBytes % 1024 == 0);
+
+  static __device__ const std::byte* filters_of(const LinePointers& p, int filter_tile) {
+    return reinterpret_cast<const std::byte*>(p.filters) + static_cast<std::int64_t>(filter_tile) * p.chunks * kFilterBytes;
+  }
 
   /// Where a block's chunks come from and go to.
   struct Source {
@@ -63,7 +70,7 @@ struct LineProduct {
 
     __device__ Source(const ProductLayer& l, const LinePointers& p, const LineMaps& m, std::uint32_t shared, int pixel_tile, int filter_tile)
         : layer(l), lines(p), maps(m), base(shared),
-          filters(reinterpret_cast<const std::byte*>(p.filters) + static_cast<std::int64_t>(filter_tile) * p.chunks * kFilterBytes), place(l, pixel_tile) {}
+          filters(filters_of(p, filter_tile)), place(l, pixel_tile) {}
     __device__ std::uint32_t stage(int s) const { return base + s * kStageBytes; }
     __device__ std::uint32_t barrier(int s) const { return base + kLineStages * kStageBytes + s * 8; }
 
@@ -92,7 +99,7 @@ struct LineProduct {
   template <bool kAffine>
   static __device__ void load_fragment(std::uint32_t stage, int first_pixel, int step, float low, std::uint32_t (&a)[4]) {
     const std::uint32_t lane = threadIdx.x % 32, pixel = first_pixel + lane % 16, unit = 2 * step + lane / 16;
-    load_matrices(stage + pixel * kPixelLine + ((unit ^ pixel % 8) << 4), a);
+    load_matrices(in_chunk(stage, pixel, unit), a);
     if constexpr (kAffine) {
       const std::uint32_t at = stage + kPixelBytes + kFilterBytes + step * (kAffineBytes / kLineSteps) + lane % 4 * 16;
       const uint4 one = load_shared(at);

@@ -14,14 +14,10 @@
 
 namespace wins::runtime::cuda {
 
-inline constexpr int kLinePixels = 128, kPixelLine = 128;  ///< of a block; bytes of a pixel in a chunk
 inline constexpr int kLineStages = 3;
 
-/// Filters of a block: those that were built.
-constexpr bool is_line_tile(int filters) { return filters == 64 || filters == 128; }
-
 /// Bytes of a chunk in shared memory: pixels, swizzled as the copy engine does, filters, scale and shift.
-constexpr int line_stage_bytes(int filters) { return kLinePixels * kPixelLine + filters * kChunkUnits * 16 + 1024; }
+constexpr int line_stage_bytes(int filters) { return kLineChunkBytes + filters * kChunkUnits * 16 + 1024; }
 constexpr int line_shared_bytes(int filters) {
   const int stages = kLineStages * line_stage_bytes(filters), tile = kLinePixels * (filters + 8) * 4;
   return (stages > tile ? stages : tile) + kLineStages * 8;
@@ -51,6 +47,18 @@ struct LineMaps {
 
 /// False when the driver refuses.
 bool encode_maps(Operand operand, const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, LineMaps& maps);
+
+/// `body`'s operator() of the operand where lines are multiplied as it, else false.
+template <class Body>
+bool with_line_operand(Operand operand, const Body& body) {
+  switch (operand) {
+    case Operand::f16: return body.template operator()<Operand::f16>();
+    case Operand::bf16: return body.template operator()<Operand::bf16>();
+    case Operand::tf32: return body.template operator()<Operand::tf32>();
+    case Operand::f32: return false;
+  }
+  return false;
+}
 
 /// Enqueues the layer, f16, bf16 or tf32, by blocks of `filters`; false when the device refused it or has no copy engine. Of `pointers` the input, output, residual and
 /// bias count; of `layer` the input's lower bound where there is a scale.

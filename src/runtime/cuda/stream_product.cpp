@@ -22,14 +22,8 @@ bool encode_maps(Operand operand, const ProductLayer& layer, const ProductPointe
 
 bool launch_stream_product(Operand operand, const StreamCut& cut, const ProductLayer& layer, const ProductPointers& pointers, const LinePointers& lines, cudaStream_t stream) {
   StreamMaps maps{};
-  if (!is_stream_tile(cut.filters) || !encode_maps(operand, layer, pointers, lines, maps)) return false;
-  switch (operand) {
-    case Operand::f16: return launch_streams<Operand::f16>(cut, layer, pointers, lines, maps, stream);
-    case Operand::bf16: return launch_streams<Operand::bf16>(cut, layer, pointers, lines, maps, stream);
-    case Operand::tf32: return launch_streams<Operand::tf32>(cut, layer, pointers, lines, maps, stream);
-    case Operand::f32: return false;
-  }
-  return false;
+  if (!is_line_tile(cut.filters) || !encode_maps(operand, layer, pointers, lines, maps)) return false;
+  return with_line_operand(operand, [&]<Operand kOperand>() { return launch_streams<kOperand>(cut, layer, pointers, lines, maps, stream); });
 }
 
 }  // namespace wins::runtime::cuda

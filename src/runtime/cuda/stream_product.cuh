@@ -29,7 +29,7 @@ class StreamLoader {
 
   __device__ void load_next(std::uint32_t to, std::uint32_t full) {
     if (tile_ >= block_.cut.tiles) return;
-    expect_bytes(full, kStreamLineBytes);
+    expect_bytes(full, kLineChunkBytes);
     load_line_chunk<kOperand>(block_.layer, block_.lines, block_.maps.input, place_, chunk_, to, full);
     if (++chunk_ < block_.cut.chunks) return;
     chunk_ = 0;
@@ -48,11 +48,11 @@ struct StreamProduct {
   using Lines = LineProduct<kOperand, kFilters>;
   using Storage = typename Lines::Storage;
   using Sums = typename Lines::Sums;
-  static constexpr int kElement = sizeof(Storage), kLineChannels = kStreamLine / kElement, kLines = kFilters / kLineChannels;
-  static constexpr int kStageBytes = kLines * kStreamLineBytes, kFilterBytes = Lines::kFilterBytes;
+  static constexpr int kElement = sizeof(Storage), kLineChannels = kPixelLine / kElement, kLines = kFilters / kLineChannels;
+  static constexpr int kStageBytes = kLines * kLineChunkBytes, kFilterBytes = Lines::kFilterBytes;
 
   static __device__ std::uint32_t barrier(const StreamBlock& block, int b) { return block.base + block.cut.barriers_at(kElement) + b * 8; }
-  static __device__ std::uint32_t ring(const StreamBlock& block, int slot) { return block.base + block.cut.ring_at() + slot * kStreamLineBytes; }
+  static __device__ std::uint32_t ring(const StreamBlock& block, int slot) { return block.base + block.cut.ring_at() + slot * kLineChunkBytes; }
   static __device__ std::uint32_t stage(const StreamBlock& block, int s) { return block.base + block.cut.stages_at() + s * kStageBytes; }
   // Barriers: filters, ring, residuals.
   static __device__ std::uint32_t full(const StreamBlock& block, int slot) { return barrier(block, 1 + slot); }
@@ -64,7 +64,7 @@ struct StreamProduct {
 #pragma unroll
     for (int line = 0; line < kLines; ++line) {
       const int channel = static_cast<int>(blockIdx.y) * kFilters + line * kLineChannels;
-      if (channel < block.layer.filters) visit(channel, stage(block, s) + line * kStreamLineBytes);
+      if (channel < block.layer.filters) visit(channel, stage(block, s) + line * kLineChunkBytes);
     }
   }
   static __device__ void load_residual(const StreamBlock& block, int tile, int s) {
@@ -72,7 +72,7 @@ struct StreamProduct {
     const int pixel = tile * kLinePixels;
     int lines = 0;
     each_line(block, s, [&](int, std::uint32_t) { ++lines; });
-    expect_bytes(residual_here(block, s), lines * kStreamLineBytes);
+    expect_bytes(residual_here(block, s), lines * kLineChunkBytes);
     each_line(block, s, [&](int channel, std::uint32_t to) { load_rectangle(to, block.maps.residual, channel, pixel, 0, 0, residual_here(block, s)); });
   }
   static __device__ void store(const StreamBlock& block, int tile, int s) {
@@ -89,20 +89,18 @@ struct StreamProduct {
       auto* values = reinterpret_cast<Storage*>(&word);
 #pragma unroll
       for (int i = 0; i < 2; ++i) values[i] = from_float<Storage>(activate(block.layer, x[i] + (has_residual ? to_float(values[i]) : 0.0F)));
-      asm volatile("st.shared.u32 [%0], %1;" ::"r"(at), "r"(word) : "memory");
+      store_shared_word(at, word);
     } else {
-      float r[2] = {};
-      if (has_residual) asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(r[0]), "=f"(r[1]) : "r"(at) : "memory");
 #pragma unroll
-      for (int i = 0; i < 2; ++i) x[i] = activate(block.layer, x[i] + r[i]);
-      asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(at), "f"(x[0]), "f"(x[1]) : "memory");
+      for (int i = 0; i < 2; ++i) x[i] = activate(block.layer, x[i] + (has_residual ? load_shared_float(at + 4 * i) : 0.0F));
+      store_shared_pair(at, {__float_as_uint(x[0]), __float_as_uint(x[1])});
     }
   }
 
   static __device__ void finish(const StreamBlock& block, const Sums& sums, std::uint32_t at, const float* bias, bool has_residual) {
     sums.for_each_pair([&](int pixel, int filter, float first, float second) {
       const int line = filter / kLineChannels, within = filter % kLineChannels * kElement;
-      const std::uint32_t place = at + line * kStreamLineBytes + pixel * kStreamLine + ((within / 16 ^ pixel % 8) << 4) + within % 16;
+      const std::uint32_t place = in_chunk(at + line * kLineChunkBytes, pixel, within / 16) + within % 16;
       finish_pair(block, place, *reinterpret_cast<const float2*>(bias + filter), has_residual, first, second);
     });
   }
@@ -118,7 +116,7 @@ struct StreamProduct {
       prefetch_map(block.maps.input.own);
       prefetch_map(block.maps.output);
       expect_bytes(barrier(block, 0), cut.chunks * kFilterBytes);
-      const auto* filters = reinterpret_cast<const std::byte*>(block.lines.filters) + static_cast<std::int64_t>(blockIdx.y) * cut.chunks * kFilterBytes;
+      const std::byte* filters = Lines::filters_of(block.lines, static_cast<int>(blockIdx.y));
       for (int c = 0; c < cut.chunks; ++c) load_run(block.base + c * kFilterBytes, filters + c * kFilterBytes, kFilterBytes, barrier(block, 0));
     }
     if (static_cast<int>(threadIdx.x) < kFilters) {

@@ -24,12 +24,12 @@ struct Storage {
   double item, irregular_item;
   double strided_turn;  ///< with stride 2
   double outer;         ///< saved in a turn where only the first and the last column of positions have rows
+  double cross;         ///< the same where only the second row and column have rows
   double half;          ///< warps of a scheduler that reach half of its instructions
   double launch, round;            ///< microseconds
   double several;                  ///< longer where a block takes several rectangles
   double meeting, meeting_item;    ///< microseconds of blocks that share their channels, and of their sums
   double late_residual;            ///< microseconds of a rectangle whose residual can come only when its sums are stored
-  double cross;                    ///< instructions saved in a turn where only the second row and column of positions have rows
   double busy;                     ///< microseconds more of a launch that takes every multiprocessor
 };
 
@@ -38,8 +38,8 @@ constexpr Costs kTf32{1.54, 1.33, 123, 10.2, 455, 0.361, 1.06, 1.17, 1.14};
 constexpr Costs kFloat32{3.03, 3.23, 105, 8.24, 453, 0.376, 1.04, 1.41, 1.35};
 constexpr Costs kScaledTf32{3.02, 2.01, 159, 6.26, 457, 0.431, 1.07, 1.08, 0.975};
 constexpr Costs kScaledFloat32{3.35, 1.96, 172, 15.7, 496, 0.383, 1.1, 1.15, 1.72};
-constexpr Storage kTwoBytes{2.06, 3.5, 104, 31.2, 9.29, 0.869, 0.684, 1.06, 0.939, 0.0246, 0, 22, 0.742};
-constexpr Storage kFourBytes{5.6, 16.7, 96.8, 27, 17.1, 1.26, 0.0325, 1.02, 0.84, 0.0266, 1.79, 12.3, 0.487};
+constexpr Storage kTwoBytes{2.06, 3.5, 104, 31.2, 22, 9.29, 0.869, 0.684, 1.06, 0.939, 0.0246, 0, 0.742};
+constexpr Storage kFourBytes{5.6, 16.7, 96.8, 27, 12.3, 17.1, 1.26, 0.0325, 1.02, 0.84, 0.0266, 1.79, 0.487};
 
 const Costs& costs_of(const FusedCut& cut) {
   const bool scaled = cut.shape.factors == Factors::scaled;

@@ -4,13 +4,12 @@
 #include <array>
 
 #include "wins/base/error.hpp"
+#include "wins/runtime/cuda/divisor.hpp"
 
 namespace wins::runtime::cuda {
 namespace {
 
 constexpr int kUnitChannels = 4;  // float32
-
-int divide_up(int a, int b) { return (a + b - 1) / b; }
 
 /// A kept channel, or, with `weight` false, one that only fills a step and is multiplied by zeros.
 struct Place {

@@ -6,7 +6,6 @@
 namespace wins::runtime::cuda {
 namespace {
 
-constexpr std::int32_t divide_up(std::int32_t a, std::int32_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
@@ -131,7 +130,6 @@ BlockMemory memory_of(const FusedLayer& layer, int stride, FusedShape shape, Ope
 }
 
 int resident_blocks(const BlockMemory& memory, FusedShape shape, int element_bytes, const Multiprocessors& processors) {
-  constexpr int kSystemBytes = 1024;  // of each block
   if (memory.bytes > processors.shared_bytes) return 0;
   return std::min((processors.shared_bytes + kSystemBytes) / (memory.bytes + kSystemBytes),
                   most_resident_blocks(32 * shape.warps(), shape.items_per_warp, element_bytes));
@@ -155,8 +153,7 @@ int lay_out(FusedLayer& layer, int stride, FusedShape shape, Operand operand, co
     if (room.patch_buffers > 1 && layer.turns == 1) continue;
     if (resident_with(room) == resident) break;
   }
-  const std::int32_t at_once = std::max(1, resident * processors.count / (layer.slices * shape.splits));
-  layer.grid_blocks = divide_up(layer.rectangles, divide_up(layer.rectangles, at_once));
+  layer.grid_blocks = even_blocks(layer.rectangles, resident * processors.count / (layer.slices * shape.splits));
   return resident;
 }
 

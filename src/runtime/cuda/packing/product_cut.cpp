@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <limits>
 
+#include "wins/runtime/cuda/divisor.hpp"
+
 namespace wins::runtime::cuda {
 namespace {
-
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// Microseconds on an H200, fitted to layers of five networks at batch 1 and 64 (bench/layers/cuda.cpp).
 struct Times {

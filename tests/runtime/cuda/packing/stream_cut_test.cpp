@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <vector>
-
 namespace wins::runtime::cuda {
 namespace {
 
@@ -19,7 +17,7 @@ TEST(StreamCut, FiltersRingAndStagesFit) {
         EXPECT_GE(cut->ring, cut->resident == 2 ? 2 : 3);
         EXPECT_EQ(cut->stages_at() % 1024, 0) << "the copy engine's order of units begins there";
         EXPECT_EQ(cut->barriers_at(element_bytes) % 8, 0);
-        EXPECT_GE(cut->bias_at(element_bytes), cut->filter_bytes() + cut->ring * kStreamLineBytes + kStreamStages * cut->stage_bytes(element_bytes));
+        EXPECT_GE(cut->bias_at(element_bytes), cut->filter_bytes() + cut->ring * kLineChunkBytes + kStreamStages * cut->stage_bytes(element_bytes));
       }
     }
   }
@@ -33,7 +31,7 @@ TEST(StreamCut, TilesAreDealtOut) {
   for (const std::int64_t pixels : {1, 128, 129, 3136, 50'176, 200'704}) {
     const StreamCut cut = cut_stream(pixels, 512, 2, {128, 2}, kHopper).value();
     EXPECT_EQ(cut.slices, 4);
-    EXPECT_EQ(cut.tiles, (pixels + kStreamPixels - 1) / kStreamPixels);
+    EXPECT_EQ(cut.tiles, (pixels + kLinePixels - 1) / kLinePixels);
     EXPECT_GE(cut.blocks, 1);
     EXPECT_LE(cut.blocks * cut.slices, kHopper.count * cut.resident);
     const int rounds = (cut.tiles + cut.blocks - 1) / cut.blocks;

@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <type_traits>
 
 #ifdef __CUDACC__
 #define WINS_DEVICE __host__ __device__
@@ -11,6 +12,12 @@
 #endif
 
 namespace wins::runtime::cuda {
+
+/// a / b, rounded up, of a >= 0 and b > 0.
+template <class A, class B>
+WINS_DEVICE constexpr std::common_type_t<A, B> divide_up(A a, B b) {
+  return (a + b - 1) / b;
+}
 
 /// Of all numbers below 2^31: the reciprocal 2^(31 + ceil(log2 d)) / d, rounded up, has 32 significant bits, and the
 /// quotient is the upper half of the product, shifted (Granlund & Montgomery, "Division by Invariant Integers

@@ -149,6 +149,10 @@ struct Multiprocessors {
   int count = 1;
   int shared_bytes = 0;  ///< of one block, at most
 };
+inline constexpr int kSystemBytes = 1024;  ///< of a multiprocessor's shared memory for each block, beside the block's own
+
+/// Blocks that take `items` in as few rounds as `at_once` of them do, all about as many.
+constexpr std::int32_t even_blocks(std::int32_t items, std::int32_t at_once) { return divide_up(items, divide_up(items, std::max(1, at_once))); }
 
 /// Lays out the memory of a block and deals the rectangles out; needs the tiles' cut and what is of the pack. Two patches,
 /// and a stage apart from V, where they leave as many blocks resident. Gives the blocks that a multiprocessor holds at once, 0 when

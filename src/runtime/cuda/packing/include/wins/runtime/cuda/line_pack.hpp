@@ -10,6 +10,11 @@
 
 namespace wins::runtime::cuda {
 
+inline constexpr int kLinePixels = 128, kPixelLine = 128;  ///< of a block; bytes of a pixel in a chunk
+inline constexpr int kLineChunkBytes = kLinePixels * kPixelLine;
+/// Filters of a block: those that were built.
+constexpr bool is_line_tile(int filters) { return filters == 64 || filters == 128; }
+
 inline constexpr int kLineSteps = kChunkUnits / 2;  ///< of a chunk: two units each
 
 /// Floats of scale and shift of a chunk. Lane l of a warp has words l % 4 of both units of a step, in 16 bits two channels each.

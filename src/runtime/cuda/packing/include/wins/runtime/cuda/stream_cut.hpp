@@ -5,16 +5,12 @@
 #include <optional>
 
 #include "wins/runtime/cuda/fused_layer.hpp"
+#include "wins/runtime/cuda/line_pack.hpp"
 
 namespace wins::runtime::cuda {
 
-inline constexpr int kStreamPixels = 128, kStreamLine = 128;  ///< of a block's tile; bytes of a pixel in a chunk, and in a line of the stage
-inline constexpr int kStreamLineBytes = kStreamPixels * kStreamLine;
 inline constexpr int kStreamStages = 2;  ///< tiles of outputs, where residuals come first
 inline constexpr int kMostRing = 12;
-
-/// Filters of a block: those that were built.
-constexpr bool is_stream_tile(int filters) { return filters == 64 || filters == 128; }
 
 /// Shared memory: a block's filters, all chunks of them, then a ring of chunks of pixels, the stages, and behind them biases and barriers.
 struct StreamCut {
@@ -26,9 +22,9 @@ struct StreamCut {
   int slices = 1;
   std::int32_t tiles = 1;  ///< of pixels
   WINS_DEVICE constexpr int filter_bytes() const { return chunks * filters * kChunkUnits * 16; }
-  WINS_DEVICE constexpr int stage_bytes(int element_bytes) const { return filters * element_bytes * kStreamPixels; }
+  WINS_DEVICE constexpr int stage_bytes(int element_bytes) const { return filters * element_bytes * kLinePixels; }
   WINS_DEVICE constexpr int ring_at() const { return filter_bytes(); }
-  WINS_DEVICE constexpr int stages_at() const { return ring_at() + ring * kStreamLineBytes; }
+  WINS_DEVICE constexpr int stages_at() const { return ring_at() + ring * kLineChunkBytes; }
   WINS_DEVICE constexpr int bias_at(int element_bytes) const { return stages_at() + kStreamStages * stage_bytes(element_bytes); }
   WINS_DEVICE constexpr int barriers_at(int element_bytes) const { return bias_at(element_bytes) + filters * 4; }
   WINS_DEVICE constexpr int bytes(int element_bytes) const { return barriers_at(element_bytes) + (1 + ring + kStreamStages) * 8; }
